@@ -1,0 +1,165 @@
+//! Every bound on what strangers may make us store, wait for or do; each with its unit and its reason.
+//! Where bounds depend on each other, the compiler checks it at the end of this file.
+
+use crate::base::units::{KIB, MIB};
+use core::time::Duration;
+
+// ---- Metainfo: what a `.torrent` may contain -------------------------------------------------------------
+
+/// Largest `.torrent` file read, in bytes. The largest real one known is 15 MB.
+pub const TORRENT_FILE_BYTES_MAX: usize = 32 << 20;
+/// Deepest nesting of lists and dictionaries in bencode. Real metainfo needs 6; others allow 32 to 100.
+pub const BENCODE_DEPTH_MAX: usize = 50;
+/// Most tokens (strings, integers, lists, dictionaries, ends) in one bencoded value.
+pub const BENCODE_TOKENS_MAX: u32 = 3_000_000;
+/// Most pieces of a torrent.
+pub const PIECES_MAX: u32 = 1 << 21;
+/// Longest piece, in bytes.
+pub const PIECE_BYTES_MAX: u32 = 512 * MIB;
+/// Most files of a torrent, pad files included.
+pub const FILES_MAX: usize = 1 << 20;
+/// Longest path component, in bytes: the `NAME_MAX` of Linux.
+pub const PATH_COMPONENT_BYTES_MAX: usize = 255;
+/// Most components of a path.
+pub const PATH_DEPTH_MAX: usize = 100;
+/// Most trackers kept of one `.torrent`.
+pub const TRACKERS_MAX: usize = 100;
+/// Longest URL of a tracker or web seed, in bytes.
+pub const URL_BYTES_MAX: usize = 8 << 10;
+/// Most web seeds (`url-list`, BEP 19) kept.
+pub const WEB_SEEDS_MAX: usize = 100;
+
+// ---- The peer wire -----------------------------------------------------------------------------------------
+
+/// The part of a piece that is asked for at a time, in bytes. Everybody uses this size; some refuse more.
+pub const BLOCK_BYTES: u32 = 16 * KIB;
+/// Longest block that a peer may ask of us, in bytes.
+pub const REQUEST_BYTES_MAX: u32 = 128 * KIB;
+/// Length prefix, id, index and begin of a `piece` message, in bytes.
+pub const PIECE_HEADER_BYTES: usize = 13;
+/// Longest extended message (BEP 10) that is stored, in bytes; only the handshake and metadata are long.
+pub const EXTENDED_BYTES_MAX: usize = 64 << 10;
+/// Longest message of an id that we do not know: skipped without storing, so only patience bounds it.
+pub const UNKNOWN_BYTES_MAX: usize = MIB as usize;
+/// Bytes waiting to be sent to one peer. Requests and haves fill it; a peer that never reads stops there.
+pub const OUTBOX_BYTES_MAX: usize = 32 << 10;
+/// Longest client name (`v` of BEP 10) kept, in bytes.
+pub const CLIENT_NAME_BYTES_MAX: usize = 64;
+/// Most messages without use (choke, have of known pieces, keep-alive …) that a peer may send in a row of
+/// [`FLOOD_WINDOW`] before it is dropped as a flood.
+pub const FLOOD_MESSAGES_MAX: u32 = 20_000;
+/// The span over which flood messages are counted.
+pub const FLOOD_WINDOW: Duration = Duration::from_secs(10);
+
+// ---- Peers and streams -------------------------------------------------------------------------------------
+
+/// Connected peers of all torrents by default (`--max-peers`).
+pub const PEERS_DEFAULT: u32 = 200;
+/// Most peers that `--max-peers` may ask for.
+pub const PEERS_MAX: u32 = 5_000;
+/// Connections being opened at a time. Cheap routers drop packets when many more are half open.
+pub const HALF_OPEN_MAX: usize = 30;
+/// Addresses remembered per torrent.
+pub const CANDIDATES_MAX: usize = 2_000;
+/// Addresses taken from one tracker reply.
+pub const PEERS_PER_REPLY_MAX: usize = 500;
+/// A TCP connection that takes longer to open is given up.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A handshake that takes longer to arrive is given up.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+/// A peer that is silent for longer is dropped (BEP 3 suggests two minutes between keep-alives).
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
+/// We send a keep-alive after this long without sending anything.
+pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(110);
+/// Wait before an address is dialled again; doubles with each failure up to [`RECONNECT_MAX`].
+pub const RECONNECT_MIN: Duration = Duration::from_secs(5);
+/// Longest wait before an address is dialled again.
+pub const RECONNECT_MAX: Duration = Duration::from_secs(15 * 60);
+/// After this many failures without a single success an address is forgotten.
+pub const CONNECT_FAILURES_MAX: u8 = 6;
+
+// ---- Requests ----------------------------------------------------------------------------------------------
+
+/// Requests outstanding to a new peer.
+pub const REQUESTS_START: u32 = 4;
+/// Fewest requests that keep a connection from idling between two blocks.
+pub const REQUESTS_MIN: u32 = 2;
+/// Most requests outstanding to one peer, whatever it offers (`reqq`).
+pub const REQUESTS_MAX: u32 = 512;
+/// What we promise to queue for a peer (`reqq` of BEP 10).
+pub const REQQ: u32 = 256;
+/// What a peer queues that does not say (`reqq` of BEP 10 is 250 in the field's oldest client).
+pub const REQQ_DEFAULT: u32 = 250;
+/// Shortest silence after which a peer with requests outstanding is snubbed.
+pub const SNUB_MIN: Duration = Duration::from_secs(2);
+/// Longest silence that a peer's own rhythm can excuse.
+pub const SNUB_MAX: Duration = Duration::from_secs(45);
+/// Peers that may be asked for the same block at once, in the endgame.
+pub const REQUESTERS_MAX: usize = 2;
+
+// ---- Memory ------------------------------------------------------------------------------------------------
+
+/// Default of `--memory`, in MiB.
+pub const MEMORY_DEFAULT_MIB: u32 = 16;
+/// Least `--memory`, in MiB.
+pub const MEMORY_MIN_MIB: u32 = 2;
+/// Most `--memory`, in MiB: more never helps, and 32-bit boxes cannot give it.
+pub const MEMORY_MAX_MIB: u32 = 1024;
+/// The unit of storing, in bytes: one huge page of most processors, so one fault maps it. See `meta::layout`.
+pub const EXTENT_BYTES: u64 = 2 << 20;
+/// A verified piece waits at most this long for the rest of its extent.
+pub const HELD_MAX: Duration = Duration::from_secs(5);
+/// Bytes read from one stream before the others get their turn.
+pub const TURN_READ_BYTES: usize = 256 << 10;
+/// Blocks that one scatter read may fill.
+pub const SCATTER_BLOCKS_MAX: usize = 15;
+/// Bytes read from disk and hashed per turn while checking what is there.
+pub const CHECK_SLICE_BYTES: usize = 256 << 10;
+
+// ---- Trackers ----------------------------------------------------------------------------------------------
+
+/// Longest head of an HTTP reply, in bytes.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 << 10;
+/// Most header lines of an HTTP reply.
+pub const HTTP_HEADERS_MAX: usize = 64;
+/// Longest body of a tracker's reply, in bytes, after chunks are joined.
+pub const HTTP_BODY_BYTES_MAX: usize = 1 << 20;
+/// Redirects followed for one announce.
+pub const REDIRECTS_MAX: u8 = 5;
+/// A tracker that has not answered completely by then has failed.
+pub const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
+/// `stopped` announces may delay the exit by at most this.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Shortest interval between two announces that we honour without being asked by the user.
+pub const ANNOUNCE_INTERVAL_MIN: Duration = Duration::from_secs(60);
+/// Interval when the tracker does not say.
+pub const ANNOUNCE_INTERVAL_DEFAULT: Duration = Duration::from_secs(30 * 60);
+/// Longest interval that a tracker may impose.
+pub const ANNOUNCE_INTERVAL_MAX: Duration = Duration::from_secs(6 * 60 * 60);
+/// Wait after a tracker's first failure; doubles, with jitter, up to [`TRACKER_BACKOFF_MAX`].
+pub const TRACKER_BACKOFF_MIN: Duration = Duration::from_secs(15);
+/// Longest wait after failures of a tracker.
+pub const TRACKER_BACKOFF_MAX: Duration = Duration::from_secs(30 * 60);
+/// Peers asked for in an announce (`numwant`).
+pub const NUMWANT: u32 = 200;
+/// Longest `failure reason`, `warning message` or `tracker id` kept, in bytes.
+pub const TRACKER_TEXT_BYTES_MAX: usize = 512;
+
+// ---- The user ----------------------------------------------------------------------------------------------
+
+/// Longest command line on stdin, in bytes.
+pub const COMMAND_BYTES_MAX: usize = 4 << 10;
+/// Torrents of one run.
+pub const TORRENTS_MAX: usize = 1_000;
+
+// ---- How they fit together ---------------------------------------------------------------------------------
+
+const _: () = assert!(BLOCK_BYTES <= REQUEST_BYTES_MAX);
+const _: () = assert!(EXTENT_BYTES.is_multiple_of(BLOCK_BYTES as u64));
+const _: () = assert!(REQUESTS_MIN <= REQUESTS_START && REQUESTS_START <= REQUESTS_MAX);
+const _: () = assert!(REQQ * 17 <= OUTBOX_BYTES_MAX as u32 && REQUESTS_MAX as usize * 17 <= OUTBOX_BYTES_MAX);
+const _: () =
+    assert!(TURN_READ_BYTES >= (SCATTER_BLOCKS_MAX + 1) * (BLOCK_BYTES as usize + PIECE_HEADER_BYTES) / 2);
+const _: () = assert!(PIECES_MAX as usize * 20 + (1 << 20) <= TORRENT_FILE_BYTES_MAX * 2);
+const _: () = assert!(HALF_OPEN_MAX < PEERS_DEFAULT as usize && PEERS_DEFAULT <= PEERS_MAX);
+const _: () = assert!(MEMORY_MIN_MIB <= MEMORY_DEFAULT_MIB && MEMORY_DEFAULT_MIB <= MEMORY_MAX_MIB);

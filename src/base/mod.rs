@@ -1,0 +1,15 @@
+//! Floor 0: the words that every room shares. Uses `core` and `alloc` only.
+
+pub mod bitfield;
+pub mod clock;
+pub mod ids;
+pub mod limits;
+pub mod rate;
+pub mod rng;
+pub mod units;
+
+pub use bitfield::Bitfield;
+pub use clock::Instant;
+pub use ids::{Block, InfoHash, PeerId, StreamId, TorrentId};
+pub use rate::Rate;
+pub use rng::Rng;

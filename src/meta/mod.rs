@@ -1,0 +1,4 @@
+//! Floor 2: what a `.torrent` says.
+
+/// (room)
+pub struct Metainfo {}

@@ -1,0 +1,83 @@
+//! Wishes that the session has of the rim. The rim carries them out in order and decides nothing.
+
+use crate::base::{StreamId, TorrentId};
+use crate::session::{Report, StoreId};
+use alloc::string::String;
+use core::net::SocketAddr;
+
+/// Something to be done outside.
+#[derive(Debug)]
+pub enum Action {
+    /// Open a stream to `address`; answer `Connected` or `Closed`.
+    Connect {
+        /// The name that the session gave it.
+        stream: StreamId,
+        /// Where to.
+        address: SocketAddr,
+    },
+    /// `Session::outgoing` has bytes for this stream: send when it takes them.
+    Flush {
+        /// Which.
+        stream: StreamId,
+    },
+    /// Read from this stream again, after `Session::landing` had answered [`Landing::Wait`](crate::session::Landing).
+    Resume {
+        /// Which.
+        stream: StreamId,
+    },
+    /// Close the stream. The session has already forgotten it; no answer.
+    Close {
+        /// Which.
+        stream: StreamId,
+    },
+    /// Put the bytes of `Session::store` into the files; answer `Stored` or `StoreFailed`.
+    Store {
+        /// Whose files.
+        torrent: TorrentId,
+        /// Which bytes: `Session::store(torrent, store)` has them.
+        store: StoreId,
+    },
+    /// Read from the files; answer `Loaded` or `LoadFailed`. At most one per turn is carried out, so that a long
+    /// check keeps nobody waiting.
+    Load {
+        /// Whose files.
+        torrent: TorrentId,
+        /// First byte within the torrent.
+        offset: u64,
+        /// Bytes, at most `CHECK_SLICE_BYTES`.
+        length: usize,
+    },
+    /// Every piece of the torrent is stored: make the files durable and close them. No answer.
+    Complete {
+        /// Whose.
+        torrent: TorrentId,
+    },
+    /// Find the addresses of a host name; answer `Resolved`.
+    Resolve {
+        /// A number to be given back.
+        query: u32,
+        /// The name, never empty; not a literal address.
+        host: String,
+    },
+    /// Tell the user.
+    Say(Report),
+    /// All is done: leave the loop. Nothing follows it.
+    Finish(Outcome),
+}
+
+/// How the run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every torrent is complete and verified.
+    Complete,
+    /// The user or a signal ended it before that.
+    Incomplete,
+    /// A disk is full, and the user does not want to wait.
+    NoSpace,
+    /// A file could not be read or written.
+    IoError,
+    /// `--check` found pieces that are bad or missing.
+    CheckFailed,
+    /// No peer and no tracker could be reached within `--give-up`.
+    GaveUp,
+}

@@ -1,0 +1,165 @@
+//! The words that the user may type while swarmlet runs.
+
+use alloc::string::{String, ToString};
+use core::fmt;
+use core::net::SocketAddr;
+
+/// A command of the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// What the `.torrent` says.
+    Info,
+    /// The connected peers.
+    Peers,
+    /// How far the download is.
+    Status,
+    /// The files and how much of each is there.
+    Files,
+    /// The trackers and when they are asked next.
+    Trackers,
+    /// Connect to this peer as well.
+    Add(SocketAddr),
+    /// Ask the trackers for peers now.
+    Announce,
+    /// Stop downloading, keep the connections.
+    Pause,
+    /// Go on after a pause.
+    Resume,
+    /// Name the commands.
+    Help,
+    /// End, telling the trackers.
+    Quit,
+}
+
+/// All commands with one line of help each, in the order in which `help` shows them.
+pub const COMMANDS: [(&str, &str); 11] = [
+    ("info", "what the .torrent says"),
+    ("status", "progress, rates, pieces, trackers, memory"),
+    ("peers", "who is connected, and what flows"),
+    ("files", "the files and how much of each is there"),
+    ("trackers", "the trackers and when they are asked next"),
+    ("add IP:PORT", "connect to this peer as well"),
+    ("announce", "ask the trackers for peers now"),
+    ("pause", "stop downloading, keep the connections"),
+    ("resume", "go on after a pause"),
+    ("help", "this list"),
+    ("quit", "end, telling the trackers"),
+];
+
+/// Why a line is not a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandFault {
+    /// The first word is none of ours.
+    Unknown(String),
+    /// `add` without an address, or with something that is none.
+    BadAddress(String),
+    /// Words after a command that takes none.
+    TooManyWords(&'static str),
+}
+
+impl Command {
+    /// Reads one line. An empty one is no command and no fault.
+    ///
+    /// # Errors
+    /// [`CommandFault`] says what the line should have been.
+    pub fn parse(line: &str) -> Result<Option<Self>, CommandFault> {
+        let mut words = line.split_whitespace();
+        let Some(first) = words.next() else { return Ok(None) };
+        let command = match first.to_ascii_lowercase().as_str() {
+            "info" => Self::Info,
+            "peers" => Self::Peers,
+            "status" => Self::Status,
+            "files" => Self::Files,
+            "trackers" => Self::Trackers,
+            "announce" => Self::Announce,
+            "pause" => Self::Pause,
+            "resume" => Self::Resume,
+            "help" | "?" => Self::Help,
+            "quit" | "exit" | "q" => Self::Quit,
+            "add" => Self::Add(parse_address(words.next().unwrap_or_default())?),
+            _ => return Err(CommandFault::Unknown(first.to_string())),
+        };
+        match words.next() {
+            None => Ok(Some(command)),
+            Some(_) => Err(CommandFault::TooManyWords(command.name())),
+        }
+    }
+
+    /// The word by which it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Peers => "peers",
+            Self::Status => "status",
+            Self::Files => "files",
+            Self::Trackers => "trackers",
+            Self::Add(_) => "add",
+            Self::Announce => "announce",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Help => "help",
+            Self::Quit => "quit",
+        }
+    }
+}
+
+fn parse_address(word: &str) -> Result<SocketAddr, CommandFault> {
+    let address = word.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
+    address.ok_or_else(|| CommandFault::BadAddress(word.to_string()))
+}
+
+impl fmt::Display for CommandFault {
+    /// Does not end in a full stop; what the user typed is shown escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(word) => {
+                write!(f, "unknown command {:?}; known are", shortened(word))?;
+                COMMANDS.iter().enumerate().try_for_each(|(nth, (command, _))| {
+                    let name = command.split(' ').next().unwrap_or_default();
+                    write!(f, "{}{name}", if nth == 0 { " " } else { ", " })
+                })
+            }
+            Self::BadAddress(word) if word.is_empty() => f.write_str("add needs an address: add IP:PORT"),
+            Self::BadAddress(word) => {
+                write!(f, "{:?} is not an address; write IP:PORT or [IPv6]:PORT", shortened(word))
+            }
+            Self::TooManyWords(name) => write!(f, "{name} takes nothing after it"),
+        }
+    }
+}
+
+/// Enough of what was typed to recognise it.
+fn shortened(word: &str) -> &str {
+    word.char_indices().nth(40).map_or(word, |(end, _)| &word[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_of_the_list_is_understood() {
+        for (command, _) in COMMANDS {
+            let line = command.replace("IP:PORT", "127.0.0.1:6881");
+            let parsed = Command::parse(&line).unwrap().unwrap();
+            assert_eq!(Some(parsed.name()), command.split(' ').next());
+        }
+    }
+
+    #[test]
+    fn lines_as_people_type_them() {
+        assert_eq!(Command::parse("  STATUS \r\n"), Ok(Some(Command::Status)));
+        assert_eq!(Command::parse(" \t"), Ok(None));
+        assert_eq!(Command::parse("add [::1]:99"), Ok(Some(Command::Add("[::1]:99".parse().unwrap()))));
+        assert_eq!(Command::parse("quit now"), Err(CommandFault::TooManyWords("quit")));
+        assert_eq!(Command::parse("add 1.2.3.4:0"), Err(CommandFault::BadAddress("1.2.3.4:0".into())));
+        assert!(Command::parse("add").unwrap_err().to_string().contains("IP:PORT"));
+    }
+
+    #[test]
+    fn an_unknown_command_names_the_known_ones_and_escapes() {
+        let text = Command::parse("\u{1b}[2Jfly").unwrap_err().to_string();
+        assert!(text.starts_with(r#"unknown command "\u{1b}[2Jfly"; known are info, status, "#), "{text}");
+        assert!(Command::parse(&"x".repeat(4000)).unwrap_err().to_string().len() < 200);
+    }
+}

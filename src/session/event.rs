@@ -1,0 +1,116 @@
+//! Facts that the rim tells the session. They are I/O's words, not BitTorrent's.
+
+use crate::base::{StreamId, TorrentId};
+use crate::session::Command;
+use core::net::IpAddr;
+
+/// Something that has happened outside.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A stream that the session wished for ([`Action::Connect`](crate::session::Action::Connect)) is open.
+    Connected {
+        /// Which.
+        stream: StreamId,
+    },
+    /// A stream is gone: never opened, closed by the other side, or broken. The session forgets it; the rim
+    /// has already done so.
+    Closed {
+        /// Which.
+        stream: StreamId,
+        /// Why.
+        cause: CloseCause,
+    },
+    /// A wish to store has been carried out: the bytes are in the file.
+    Stored {
+        /// Whose.
+        torrent: TorrentId,
+        /// The wish, as [`Action::Store`](crate::session::Action::Store) named it.
+        store: StoreId,
+    },
+    /// A wish to store has failed; the bytes are still in memory.
+    StoreFailed {
+        /// Whose.
+        torrent: TorrentId,
+        /// The wish.
+        store: StoreId,
+        /// What went wrong.
+        fault: StorageFault,
+    },
+    /// Bytes that the session wished to read ([`Action::Load`](crate::session::Action::Load)). Holes and missing
+    /// files read as zeros; `bytes` is as long as was asked.
+    Loaded {
+        /// Whose.
+        torrent: TorrentId,
+        /// First byte within the torrent.
+        offset: u64,
+        /// What is there.
+        bytes: &'a [u8],
+    },
+    /// A wish to read has failed.
+    LoadFailed {
+        /// Whose.
+        torrent: TorrentId,
+        /// First byte that was asked for.
+        offset: u64,
+        /// What went wrong.
+        fault: StorageFault,
+    },
+    /// The addresses of a name ([`Action::Resolve`](crate::session::Action::Resolve)); empty if there are none.
+    Resolved {
+        /// The number of the wish.
+        query: u32,
+        /// The addresses, best first.
+        addresses: &'a [IpAddr],
+    },
+    /// The user typed a command.
+    Command(Command),
+    /// A signal or the user asks to end: say goodbye to the trackers and finish.
+    Quit,
+}
+
+/// The number of a wish to store, unique within its torrent until answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StoreId(pub u32);
+
+/// Why a stream is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseCause {
+    /// The other side closed it in good order.
+    Ended,
+    /// Nobody listens there.
+    Refused,
+    /// No route, no such host, network down.
+    Unreachable,
+    /// The other side broke it off.
+    Reset,
+    /// The operating system gave up waiting.
+    TimedOut,
+    /// We have no more file descriptors, memory or ports for it: nobody's fault but ours.
+    NoResources,
+    /// Anything else; the operating system's error number.
+    Other(i32),
+}
+
+/// What went wrong with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StorageFault {
+    /// What kind of trouble, which decides what happens next.
+    pub kind: StorageFaultKind,
+    /// The file, by index in the torrent.
+    pub file: u32,
+    /// The operating system's error number; 0 where it gave none.
+    pub os_error: i32,
+}
+
+/// Kinds of storage trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageFaultKind {
+    /// No space, quota or file-size limit: passes when the user makes room.
+    NoSpace,
+    /// The file is not what it was: shorter, replaced, a directory, a symlink.
+    Changed,
+    /// No permission, or a file system that became read-only.
+    Denied,
+    /// The device failed, or anything else.
+    Io,
+}
