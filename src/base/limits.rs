@@ -94,6 +94,8 @@ pub const REQQ_DEFAULT: u32 = 250;
 pub const SNUB_MIN: Duration = Duration::from_secs(2);
 /// Longest silence that a peer's own rhythm can excuse.
 pub const SNUB_MAX: Duration = Duration::from_secs(45);
+/// Patience with a peer that has not sent a block yet.
+pub const FIRST_BLOCK_PATIENCE: Duration = Duration::from_secs(15);
 /// Peers that may be asked for the same block at once, in the endgame.
 pub const REQUESTERS_MAX: usize = 2;
 

@@ -2,6 +2,7 @@
 
 pub mod bitfield;
 pub mod clock;
+pub mod geometry;
 pub mod ids;
 pub mod limits;
 pub mod rate;
@@ -10,6 +11,7 @@ pub mod units;
 
 pub use bitfield::Bitfield;
 pub use clock::Instant;
+pub use geometry::Geometry;
 pub use ids::{Block, InfoHash, PeerId, StreamId, TorrentId};
 pub use rate::Rate;
 pub use rng::Rng;

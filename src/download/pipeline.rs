@@ -1,0 +1,371 @@
+//! The requests outstanding to one peer: how many may wait, and when its silence is too long.
+//!
+//! The window starts small and grows by a block with each block that arrives (slow start) until it covers what the peer
+//! delivers in the time that a request takes. From then on it follows rate × time. Both are measured on the requests
+//! themselves: the rate is what arrived between a request and its answer, the time is the shortest answer seen.
+
+use crate::base::limits::{
+    BLOCK_BYTES, FIRST_BLOCK_PATIENCE, REQQ_DEFAULT, REQUESTS_MAX, REQUESTS_MIN, REQUESTS_START, SNUB_MAX,
+    SNUB_MIN,
+};
+use crate::base::{Block, Instant};
+use crate::download::picker::Search;
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+/// The queue that a peer is given beyond the round trip, if memory allows: it rides out a peer's slow disk and our
+/// own pauses.
+const QUEUE_TIME: Duration = Duration::from_secs(1);
+/// A rate or a shortest answer older than this gives way to newer ones.
+const EPOCH: Duration = Duration::from_secs(5);
+
+/// A request that the peer has not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What was asked for.
+    pub block: Block,
+    /// When.
+    pub sent: Instant,
+    /// Bytes that the peer had delivered by then.
+    delivered: u64,
+    /// The block was given to others too; if it arrives all the same it is welcome, but it fills no window.
+    pub released: bool,
+}
+
+/// The requests outstanding to one peer.
+#[derive(Debug)]
+pub struct Pipeline {
+    requests: VecDeque<Request>,
+    /// Requests that are not released.
+    live: u32,
+    window: u32,
+    slow_start: bool,
+    /// Most requests that the peer queues (`reqq`, BEP 10).
+    reqq: u32,
+    delivered: u64,
+    rate: Extreme,
+    /// Shortest time from a request to its block, in µs.
+    latency: Extreme,
+    rhythm: Rhythm,
+    snubbed: bool,
+    /// Where this peer's search for pieces stands.
+    pub search: Search,
+}
+
+impl Default for Pipeline {
+    fn default() -> Self {
+        Self {
+            requests: VecDeque::new(),
+            live: 0,
+            window: REQUESTS_START,
+            slow_start: true,
+            reqq: REQQ_DEFAULT,
+            delivered: 0,
+            rate: Extreme::default(),
+            latency: Extreme::default(),
+            rhythm: Rhythm::default(),
+            snubbed: false,
+            search: Search::default(),
+        }
+    }
+}
+
+impl Pipeline {
+    /// The peer queues no more than `reqq` requests (BEP 10).
+    pub fn set_reqq(&mut self, reqq: u32) {
+        self.reqq = reqq.max(1);
+    }
+
+    /// Requests outstanding that have not been released.
+    pub fn outstanding(&self) -> u32 {
+        self.live
+    }
+
+    /// Requests that may be outstanding, if memory has room for `share` blocks for this peer.
+    pub fn window(&self, share: u32) -> u32 {
+        if self.snubbed {
+            return 1;
+        }
+        let bounded = if self.slow_start { self.window } else { self.needed().max(self.wished().min(share)) };
+        bounded.clamp(REQUESTS_MIN, REQUESTS_MAX).min(self.reqq)
+    }
+
+    /// True if the peer fell silent with requests outstanding.
+    pub fn is_snubbed(&self) -> bool {
+        self.snubbed
+    }
+
+    /// The requests in the order in which they were sent, which is the order in which answers are expected.
+    pub fn expected(&self) -> impl Iterator<Item = Block> {
+        self.requests.iter().map(|request| request.block)
+    }
+
+    /// How long a request sent now will take, as far as is known.
+    pub fn expected_time(&self) -> Duration {
+        let latency = Duration::from_micros(self.latency.least().unwrap_or(500_000));
+        let queue_bytes = u64::from(self.live + 1) * u64::from(BLOCK_BYTES);
+        let queue = self.rate.most().filter(|&rate| rate > 0).map_or(1_000_000, |rate| queue_bytes * 1_000_000 / rate);
+        latency + Duration::from_micros(queue)
+    }
+
+    /// `block` is asked for.
+    pub fn sent(&mut self, now: Instant, block: Block) {
+        if self.live == 0 {
+            self.rhythm.starts(now);
+        }
+        self.live += 1;
+        self.requests.push_back(Request { block, sent: now, delivered: self.delivered, released: false });
+    }
+
+    /// `block` has arrived. `None` if it was never asked for.
+    pub fn arrived(&mut self, now: Instant, block: Block) -> Option<Request> {
+        let request = self.remove(block)?;
+        self.delivered += u64::from(block.length);
+        self.snubbed = false;
+        self.rhythm.beats(now);
+        self.measure(now, request);
+        Some(request)
+    }
+
+    /// `block` will not come: it was rejected or cancelled. `None` if it was not asked for.
+    pub fn remove(&mut self, block: Block) -> Option<Request> {
+        // Answers come in the order of the requests, so the first look is nearly always right.
+        let nth = self.requests.iter().position(|request| request.block == block)?;
+        let request = self.requests.remove(nth)?;
+        self.live -= u32::from(!request.released);
+        Some(request)
+    }
+
+    /// Nothing more can be expected: forgets all requests and returns those that had not been released.
+    pub fn clear(&mut self) -> impl Iterator<Item = Block> {
+        self.live = 0;
+        core::mem::take(&mut self.requests).into_iter().filter(|request| !request.released).map(|r| r.block)
+    }
+
+    /// Calls `give_back` for every request that is not released yet, and releases it: the block is wanted from others,
+    /// but welcome if it still comes.
+    pub fn release(&mut self, mut give_back: impl FnMut(Block)) {
+        for request in self.requests.iter_mut().filter(|request| !request.released) {
+            request.released = true;
+            give_back(request.block);
+        }
+        self.live = 0;
+    }
+
+    /// Forgets released requests: the peer would have answered them by now.
+    pub fn forget_released(&mut self) {
+        self.requests.retain(|request| !request.released);
+    }
+
+    /// The peer is silent for too long: one request at a time until it speaks again.
+    pub fn snub(&mut self) {
+        self.snubbed = true;
+        self.slow_start = true;
+        self.window = REQUESTS_MIN;
+        self.rate = Extreme::default();
+    }
+
+    /// When the silence will have been too long; `None` while nothing is outstanding.
+    pub fn snub_deadline(&self) -> Option<Instant> {
+        (self.live > 0 && !self.snubbed).then(|| self.rhythm.deadline())
+    }
+
+    fn measure(&mut self, now: Instant, request: Request) {
+        let took = now.since(request.sent).max(Duration::from_micros(20));
+        let took_us = took.as_micros() as u64;
+        self.latency.note_least(now, took_us);
+        self.rate.note_most(now, (self.delivered - request.delivered) * 1_000_000 / took_us);
+        if self.slow_start {
+            self.window = (self.window + 1).min(REQUESTS_MAX);
+            // Twice what fills the round trip: more would only wait in the peer's queue.
+            self.slow_start = self.window <= self.needed() && self.window < self.reqq;
+        }
+    }
+
+    /// Blocks that keep the peer busy for two round trips.
+    fn needed(&self) -> u32 {
+        self.blocks_in(Duration::from_micros(2 * self.latency.least().unwrap_or(0))) + REQUESTS_START
+    }
+
+    /// Blocks that keep it busy for longer.
+    fn wished(&self) -> u32 {
+        self.blocks_in(Duration::from_micros(self.latency.least().unwrap_or(0)) + QUEUE_TIME) + REQUESTS_START
+    }
+
+    fn blocks_in(&self, time: Duration) -> u32 {
+        let bytes = u128::from(self.rate.most().unwrap_or(0)) * time.as_micros() / 1_000_000;
+        (bytes / u128::from(BLOCK_BYTES)).min(REQUESTS_MAX.into()) as u32
+    }
+}
+
+/// The most or least of the last one to two epochs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extreme {
+    current: Option<u64>,
+    last: Option<u64>,
+    since: Instant,
+}
+
+impl Extreme {
+    fn turn(&mut self, now: Instant) {
+        if now.since(self.since) > EPOCH {
+            self.last = self.current.take();
+            self.since = now;
+        }
+    }
+
+    fn note_most(&mut self, now: Instant, value: u64) {
+        self.turn(now);
+        self.current = Some(self.current.map_or(value, |most| most.max(value)));
+    }
+
+    fn note_least(&mut self, now: Instant, value: u64) {
+        self.turn(now);
+        self.current = Some(self.current.map_or(value, |least| least.min(value)));
+    }
+
+    fn most(&self) -> Option<u64> {
+        self.current.max(self.last)
+    }
+
+    fn least(&self) -> Option<u64> {
+        self.current.into_iter().chain(self.last).min()
+    }
+}
+
+/// A peer's own rhythm: mean and deviation of the time between its blocks.
+#[derive(Clone, Copy, Debug)]
+struct Rhythm {
+    last: Instant,
+    mean_us: u64,
+    deviation_us: u64,
+    has_beaten: bool,
+}
+
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self { last: Instant::ZERO, mean_us: 0, deviation_us: 0, has_beaten: false }
+    }
+}
+
+impl Rhythm {
+    fn starts(&mut self, now: Instant) {
+        self.last = now;
+    }
+
+    fn beats(&mut self, now: Instant) {
+        let gap = now.since(self.last).as_micros() as u64;
+        self.last = now;
+        if !self.has_beaten {
+            self.has_beaten = true;
+            (self.mean_us, self.deviation_us) = (gap, gap / 2);
+            return;
+        }
+        let off = gap.abs_diff(self.mean_us);
+        self.mean_us = (self.mean_us * 7 + gap) / 8;
+        self.deviation_us = (self.deviation_us * 3 + off) / 4;
+    }
+
+    fn deadline(&self) -> Instant {
+        if !self.has_beaten {
+            return self.last + FIRST_BLOCK_PATIENCE;
+        }
+        let patience = Duration::from_micros(self.mean_us + 4 * self.deviation_us);
+        self.last + patience.clamp(SNUB_MIN, SNUB_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(nth: u32) -> Block {
+        Block { piece: nth, begin: 0, length: BLOCK_BYTES }
+    }
+
+    /// A peer that answers after `latency_us` at `rate` bytes per second; returns the rate that was reached in the last
+    /// half of `seconds`, and the largest window.
+    fn run(latency_us: u64, rate: u64, seconds: u64, share: u32) -> (u64, u32) {
+        let mut pipeline = Pipeline::default();
+        pipeline.set_reqq(2000);
+        let block_us = (u64::from(BLOCK_BYTES) * 1_000_000 / rate).max(1);
+        let (mut wire, mut now, mut free_at, mut nth) = (VecDeque::new(), 1_000_000u64, 0u64, 0);
+        let (mut late_bytes, mut widest, end) = (0u64, 0, 1_000_000 + seconds * 1_000_000);
+        while now < end {
+            while pipeline.outstanding() < pipeline.window(share) {
+                pipeline.sent(Instant::from_micros(now), block(nth));
+                free_at = free_at.max(now + latency_us) + block_us;
+                wire.push_back((free_at, nth));
+                nth += 1;
+            }
+            widest = widest.max(pipeline.outstanding());
+            let (at, which) = wire.pop_front().unwrap();
+            now = at;
+            pipeline.arrived(Instant::from_micros(now), block(which)).unwrap();
+            if now > end - seconds * 500_000 {
+                late_bytes += u64::from(BLOCK_BYTES);
+            }
+        }
+        (late_bytes * 2 / seconds, widest)
+    }
+
+    #[test]
+    fn the_window_fills_the_link_whatever_its_latency() {
+        for (latency_us, rate) in
+            [(200, 100 << 20), (1_000, 50 << 20), (20_000, 10 << 20), (100_000, 4 << 20), (300_000, 64 << 10)]
+        {
+            let (reached, widest) = run(latency_us, rate, 10, 64);
+            assert!(reached * 100 >= rate * 95, "{latency_us} µs, {rate} B/s: only {reached} B/s");
+            assert!(widest <= 512, "{widest}");
+        }
+    }
+
+    #[test]
+    fn memory_narrows_the_queue_but_not_below_the_round_trip() {
+        let (_, wide) = run(10_000, 10 << 20, 5, 500);
+        let (reached, narrow) = run(10_000, 10 << 20, 5, 8);
+        assert!(narrow < 40 && wide > 200, "{narrow} {wide}");
+        assert!(reached * 100 >= (10 << 20) * 95);
+    }
+
+    #[test]
+    fn silence_is_judged_by_the_peers_own_rhythm() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let mut pipeline = Pipeline::default();
+        assert_eq!(pipeline.snub_deadline(), None);
+        pipeline.sent(at(1000), block(0));
+        assert_eq!(pipeline.snub_deadline(), Some(at(1000) + FIRST_BLOCK_PATIENCE));
+        for nth in 0..50 {
+            pipeline.sent(at(1000 + 100 * u64::from(nth)), block(nth + 1));
+            pipeline.arrived(at(1100 + 100 * u64::from(nth)), block(nth)).unwrap();
+        }
+        assert_eq!(pipeline.snub_deadline(), Some(at(6000) + SNUB_MIN), "a quick peer has little patience to ask for");
+        pipeline.snub();
+        assert_eq!((pipeline.window(100), pipeline.snub_deadline()), (1, None));
+        pipeline.arrived(at(9000), block(50)).unwrap();
+        assert!(!pipeline.is_snubbed() && pipeline.window(100) > 1);
+    }
+
+    #[test]
+    fn released_requests_fill_no_window_but_are_still_known() {
+        let mut pipeline = Pipeline::default();
+        (0..3).for_each(|nth| pipeline.sent(Instant::ZERO, block(nth)));
+        let mut given_back = 0;
+        pipeline.release(|_| given_back += 1);
+        assert_eq!((given_back, pipeline.outstanding()), (3, 0));
+        assert!(pipeline.arrived(Instant::ZERO, block(1)).is_some_and(|request| request.released));
+        assert!(pipeline.arrived(Instant::ZERO, block(1)).is_none());
+        pipeline.sent(Instant::ZERO, block(9));
+        assert_eq!(pipeline.clear().collect::<Vec<_>>(), [block(9)]);
+        assert_eq!(pipeline.outstanding(), 0);
+    }
+
+    #[test]
+    fn reqq_is_honoured() {
+        let mut pipeline = Pipeline::default();
+        pipeline.set_reqq(3);
+        assert_eq!(pipeline.window(100), 3);
+        pipeline.set_reqq(0);
+        assert_eq!(pipeline.window(100), 1);
+    }
+}

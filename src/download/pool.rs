@@ -1,0 +1,189 @@
+//! The memory of all downloads: buffers of one block each, lent out, taken back, and never more than promised.
+//!
+//! A buffer is a token: whoever holds it owns the bytes, so two peers can never write into the same block. The last
+//! buffer given back is the first lent out again, which keeps the bytes that are ever touched few and warm.
+
+use crate::base::limits::BLOCK_BYTES;
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+
+/// Room for one block.
+pub struct Buffer(Memory);
+
+enum Memory {
+    /// From the allocator.
+    Heap(Box<[u8]>),
+    /// Cut from an arena that the rim lent for good, such as a map of a temporary file.
+    Lent(&'static mut [u8]),
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Memory::Heap(bytes) => bytes,
+            Memory::Lent(bytes) => bytes,
+        }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match &mut self.0 {
+            Memory::Heap(bytes) => bytes,
+            Memory::Lent(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Buffer")
+    }
+}
+
+/// Lends buffers and keeps the promise of `--memory`.
+///
+/// A piece reserves room for all its blocks when it is opened, so that a block which was asked for always has a place.
+/// A spare part of the limit, never reserved, takes blocks that arrive twice or after their piece was given up.
+#[derive(Debug)]
+pub struct Pool {
+    free: Vec<Buffer>,
+    /// Buffers in existence, free or lent.
+    made: u32,
+    /// Most buffers in existence.
+    limit: u32,
+    reserved: u32,
+}
+
+/// One in this many buffers is spare.
+const SPARE_PART: u32 = 8;
+
+impl Pool {
+    /// A pool of at most `bytes`, but at least 16 blocks. Allocates nothing yet.
+    pub fn new(bytes: u64) -> Self {
+        let limit = u32::try_from(bytes / u64::from(BLOCK_BYTES)).unwrap_or(u32::MAX).max(16);
+        Self { free: Vec::new(), made: 0, limit, reserved: 0 }
+    }
+
+    /// Takes over `arena` and raises the limit by the blocks that it holds.
+    pub fn lend(&mut self, arena: &'static mut [u8]) {
+        for bytes in arena.chunks_exact_mut(BLOCK_BYTES as usize) {
+            self.free.push(Buffer(Memory::Lent(bytes)));
+            self.made += 1;
+            self.limit += 1;
+        }
+    }
+
+    /// Blocks that can be reserved in all: the longest piece must not have more.
+    pub fn capacity(&self) -> u32 {
+        self.limit - self.limit / SPARE_PART
+    }
+
+    /// Sets `blocks` aside, or none of them.
+    #[must_use]
+    pub fn reserve(&mut self, blocks: u32) -> bool {
+        let fits = self.reserved.checked_add(blocks).is_some_and(|sum| sum <= self.capacity());
+        if fits {
+            self.reserved += blocks;
+        }
+        fits
+    }
+
+    /// Gives a reservation of `blocks` back.
+    pub fn release(&mut self, blocks: u32) {
+        debug_assert!(blocks <= self.reserved, "released more than was reserved");
+        self.reserved = self.reserved.saturating_sub(blocks);
+    }
+
+    /// Blocks that can be reserved now.
+    pub fn unreserved(&self) -> u32 {
+        self.capacity() - self.reserved
+    }
+
+    /// A buffer, with whatever bytes its last user left. `None` if the limit is reached.
+    pub fn take(&mut self) -> Option<Buffer> {
+        if let Some(buffer) = self.free.pop() {
+            return Some(buffer);
+        }
+        (self.made < self.limit).then(|| {
+            self.made += 1;
+            Buffer(Memory::Heap(vec![0; BLOCK_BYTES as usize].into_boxed_slice()))
+        })
+    }
+
+    /// Takes a buffer back.
+    pub fn give(&mut self, buffer: Buffer) {
+        self.free.push(buffer);
+    }
+
+    /// Frees what is not lent out to the allocator, when nothing is being downloaded.
+    pub fn shrink(&mut self) {
+        let before = self.free.len();
+        self.free.retain(|buffer| matches!(buffer.0, Memory::Lent(_)));
+        self.made -= (before - self.free.len()) as u32;
+        self.free.shrink_to_fit();
+    }
+
+    /// Bytes in buffers that hold, or held, blocks.
+    pub fn made_bytes(&self) -> u64 {
+        u64::from(self.made) * u64::from(BLOCK_BYTES)
+    }
+
+    /// Most bytes that buffers may take.
+    pub fn limit_bytes(&self) -> u64 {
+        u64::from(self.limit) * u64::from(BLOCK_BYTES)
+    }
+
+    /// Buffers lent out now.
+    pub fn lent(&self) -> u32 {
+        self.made - self.free.len() as u32
+    }
+
+    /// Blocks reserved now.
+    pub fn reserved(&self) -> u32 {
+        self.reserved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reservations_leave_a_spare_part() {
+        let mut pool = Pool::new(16 * u64::from(BLOCK_BYTES));
+        assert_eq!(pool.capacity(), 14);
+        assert!(pool.reserve(10) && !pool.reserve(5) && pool.reserve(4) && !pool.reserve(1));
+        pool.release(14);
+        assert_eq!(pool.unreserved(), 14);
+        assert!(!pool.reserve(u32::MAX));
+    }
+
+    #[test]
+    fn lends_no_more_than_the_limit_and_the_last_one_first() {
+        let mut pool = Pool::new(0);
+        let mut lent: Vec<Buffer> = (0..16).map(|_| pool.take().unwrap()).collect();
+        assert!(pool.take().is_none());
+        let mut last = lent.pop().unwrap();
+        last[0] = 77;
+        pool.give(last);
+        assert_eq!(pool.take().unwrap()[0], 77);
+        assert_eq!((pool.made_bytes(), pool.limit_bytes()), (262_144, 262_144));
+    }
+
+    #[test]
+    fn shrinking_frees_the_heap_but_keeps_what_was_lent_to_it() {
+        let mut pool = Pool::new(0);
+        pool.lend(Box::leak(vec![0; 3 * BLOCK_BYTES as usize + 5].into_boxed_slice()));
+        let lent: Vec<Buffer> = (0..5).map(|_| pool.take().unwrap()).collect();
+        assert_eq!(pool.lent(), 5);
+        lent.into_iter().for_each(|buffer| pool.give(buffer));
+        pool.shrink();
+        assert_eq!(pool.made_bytes(), 3 * u64::from(BLOCK_BYTES));
+    }
+}
