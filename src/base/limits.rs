@@ -99,6 +99,9 @@ pub const FIRST_BLOCK_PATIENCE: Duration = Duration::from_secs(15);
 /// Peers that may be asked for the same block at once, in the endgame.
 pub const REQUESTERS_MAX: usize = 2;
 
+/// A block is not asked of a second peer before it is this late, unless nothing else is left to ask for.
+pub const LATE_MIN: Duration = Duration::from_secs(2);
+
 // ---- Memory ------------------------------------------------------------------------------------------------
 
 /// Default of `--memory`, in MiB.
@@ -111,6 +114,10 @@ pub const MEMORY_MAX_MIB: u32 = 1024;
 pub const EXTENT_BYTES: u64 = 2 << 20;
 /// A verified piece waits at most this long for the rest of its extent.
 pub const HELD_MAX: Duration = Duration::from_secs(5);
+/// Blocks of failed pieces whose digests are kept until a good copy shows who spoiled them; 32 bytes each.
+pub const SUSPECT_BLOCKS_MAX: usize = 16 << 10;
+/// Extents that are remembered as begun; their other pieces are fetched first.
+pub const BEGUN_EXTENTS_MAX: usize = 64;
 /// Bytes read from one stream before the others get their turn.
 pub const TURN_READ_BYTES: usize = 256 << 10;
 /// Blocks that one scatter read may fill.

@@ -1,5 +1,396 @@
-//! (being written)
-pub mod assembly;
-pub mod picker;
-pub mod pipeline;
-pub mod pool;
+//! Floor 3: the download of one torrent, from "what shall this peer be asked for?" to "these bytes are to be stored".
+//!
+//! Knows peers only by their stream's name and by what they have; knows no connection, no file and no tracker.
+
+mod assembly;
+mod begun;
+mod blame;
+mod check;
+mod picker;
+mod pipeline;
+mod pool;
+mod shelf;
+
+pub use check::Check;
+pub use picker::{SCAN_STEPS, Search};
+pub use pipeline::{Pipeline, Request};
+pub use pool::{Buffer, Pool};
+
+use crate::base::limits::{HELD_MAX, LATE_MIN};
+use crate::base::{Bitfield, Block, Geometry, Instant, Rng, StreamId};
+use crate::meta::{Extents, Metainfo};
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use assembly::{Assembly, Placed, WholePiece};
+use begun::Begun;
+use blame::Blame;
+use picker::{Found, Picker};
+use sha1::{Digest, Sha1};
+use shelf::Shelf;
+
+/// The download of one torrent.
+#[derive(Debug)]
+pub struct Download {
+    metainfo: Arc<Metainfo>,
+    geometry: Geometry,
+    extents: Arc<Extents>,
+    /// Pieces that are verified and stored.
+    have: Bitfield,
+    picker: Picker,
+    begun: Begun,
+    assembly: Assembly,
+    /// Pieces whose blocks have all arrived, waiting for their hash.
+    whole: VecDeque<u32>,
+    hashing: Option<Hashing>,
+    shelf: Shelf,
+    blame: Blame,
+    /// Stores to be wished for.
+    wishes: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Hashing {
+    piece: u32,
+    blocks_done: u32,
+    hash: Sha1,
+}
+
+/// What a peer may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// This block; it is noted as asked.
+    Block(Block),
+    /// The search is not finished: ask again in the next turn.
+    Later,
+    /// Memory is full: ask again when something was stored.
+    Full,
+    /// Nothing, unless the peer gets more or others fail.
+    Nothing,
+}
+
+/// What became of a block.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It is kept. If another peer owes it too, that request is to be cancelled.
+    Kept {
+        /// The other peer.
+        cancel: Option<StreamId>,
+    },
+    /// It had arrived before, or was not asked for.
+    Duplicate,
+}
+
+/// What a hash said.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The piece is right and will be stored; these peers spoiled an earlier copy of it.
+    Verified {
+        /// Which.
+        piece: u32,
+        /// Whom to ban.
+        guilty: Vec<StreamId>,
+    },
+    /// The piece is wrong and will be fetched again.
+    Corrupt {
+        /// Which.
+        piece: u32,
+        /// The peer that sent all of it, if one did.
+        guilty: Option<StreamId>,
+    },
+}
+
+impl Download {
+    /// A download of which nothing is there.
+    pub fn new(metainfo: Arc<Metainfo>, rng: &mut Rng) -> Self {
+        let geometry = metainfo.geometry();
+        let extents = Arc::new(Extents::new(&metainfo.layout));
+        Self {
+            geometry,
+            have: Bitfield::new(geometry.pieces),
+            picker: Picker::new(geometry.pieces, rng),
+            begun: Begun::default(),
+            assembly: Assembly::new(geometry),
+            whole: VecDeque::new(),
+            hashing: None,
+            shelf: Shelf::new(geometry, extents.clone()),
+            blame: Blame::default(),
+            wishes: Vec::new(),
+            metainfo,
+            extents,
+        }
+    }
+
+    /// Pieces that are verified and stored.
+    pub fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    /// How the torrent is cut.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// Pieces that are being fetched, hashed or stored.
+    pub fn open_pieces(&self) -> u32 {
+        self.assembly.len() + self.shelf.len()
+    }
+
+    /// True if `piece` is not verified.
+    pub fn wants(&self, piece: u32) -> bool {
+        !self.have.has(piece) && !self.shelf.contains(piece)
+    }
+
+    /// How many of the pieces that `has` holds are not verified. Looks at every piece: once per connection.
+    pub fn wanted_of(&self, has: &Bitfield) -> u32 {
+        has.iter().filter(|&piece| self.wants(piece)).count() as u32
+    }
+
+    /// `piece` was found on disk and is right.
+    pub fn found(&mut self, piece: u32) {
+        self.picker.remove(piece);
+        self.have.insert(piece);
+    }
+
+    /// One more counted peer has `piece`. Peers that have everything from the start are not counted.
+    pub fn add_availability(&mut self, piece: u32) {
+        self.picker.add_peer(piece);
+    }
+
+    /// One counted peer less has `piece`.
+    pub fn remove_availability(&mut self, piece: u32) {
+        self.picker.remove_peer(piece);
+    }
+
+    /// The next block to ask `source` for, which has the pieces `has`.
+    pub fn pick(
+        &mut self,
+        now: Instant,
+        rng: &mut Rng,
+        source: StreamId,
+        has: &Bitfield,
+        pipeline: &mut Pipeline,
+        pool: &mut Pool,
+    ) -> Pick {
+        if let Some(block) = self.assembly.request(source, has, now) {
+            return Pick::Block(block);
+        }
+        let opened = self.open_piece(rng, source, has, &mut pipeline.search, pool);
+        if opened == Opened::Yes
+            && let Some(block) = self.assembly.request(source, has, now)
+        {
+            return Pick::Block(block);
+        }
+        if opened == Opened::Later {
+            return Pick::Later;
+        }
+        let endgame = self.picker.is_empty();
+        let usual = pipeline.expected_time();
+        let patience = if endgame { usual } else { (usual * 4).max(LATE_MIN) };
+        match self.assembly.double(source, has, now, patience) {
+            Some(block) => Pick::Block(block),
+            None if opened == Opened::Full => Pick::Full,
+            None => Pick::Nothing,
+        }
+    }
+
+    /// True if every piece that is missing has been opened, so that late blocks are asked for twice.
+    pub fn is_endgame(&self) -> bool {
+        self.picker.is_empty() && self.assembly.len() > 0
+    }
+
+    /// `source` will not send `block`.
+    pub fn unrequest(&mut self, source: StreamId, block: Block) {
+        self.assembly.unrequest(source, block);
+    }
+
+    /// `source` is gone or silent; its requests have been given back one by one.
+    pub fn forget(&mut self, source: StreamId) {
+        self.assembly.free_sole(source);
+    }
+
+    /// True if `block` would be kept if it arrived.
+    pub fn lacks(&self, block: Block) -> bool {
+        self.assembly.lacks(block)
+    }
+
+    /// `source` sent `block`, which it had been asked for.
+    pub fn arrived(&mut self, source: StreamId, block: Block, buffer: Buffer, pool: &mut Pool) -> Arrival {
+        match self.assembly.place(source, block, buffer) {
+            Placed::Unwanted(buffer) => {
+                pool.give(buffer);
+                Arrival::Duplicate
+            }
+            Placed::Kept { cancel, whole } => {
+                if whole {
+                    self.whole.push_back(block.piece);
+                }
+                Arrival::Kept { cancel }
+            }
+        }
+    }
+
+    /// Hashes pieces whose blocks have all arrived, for up to `budget_bytes`, which it reduces. Answers at the end of a
+    /// piece, and `None` when the budget or the pieces are used up.
+    pub fn hash(&mut self, now: Instant, budget_bytes: &mut usize, pool: &mut Pool) -> Option<Verdict> {
+        let assembly = &self.assembly;
+        let next = || Some(Hashing { piece: self.whole.pop_front()?, blocks_done: 0, hash: Sha1::new() });
+        let mut hashing = self.hashing.take().or_else(next)?;
+        for bytes in assembly.arrived_from(hashing.piece, hashing.blocks_done) {
+            if *budget_bytes == 0 {
+                break;
+            }
+            hashing.hash.update(bytes);
+            hashing.blocks_done += 1;
+            *budget_bytes = budget_bytes.saturating_sub(bytes.len());
+        }
+        if hashing.blocks_done < self.geometry.blocks(hashing.piece) {
+            self.hashing = Some(hashing);
+            return None;
+        }
+        let blocks = self.assembly.take_whole(hashing.piece)?;
+        let right = self.metainfo.hashes.get(hashing.piece as usize) == Some(&hashing.hash.finalize().into());
+        Some(self.judge(now, hashing.piece, blocks, right, pool))
+    }
+
+    /// True if [`Download::hash`] has something to do.
+    pub fn has_work(&self) -> bool {
+        self.hashing.is_some() || !self.whole.is_empty()
+    }
+
+    /// The next store to be wished for.
+    pub fn next_store(&mut self) -> Option<u32> {
+        self.wishes.pop()
+    }
+
+    /// Where the bytes of a store begin in the torrent, and the bytes.
+    pub fn store(&self, store: u32) -> Option<(u64, Vec<&[u8]>)> {
+        self.shelf.store(store)
+    }
+
+    /// A store is carried out; passes each piece that is wholly stored to `done`.
+    pub fn stored(&mut self, store: u32, pool: &mut Pool, mut done: impl FnMut(u32)) {
+        let (have, geometry) = (&mut self.have, &self.geometry);
+        self.shelf.stored(store, |piece, blocks| {
+            have.insert(piece);
+            pool.release(geometry.blocks(piece));
+            blocks.into_iter().for_each(|arrived| pool.give(arrived.buffer));
+            done(piece);
+        });
+    }
+
+    /// All stores that are not answered, to be wished for again after a fault.
+    pub fn pending_stores(&self) -> impl Iterator<Item = u32> {
+        self.shelf.stores()
+    }
+
+    /// Sends out what has waited long enough for the rest of its extent.
+    pub fn on_time(&mut self, now: Instant) {
+        self.shelf.flush_older(now, HELD_MAX, &mut self.wishes);
+    }
+
+    /// When [`Download::on_time`] has something to do.
+    pub fn next_deadline(&mut self) -> Option<Instant> {
+        self.shelf.flush_deadline(HELD_MAX)
+    }
+
+    /// Sends out everything that is verified, because the run ends or pauses.
+    pub fn flush(&mut self) {
+        while self.shelf.flush_oldest(&mut self.wishes) {}
+    }
+
+    /// True if every piece is verified and stored.
+    pub fn is_complete(&self) -> bool {
+        self.have.is_full()
+    }
+
+    /// True if nothing is held that is not in a file yet, beside blocks of unfinished pieces.
+    pub fn is_flushed(&self) -> bool {
+        self.shelf.is_empty()
+    }
+
+    fn open_piece(
+        &mut self,
+        rng: &mut Rng,
+        source: StreamId,
+        has: &Bitfield,
+        search: &mut Search,
+        pool: &mut Pool,
+    ) -> Opened {
+        let piece = match self.choose(rng, has, search) {
+            Found::Piece(piece) => piece,
+            Found::Later => return Opened::Later,
+            Found::Nothing => return Opened::No,
+        };
+        if !pool.reserve(self.geometry.blocks(piece)) {
+            // One piece at a time: what is being stored already gives memory back before anybody asks again.
+            if self.wishes.is_empty() {
+                self.shelf.flush_oldest(&mut self.wishes);
+            }
+            return Opened::Full;
+        }
+        self.picker.remove(piece);
+        self.begun.touch(&self.geometry, &self.extents, piece);
+        // A piece that failed before comes from one peer, so that a second failure names the guilty one.
+        let sole = self.blame.is_suspect(piece).then_some(source);
+        self.assembly.open(piece, sole);
+        Opened::Yes
+    }
+
+    fn choose(&mut self, rng: &mut Rng, has: &Bitfield, search: &mut Search) -> Found {
+        if let Some(piece) = self.begun.choose(&self.geometry, &self.extents, &self.picker, has) {
+            return Found::Piece(piece);
+        }
+        let is_first = self.have.count() == 0 && self.shelf.is_empty();
+        if is_first { self.picker.random(has, rng, search) } else { self.picker.rarest(has, search) }
+    }
+
+    fn judge(&mut self, now: Instant, piece: u32, blocks: WholePiece, right: bool, pool: &mut Pool) -> Verdict {
+        let geometry = self.geometry;
+        let lengths = (0..geometry.blocks(piece)).map(|nth| geometry.block(piece, nth).length);
+        if right {
+            let guilty = self.blame.verified(piece, &blocks, lengths);
+            self.shelf.put(now, piece, blocks, &self.have, &mut self.wishes);
+            return Verdict::Verified { piece, guilty };
+        }
+        let guilty = self.blame.failed(piece, &blocks, lengths);
+        blocks.into_iter().for_each(|arrived| pool.give(arrived.buffer));
+        pool.release(geometry.blocks(piece));
+        self.picker.insert(piece);
+        self.begun.touch(&geometry, &self.extents, piece);
+        Verdict::Corrupt { piece, guilty }
+    }
+
+    /// Panics unless the rooms agree about every piece. For simulation and fuzzing.
+    #[doc(hidden)]
+    pub fn check(&self) {
+        self.picker.check();
+        self.assembly.check();
+        for piece in 0..self.geometry.pieces {
+            let places = [
+                self.have.has(piece),
+                self.picker.contains(piece),
+                self.assembly.contains(piece),
+                self.shelf.contains(piece),
+            ];
+            let count = places.iter().filter(|&&is_there| is_there).count();
+            assert_eq!(count, 1, "piece {piece} is in {places:?} of have, picker, assembly, shelf");
+        }
+    }
+
+    /// Blocks that this download has reserved in the pool. For simulation and fuzzing.
+    #[doc(hidden)]
+    pub fn reserved_blocks(&self) -> u32 {
+        let open = |&piece: &u32| self.assembly.contains(piece) || self.shelf.contains(piece);
+        (0..self.geometry.pieces).filter(open).map(|piece| self.geometry.blocks(piece)).sum()
+    }
+}
+
+/// Whether a piece could be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opened {
+    Yes,
+    Later,
+    Full,
+    No,
+}

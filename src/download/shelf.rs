@@ -1,0 +1,220 @@
+//! Verified pieces on their way into the files, an extent at a time.
+//!
+//! A piece waits here until every other piece of its extents is verified too; then the whole extent goes out as one
+//! store, which is cheap for a memory map and writes flash once. A piece whose extent does not fill soon, or whose memory is
+//! needed, goes out alone. Its buffers are free when all its bytes are stored.
+
+use crate::base::{Bitfield, Geometry, Instant};
+use crate::download::assembly::WholePiece;
+use crate::meta::Extents;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::time::Duration;
+
+/// A verified piece that is not wholly stored.
+#[derive(Debug)]
+struct Held {
+    blocks: WholePiece,
+    since: Instant,
+    /// For each extent that it overlaps, in order: its bytes there are in a store.
+    assigned: Vec<bool>,
+    /// Bytes that are not stored yet.
+    left_bytes: u32,
+}
+
+impl Held {
+    fn is_waiting(&self) -> bool {
+        self.assigned.iter().any(|assigned| !assigned)
+    }
+}
+
+/// Verified pieces, and the stores that carry them out.
+#[derive(Debug)]
+pub struct Shelf {
+    geometry: Geometry,
+    extents: Arc<Extents>,
+    held: BTreeMap<u32, Held>,
+    /// Pieces in the order in which they were verified; some may be gone already.
+    arrivals: VecDeque<u32>,
+    /// Stores that are not answered, by number.
+    stores: BTreeMap<u32, Range<u64>>,
+    next_store: u32,
+}
+
+impl Shelf {
+    /// An empty shelf.
+    pub fn new(geometry: Geometry, extents: Arc<Extents>) -> Self {
+        Self {
+            geometry,
+            extents,
+            held: BTreeMap::new(),
+            arrivals: VecDeque::new(),
+            stores: BTreeMap::new(),
+            next_store: 0,
+        }
+    }
+
+    /// True if `piece` is verified and not wholly stored.
+    pub fn contains(&self, piece: u32) -> bool {
+        self.held.contains_key(&piece)
+    }
+
+    /// Pieces held.
+    pub fn len(&self) -> u32 {
+        self.held.len() as u32
+    }
+
+    /// True if nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Takes in a verified piece. `have` tells which pieces are stored already. Stores that became possible are added to
+    /// `wishes`, one per extent.
+    pub fn put(&mut self, now: Instant, piece: u32, blocks: WholePiece, have: &Bitfield, wishes: &mut Vec<u32>) {
+        let extents = self.extents_of(piece);
+        let assigned = vec![false; extents.len()];
+        let left_bytes = self.geometry.piece_length(piece);
+        self.held.insert(piece, Held { blocks, since: now, assigned, left_bytes });
+        self.arrivals.push_back(piece);
+        for extent in extents {
+            let range = self.extents.range(extent);
+            let known = |piece| have.has(piece) || self.held.contains_key(&piece);
+            if self.geometry.pieces_of(range).all(known) {
+                self.store_extent(extent, wishes);
+            }
+        }
+    }
+
+    /// Sends out alone the pieces that have waited since `now - age` or longer.
+    pub fn flush_older(&mut self, now: Instant, age: Duration, wishes: &mut Vec<u32>) {
+        while let Some(piece) = self.oldest_waiting() {
+            if now.since(self.held[&piece].since) < age {
+                break;
+            }
+            self.store_alone(piece, wishes);
+        }
+    }
+
+    /// Sends the longest waiting piece out alone, because its memory is needed. False if none waits.
+    pub fn flush_oldest(&mut self, wishes: &mut Vec<u32>) -> bool {
+        let oldest = self.oldest_waiting();
+        if let Some(piece) = oldest {
+            self.store_alone(piece, wishes);
+        }
+        oldest.is_some()
+    }
+
+    /// When [`Shelf::flush_older`] has something to do, for pieces that may wait for `age`.
+    pub fn flush_deadline(&mut self, age: Duration) -> Option<Instant> {
+        self.oldest_waiting().map(|piece| self.held[&piece].since + age)
+    }
+
+    /// Where the bytes of a store begin in the torrent, and the bytes.
+    pub fn store(&self, store: u32) -> Option<(u64, Vec<&[u8]>)> {
+        let range = self.stores.get(&store)?;
+        let mut parts = Vec::new();
+        for piece in self.geometry.pieces_of(range.clone()) {
+            self.held.get(&piece)?.blocks.iter().enumerate().for_each(|(nth, arrived)| {
+                let block = self.geometry.block(piece, nth as u32);
+                let start = self.geometry.piece_start(piece) + u64::from(block.begin);
+                let end = start + u64::from(block.length);
+                let (from, to) = (range.start.max(start), range.end.min(end));
+                if from < to {
+                    parts.push(&arrived.buffer[(from - start) as usize..(to - start) as usize]);
+                }
+            });
+        }
+        Some((range.start, parts))
+    }
+
+    /// A store is carried out. Pieces that are wholly stored leave the shelf and are passed to `done`.
+    pub fn stored(&mut self, store: u32, mut done: impl FnMut(u32, WholePiece)) {
+        let Some(range) = self.stores.remove(&store) else { return };
+        for piece in self.geometry.pieces_of(range.clone()) {
+            let own = self.geometry.piece_range(piece);
+            let overlap = own.end.min(range.end) - own.start.max(range.start);
+            let Some(held) = self.held.get_mut(&piece) else { continue };
+            held.left_bytes -= overlap as u32;
+            if held.left_bytes == 0
+                && let Some(held) = self.held.remove(&piece)
+            {
+                done(piece, held.blocks);
+            }
+        }
+    }
+
+    /// Stores that are not answered.
+    pub fn stores(&self) -> impl Iterator<Item = u32> {
+        self.stores.keys().copied()
+    }
+
+    fn extents_of(&self, piece: u32) -> Range<u32> {
+        let range = self.geometry.piece_range(piece);
+        self.extents.at(range.start)..self.extents.at(range.end - 1) + 1
+    }
+
+    fn oldest_waiting(&mut self) -> Option<u32> {
+        while let Some(&piece) = self.arrivals.front() {
+            if self.held.get(&piece).is_some_and(Held::is_waiting) {
+                return Some(piece);
+            }
+            self.arrivals.pop_front();
+        }
+        None
+    }
+
+    /// Stores what is held of an extent: all of it, or, where a part is on disk from an earlier run, the rest.
+    fn store_extent(&mut self, extent: u32, wishes: &mut Vec<u32>) {
+        let range = self.extents.range(extent);
+        let mut run: Option<Range<u64>> = None;
+        for piece in self.geometry.pieces_of(range.clone()) {
+            let own = self.geometry.piece_range(piece);
+            let part = own.start.max(range.start)..own.end.min(range.end);
+            if !self.assign(piece, extent) {
+                self.start_store(run.take(), wishes);
+            } else if let Some(run) = &mut run {
+                run.end = part.end;
+            } else {
+                run = Some(part);
+            }
+        }
+        self.start_store(run, wishes);
+    }
+
+    /// Stores what is left of one piece, without waiting for its neighbours.
+    fn store_alone(&mut self, piece: u32, wishes: &mut Vec<u32>) {
+        let own = self.geometry.piece_range(piece);
+        let mut run: Option<Range<u64>> = None;
+        for extent in self.extents_of(piece) {
+            let range = self.extents.range(extent);
+            let part = own.start.max(range.start)..own.end.min(range.end);
+            if !self.assign(piece, extent) {
+                self.start_store(run.take(), wishes);
+            } else if let Some(run) = &mut run {
+                run.end = part.end;
+            } else {
+                run = Some(part);
+            }
+        }
+        self.start_store(run, wishes);
+    }
+
+    /// Marks the part of `piece` in `extent` as being stored. False if it is already, or if the piece is not held.
+    fn assign(&mut self, piece: u32, extent: u32) -> bool {
+        let first = self.extents_of(piece).start;
+        let Some(held) = self.held.get_mut(&piece) else { return false };
+        !core::mem::replace(&mut held.assigned[(extent - first) as usize], true)
+    }
+
+    fn start_store(&mut self, range: Option<Range<u64>>, wishes: &mut Vec<u32>) {
+        if let Some(range) = range {
+            wishes.push(self.next_store);
+            self.stores.insert(self.next_store, range);
+            self.next_store = self.next_store.wrapping_add(1);
+        }
+    }
+}
