@@ -90,6 +90,9 @@ pub const REQUESTS_MAX: u32 = 512;
 pub const REQQ: u32 = 256;
 /// What a peer queues that does not say (`reqq` of BEP 10 is 250 in the field's oldest client).
 pub const REQQ_DEFAULT: u32 = 250;
+/// Bytes of blocks that a peer may send without having been asked, before it is dropped. A cancelled window may still
+/// be on its way, several times over.
+pub const UNASKED_BYTES_MAX: u64 = 64 << 20;
 /// Shortest silence after which a peer with requests outstanding is snubbed.
 pub const SNUB_MIN: Duration = Duration::from_secs(2);
 /// Longest silence that a peer's own rhythm can excuse.

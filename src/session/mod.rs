@@ -1,21 +1,48 @@
 //! Floor 4: the switchboard. It is told facts, asks the rooms, and wishes.
+//!
+//! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
+//! nothing is ever called back in the middle of a change. One file per subject: [`streams`] the table, [`peers`] a
+//! connection's life, [`messages`] what peers say, [`blocks`] what they send, [`requests`] what they are asked for, [`storing`] the way
+//! to the files, [`announces`] trackers, [`dialing`] new connections, [`time`] deadlines, [`commands`] the user and the end.
 
 mod action;
+mod announces;
+mod blocks;
 mod command;
+mod commands;
+mod dialing;
 mod event;
+mod messages;
+mod peers;
 mod report;
+mod requests;
+mod scatter;
+mod status;
+mod storing;
+mod streams;
+mod time;
+mod torrents;
 
 pub use action::{Action, Outcome};
 pub use command::{COMMANDS, Command, CommandFault};
 pub use event::{CloseCause, Event, StorageFault, StorageFaultKind, StoreId};
 pub use report::*;
+pub use scatter::Scatter;
 
-use crate::base::{Instant, Rng, StreamId, TorrentId};
+use crate::base::limits::WARM_BUFFERS;
+use crate::base::{Instant, PeerId, Rng, StreamId, TorrentId};
+use crate::download::Pool;
 use crate::meta::Metainfo;
+use crate::tracker::Identity;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use announces::Query;
 use core::net::SocketAddr;
 use core::time::Duration;
+use peers::Farewell;
+use streams::{Role, Stage, Streams};
+use torrents::Torrent;
 
 /// What the user chose, for the whole run.
 #[derive(Clone, Debug)]
@@ -36,26 +63,10 @@ pub struct Settings {
 
 /// Where the next bytes of a stream may land.
 pub enum Landing<'a> {
-    /// Nowhere: memory is full. Do not read; `Action::Resume` follows.
-    Wait,
     /// In any buffer of the rim's; tell them with [`Session::received`].
     Anywhere,
     /// In these areas, one after the other; tell how many bytes arrived with [`Session::landed`].
     Scatter(&'a mut Scatter),
-}
-
-/// Areas for one scatter read: the rest of a block, then headers and blocks in the order of the requests.
-#[derive(Debug, Default)]
-pub struct Scatter {}
-
-impl Scatter {
-    /// The areas in order; at most [`Scatter::AREAS_MAX`], none empty.
-    pub fn areas(&mut self) -> impl Iterator<Item = &mut [u8]> {
-        core::iter::empty()
-    }
-
-    /// Most areas of one read.
-    pub const AREAS_MAX: usize = 2 * crate::base::limits::SCATTER_BLOCKS_MAX + 1;
 }
 
 /// Bytes to be stored in one go: contiguous in the torrent, scattered in memory.
@@ -67,69 +78,218 @@ pub struct StoreView<'a> {
 }
 
 /// All torrents of a run: the whole of BitTorrent, with no socket, file or clock in it.
-pub struct Session {}
+#[derive(Debug)]
+pub struct Session {
+    settings: Settings,
+    rng: Rng,
+    our_id: PeerId,
+    started: Instant,
+    torrents: Vec<Torrent>,
+    streams: Streams,
+    pool: Pool,
+    actions: VecDeque<Action>,
+    /// The plan of the last scatter read.
+    scatter: Scatter,
+    /// Bytes that landed by plan and were something else, for a moment.
+    line: Vec<u8>,
+    /// Peers whose search for a piece goes on in the next turn.
+    searching: VecDeque<StreamId>,
+    /// Room for a list of peers, for a moment.
+    starved: Vec<StreamId>,
+    /// Memory or blocks came back: peers that could not be given anything are asked again.
+    returned: bool,
+    /// Addresses of peers that are gone, for the case that they prove guilty later.
+    departed: VecDeque<(StreamId, SocketAddr)>,
+    queries: Vec<Query>,
+    last_query: u32,
+    /// Connections being opened or shaking hands.
+    half_open: usize,
+    /// The torrent whose turn it is to dial.
+    next_dialler: usize,
+    /// When all peers are looked at.
+    peers_deadline: Option<Instant>,
+    /// A peer or a tracker was reached.
+    reached: bool,
+    /// The run ends, at the latest by then.
+    quitting: Option<Instant>,
+    outcome: Option<Outcome>,
+    finished: bool,
+}
 
-#[expect(unused_variables, clippy::needless_pass_by_value, reason = "signatures first")]
 impl Session {
     /// A session without torrents.
-    pub fn new(now: Instant, rng: Rng, settings: Settings) -> Self {
-        Self {}
+    pub fn new(now: Instant, mut rng: Rng, settings: Settings) -> Self {
+        Self {
+            pool: Pool::new(settings.memory_bytes),
+            settings,
+            our_id: new_peer_id(&mut rng),
+            rng,
+            started: now,
+            torrents: Vec::new(),
+            streams: Streams::default(),
+            actions: VecDeque::new(),
+            scatter: Scatter::default(),
+            line: Vec::new(),
+            searching: VecDeque::new(),
+            starved: Vec::new(),
+            returned: false,
+            departed: VecDeque::new(),
+            queries: Vec::new(),
+            last_query: 0,
+            half_open: 0,
+            next_dialler: 0,
+            peers_deadline: None,
+            reached: false,
+            quitting: None,
+            outcome: None,
+            finished: false,
+        }
     }
 
     /// Adds a torrent, which starts by checking what is on disk; `empty` says that nothing is there, so that nothing
     /// has to be read.
     pub fn add_torrent(&mut self, now: Instant, metainfo: Arc<Metainfo>, empty: bool) -> TorrentId {
-        TorrentId(0)
+        let id = TorrentId(self.torrents.len() as u32);
+        let identity =
+            Identity { info_hash: metainfo.info_hash, peer_id: self.our_id, port: self.settings.port };
+        let empty = empty && !self.settings.check_only;
+        let torrent = Torrent::new(now, metainfo, identity, empty, &mut self.rng);
+        self.torrents.push(torrent);
+        for address in self.settings.peers.clone() {
+            self.torrents[id.0 as usize].add_named_peer(now, address);
+        }
+        if empty {
+            self.announce_due(now, id);
+            self.dial_candidates(now);
+        } else {
+            self.go_on_checking(now, id);
+        }
+        id
+    }
+
+    /// Blocks of the longest piece beyond what the pool can hold; the rim may lend them with [`Session::lend`].
+    pub fn missing_buffer_bytes(&self, metainfo: &Metainfo) -> u64 {
+        self.pool.missing_bytes(metainfo.geometry().blocks(0))
+    }
+
+    /// Adds memory of the rim's to the piece buffers, for good.
+    pub fn lend(&mut self, arena: &'static mut [u8]) {
+        self.pool.lend(arena);
     }
 
     /// Takes in a fact. Wishes that follow from it wait in [`Session::next_action`].
-    pub fn handle(&mut self, now: Instant, event: Event<'_>) {}
+    pub fn handle(&mut self, now: Instant, event: Event<'_>) {
+        match event {
+            Event::Connected { stream } => self.on_connected(now, stream),
+            Event::Closed { stream, cause } => self.on_closed(now, stream, cause),
+            Event::Stored { torrent, store } => self.on_stored(now, torrent, store),
+            Event::StoreFailed { torrent, fault, .. } => self.on_store_failed(now, torrent, fault),
+            Event::Loaded { torrent, bytes, .. } => self.on_loaded(now, torrent, bytes),
+            Event::LoadFailed { torrent, fault, .. } => self.on_load_failed(now, torrent, fault),
+            Event::Resolved { query, addresses } => self.on_resolved(now, query, addresses),
+            Event::Command(command) => self.on_command(now, command),
+            Event::Quit => self.quit(now),
+        }
+        self.settle(now);
+    }
 
     /// The next wish, in order.
     pub fn next_action(&mut self) -> Option<Action> {
-        None
+        self.actions.pop_front()
     }
-
-    /// When [`Session::on_time`] wants to be called; `None` if only an event can change anything.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        None
-    }
-
-    /// Does what is due by `now`.
-    pub fn on_time(&mut self, now: Instant) {}
-
-    /// Hashes up to `budget_bytes` of complete pieces. True if more waits: call again in the next turn, without
-    /// sleeping.
-    pub fn work(&mut self, now: Instant, budget_bytes: usize) -> bool {
-        false
-    }
-
-    /// Where the next bytes of `stream` may land.
-    pub fn landing(&mut self, stream: StreamId) -> Landing<'_> {
-        Landing::Anywhere
-    }
-
-    /// `bytes` came from `stream`, read after [`Landing::Anywhere`].
-    pub fn received(&mut self, now: Instant, stream: StreamId, bytes: &[u8]) {}
-
-    /// `count` bytes landed in the areas of the last [`Landing::Scatter`], which was for `stream`.
-    pub fn landed(&mut self, now: Instant, stream: StreamId, count: usize) {}
 
     /// Bytes waiting to be sent on `stream`.
     pub fn outgoing(&self, stream: StreamId) -> &[u8] {
-        &[]
+        match self.streams.get(stream) {
+            Some(Role::Tracker { request, .. }) => request.rest(),
+            Some(Role::Peer(connection)) => match &connection.stage {
+                Stage::Open(open) if connection.handshake.rest().is_empty() => open.peer.outbox.as_slice(),
+                _ => connection.handshake.rest(),
+            },
+            None => &[],
+        }
     }
 
     /// `count` bytes of [`Session::outgoing`] were sent.
-    pub fn sent(&mut self, now: Instant, stream: StreamId, count: usize) {}
-
-    /// The bytes of a wish to store that is not answered yet.
-    pub fn store(&self, torrent: TorrentId, store: StoreId) -> Option<StoreView<'_>> {
-        None
+    pub fn sent(&mut self, now: Instant, stream: StreamId, count: usize) {
+        match self.streams.get_mut(stream) {
+            Some(Role::Tracker { request, .. }) => request.sent += count,
+            Some(Role::Peer(connection)) => match &mut connection.stage {
+                Stage::Open(open) if connection.handshake.rest().is_empty() => {
+                    open.peer.on_sent(now, count);
+                    open.flushing = !open.peer.outbox.as_slice().is_empty();
+                }
+                _ => connection.handshake.sent += count,
+            },
+            None => {}
+        }
     }
 
-    /// The state of everything, as `status` tells it; cheap enough for a progress line twice a second.
-    pub fn status(&self, now: Instant) -> Status {
-        Status::default()
+    fn on_connected(&mut self, now: Instant, stream: StreamId) {
+        match self.streams.get(stream) {
+            Some(Role::Peer(_)) => self.on_peer_connected(now, stream),
+            Some(Role::Tracker { .. }) => self.on_tracker_connected(now, stream),
+            None => {}
+        }
     }
+
+    fn on_closed(&mut self, now: Instant, stream: StreamId, cause: CloseCause) {
+        match self.streams.get(stream) {
+            Some(Role::Peer(_)) => {
+                self.forget_peer(now, stream, Farewell::Closed(cause));
+                self.dial_candidates(now);
+            }
+            Some(&Role::Tracker { torrent, handle, .. }) => {
+                self.streams.remove(stream);
+                let words = Self::cause_in_words(cause);
+                let why = (cause != CloseCause::Ended).then_some(words.as_str());
+                self.on_tracker_closed(now, torrent, handle, why);
+            }
+            None => {}
+        }
+    }
+
+    /// What every handler ends with: others are asked for what came back, and the run ends if nothing holds it.
+    fn settle(&mut self, now: Instant) {
+        if core::mem::take(&mut self.returned) {
+            self.ask_starved(now);
+        }
+        self.finish_if_quiet(now);
+    }
+
+    fn note(&mut self, note: Note) {
+        self.actions.push_back(Action::Say(Report::Note(note)));
+    }
+
+    /// Panics unless the rooms agree with each other and with their bounds. For simulation and fuzzing.
+    #[doc(hidden)]
+    pub fn check(&self) {
+        self.check_counts();
+        self.torrents.iter().for_each(|torrent| torrent.download.check());
+        let reserved: u32 = self.torrents.iter().map(|torrent| torrent.download.reserved_blocks()).sum();
+        assert_eq!(reserved, self.pool.reserved(), "reserved blocks");
+        assert!(self.pool.reserved() <= self.pool.capacity());
+        assert!(self.pool.made_bytes() <= self.pool.limit_bytes());
+    }
+
+    fn check_counts(&self) {
+        let roles = || self.streams.iter().map(|(_, role)| role);
+        for (nth, torrent) in self.torrents.iter().enumerate() {
+            let own = |role: &&Role| matches!(role, Role::Peer(peer) if peer.torrent.0 as usize == nth);
+            let open = self.streams.iter_open().filter(|(_, id, ..)| id.0 as usize == nth);
+            let seeds = open.clone_count_full();
+            assert_eq!(torrent.seeds, seeds);
+            assert_eq!(torrent.peers + torrent.connecting, roles().filter(own).count() as u32);
+        }
+    }
+}
+
+/// `-SW` and our version, then twelve random characters that survive in a URL (BEP 20).
+fn new_peer_id(rng: &mut Rng) -> PeerId {
+    const LETTERS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let mut id = *b"-SW0100-............";
+    for letter in &mut id[8..] {
+        *letter = LETTERS[rng.below(62) as usize];
+    }
+    PeerId(id)
 }

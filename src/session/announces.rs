@@ -1,0 +1,153 @@
+//! Between the tracker rooms and the outside: their wishes become streams, their news become candidates and notes.
+
+use super::streams::{Outgoing, Role};
+use super::{Action, Note, Session};
+use crate::base::{Instant, StreamId, TorrentId};
+use crate::tracker::{Handle, News, Totals, Wish};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+/// A name that is being looked up for a tracker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Query {
+    pub number: u32,
+    pub torrent: TorrentId,
+    pub handle: Handle,
+}
+
+impl Session {
+    /// Starts the announces that are due.
+    pub(super) fn announce_due(&mut self, now: Instant, id: TorrentId) {
+        let totals = self.totals(id);
+        let torrent = &mut self.torrents[id.0 as usize];
+        torrent.trackers.on_time(now, &totals, &mut self.rng);
+        self.settle_trackers(now, id);
+    }
+
+    /// What a tracker is told of our progress.
+    pub(super) fn totals(&self, id: TorrentId) -> Totals {
+        let torrent = &self.torrents[id.0 as usize];
+        Totals {
+            uploaded: torrent.up.total_bytes(),
+            downloaded: torrent.down.total_bytes(),
+            left: torrent.metainfo.layout.wanted_bytes().saturating_sub(torrent.done_bytes),
+        }
+    }
+
+    /// Carries the wishes and news of a torrent's trackers on.
+    pub(super) fn settle_trackers(&mut self, now: Instant, id: TorrentId) {
+        while let Some(wish) = self.torrents[id.0 as usize].trackers.next_wish() {
+            self.fulfil(id, wish);
+        }
+        while let Some(news) = self.torrents[id.0 as usize].trackers.next_news() {
+            self.on_tracker_news(now, id, news);
+        }
+    }
+
+    fn fulfil(&mut self, id: TorrentId, wish: Wish) {
+        match wish {
+            Wish::Resolve { handle, host } => {
+                self.last_query = self.last_query.wrapping_add(1);
+                let query = self.last_query;
+                self.queries.push(Query { number: query, torrent: id, handle });
+                self.actions.push_back(Action::Resolve { query, host });
+            }
+            Wish::Connect { handle, address } => {
+                let request = Outgoing::default();
+                let stream = self.streams.insert(Role::Tracker { torrent: id, handle, request });
+                self.actions.push_back(Action::Connect { stream, address });
+            }
+            Wish::Send { handle, bytes } => {
+                let Some(stream) = self.tracker_stream(id, handle) else { return };
+                if let Some(Role::Tracker { request, .. }) = self.streams.get_mut(stream) {
+                    *request = Outgoing { bytes, sent: 0 };
+                    self.actions.push_back(Action::Flush { stream });
+                }
+            }
+            Wish::Close { handle } => {
+                if let Some(stream) = self.tracker_stream(id, handle) {
+                    self.streams.remove(stream);
+                    self.actions.push_back(Action::Close { stream });
+                }
+            }
+        }
+    }
+
+    /// The stream of an announce. Looks at all streams: announces are rare.
+    fn tracker_stream(&self, id: TorrentId, wanted: Handle) -> Option<StreamId> {
+        let is_it = |role: &Role| {
+            matches!(role, Role::Tracker { torrent, handle, .. } if *torrent == id && *handle == wanted)
+        };
+        self.streams.iter().find(|(_, role)| is_it(role)).map(|(stream, _)| stream)
+    }
+
+    pub(super) fn on_resolved(&mut self, now: Instant, number: u32, addresses: &[IpAddr]) {
+        let Some(nth) = self.queries.iter().position(|query| query.number == number) else { return };
+        let Query { torrent, handle, .. } = self.queries.swap_remove(nth);
+        let trackers = &mut self.torrents[torrent.0 as usize].trackers;
+        trackers.on_resolved(now, handle, addresses, &mut self.rng);
+        self.settle_trackers(now, torrent);
+    }
+
+    pub(super) fn on_tracker_connected(&mut self, now: Instant, stream: StreamId) {
+        let Some(&Role::Tracker { torrent, handle, .. }) = self.streams.get(stream) else { return };
+        self.torrents[torrent.0 as usize].trackers.on_connected(now, handle, &mut self.rng);
+        self.settle_trackers(now, torrent);
+    }
+
+    pub(super) fn on_tracker_bytes(&mut self, now: Instant, stream: StreamId, bytes: &[u8]) {
+        let Some(&Role::Tracker { torrent, handle, .. }) = self.streams.get(stream) else { return };
+        self.torrents[torrent.0 as usize].trackers.on_bytes(now, handle, bytes, &mut self.rng);
+        self.settle_trackers(now, torrent);
+    }
+
+    pub(super) fn on_tracker_closed(
+        &mut self,
+        now: Instant,
+        torrent: TorrentId,
+        handle: Handle,
+        why: Option<&str>,
+    ) {
+        self.torrents[torrent.0 as usize].trackers.on_closed(now, handle, why, &mut self.rng);
+        self.settle_trackers(now, torrent);
+    }
+
+    fn on_tracker_news(&mut self, now: Instant, id: TorrentId, news: News) {
+        let url = |session: &Self, tracker| {
+            let view = session.torrents[id.0 as usize].trackers.view(tracker);
+            view.map_or_else(Default::default, |view| view.url.to_string())
+        };
+        match news {
+            News::Answered { tracker, peers, warning, next, from } => {
+                let url = url(self, tracker);
+                if let Some(text) = warning {
+                    self.note(Note::TrackerWarning { torrent: id, url: url.clone(), text });
+                }
+                self.note(Note::TrackerAnswered { torrent: id, url, peers: peers.len() as u32, next });
+                self.on_peers(now, id, peers, from);
+            }
+            News::Failed { tracker, fault, next } => {
+                let url = url(self, tracker);
+                self.note(Note::TrackerFailed { torrent: id, url, why: fault.to_string(), next });
+            }
+            News::Unsupported { tracker, why } => {
+                let url = url(self, tracker);
+                self.note(Note::TrackerFailed { torrent: id, url, why, next: Duration::MAX });
+            }
+        }
+    }
+
+    fn on_peers(&mut self, now: Instant, id: TorrentId, peers: Vec<SocketAddr>, from: Option<SocketAddr>) {
+        self.reached = true;
+        let torrent = &mut self.torrents[id.0 as usize];
+        if from.is_some_and(|tracker| tracker.ip().is_loopback()) {
+            torrent.candidates.allow_loopback();
+        }
+        for address in peers {
+            torrent.candidates.add(now, address);
+        }
+        self.dial_candidates(now);
+    }
+}

@@ -1,0 +1,209 @@
+//! Bytes from peers: where they land, and what they are.
+
+use super::scatter::{Rest, Scatter};
+use super::streams::{Role, Stage};
+use super::{Landing, Session};
+use crate::base::limits::UNASKED_BYTES_MAX;
+use crate::base::{Block, Instant, StreamId};
+use crate::download::{Arrival, Buffer};
+use crate::wire::{Framer, Item, Misbehaved};
+use core::mem;
+
+impl Session {
+    /// Where the next bytes of `stream` may land.
+    pub fn landing(&mut self, stream: StreamId) -> Landing<'_> {
+        let Some((_, open)) = self.streams.open(stream) else { return Landing::Anywhere };
+        let Some(framer) = &open.framer else { return Landing::Anywhere };
+        self.scatter.clear(&mut self.pool);
+        if let Some((block, received)) = framer.block_in_progress() {
+            let Some(buffer) = open.landing.take() else { return Landing::Anywhere };
+            let rest = Rest { buffer, from: received as usize, to: block.length as usize };
+            let later = open.pipeline.expected().filter(|&other| other != block);
+            self.scatter.plan(Some(rest), 0, later, &mut self.pool);
+        } else if let Some(header) = framer.carried_header() {
+            self.scatter.plan(None, header.len(), open.pipeline.expected(), &mut self.pool);
+        }
+        if self.scatter.is_empty() { Landing::Anywhere } else { Landing::Scatter(&mut self.scatter) }
+    }
+
+    /// `count` bytes landed in the areas of the last [`Landing::Scatter`], which was for `stream`.
+    pub fn landed(&mut self, now: Instant, stream: StreamId, count: usize) {
+        let mut scatter = mem::take(&mut self.scatter);
+        let mut line = mem::take(&mut self.line);
+        let mut outcome = self.take_landed(now, stream, &mut scatter, count, &mut line);
+        scatter.clear(&mut self.pool);
+        if outcome.is_ok() && !line.is_empty() {
+            outcome = self.feed(now, stream, &line);
+        }
+        line.clear();
+        (self.scatter, self.line) = (scatter, line);
+        self.after_bytes(now, stream, outcome);
+    }
+
+    /// `bytes` came from `stream`, read after [`Landing::Anywhere`].
+    pub fn received(&mut self, now: Instant, stream: StreamId, bytes: &[u8]) {
+        let outcome = match self.streams.get(stream) {
+            Some(Role::Tracker { .. }) => return self.on_tracker_bytes(now, stream, bytes),
+            Some(Role::Peer(connection)) => match connection.stage {
+                Stage::Shaking { .. } => self.on_handshake_bytes(now, stream, bytes),
+                Stage::Open(_) => self.feed(now, stream, bytes),
+                Stage::Connecting(_) => Ok(()),
+            },
+            None => return,
+        };
+        self.after_bytes(now, stream, outcome);
+    }
+
+    /// Drops the guilty, asks the innocent for more.
+    fn after_bytes(&mut self, now: Instant, stream: StreamId, outcome: Result<(), Misbehaved>) {
+        match outcome {
+            Ok(()) => self.ask(now, stream),
+            Err(fault) => self.punish(now, stream, fault),
+        }
+    }
+
+    /// Settles what landed by plan. What turns out to be something else is put into `line`, in the order of the stream.
+    fn take_landed(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        scatter: &mut Scatter,
+        mut count: usize,
+        line: &mut alloc::vec::Vec<u8>,
+    ) -> Result<(), Misbehaved> {
+        if let Some(Rest { buffer, from, to }) = scatter.take_rest() {
+            let here = count.min(to - from);
+            count -= here;
+            self.land(now, stream, buffer, here);
+        }
+        while count > 0 {
+            let Some(pair) = scatter.take_pair() else { break };
+            let header = pair.header();
+            let entered = match self.streams.open(stream).and_then(|(_, open)| open.framer.as_mut()) {
+                Some(framer) if count >= header.len() => framer.take_header(header),
+                _ => Ok(None),
+            };
+            if entered == Ok(Some(pair.block)) {
+                count -= header.len();
+                let here = count.min(pair.block.length as usize);
+                count -= here;
+                self.land(now, stream, pair.buffer, here);
+                continue;
+            }
+            // Not the block that was expected: all that is left goes the ordinary way. A header that the framer has
+            // taken must not be given to it again.
+            let header_here = header.len().min(count);
+            if entered == Ok(None) {
+                line.extend_from_slice(&header[..header_here]);
+            }
+            count -= header_here;
+            let block_here = count.min(pair.block.length as usize);
+            line.extend_from_slice(&pair.buffer[..block_here]);
+            scatter.linearise(count - block_here, line);
+            self.pool.give(pair.buffer);
+            return entered.map(|_| ());
+        }
+        Ok(())
+    }
+
+    /// `count` bytes of the block in progress landed in `buffer`.
+    fn land(&mut self, now: Instant, stream: StreamId, buffer: Buffer, count: usize) {
+        let Some((_, open)) = self.streams.open(stream) else { return self.pool.give(buffer) };
+        let in_progress = open.framer.as_ref().and_then(Framer::block_in_progress);
+        let Some((block, _)) = in_progress else { return self.pool.give(buffer) };
+        if open.framer.as_mut().is_some_and(|framer| framer.advance_block(count as u32)) {
+            self.on_block(now, stream, block, Some(buffer));
+        } else {
+            open.landing = Some(buffer);
+        }
+    }
+
+    /// Cuts `bytes` into items and handles them.
+    pub(super) fn feed(&mut self, now: Instant, stream: StreamId, bytes: &[u8]) -> Result<(), Misbehaved> {
+        let framer = self.streams.open(stream).and_then(|(_, open)| open.framer.take());
+        let Some(mut framer) = framer else { return Ok(()) };
+        let outcome = self.feed_items(now, stream, &mut framer, bytes);
+        if let Some((_, open)) = self.streams.open(stream) {
+            open.framer = Some(framer);
+        }
+        outcome
+    }
+
+    fn feed_items(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        framer: &mut Framer,
+        mut bytes: &[u8],
+    ) -> Result<(), Misbehaved> {
+        while let Some(item) = framer.next(&mut bytes)? {
+            match item {
+                Item::Message(message) => self.on_message(now, stream, message)?,
+                Item::BlockBytes { block, offset, bytes } => {
+                    self.on_block_bytes(now, stream, block, offset as usize, bytes)?;
+                }
+                Item::KeepAlive | Item::Skipped => self.on_noise(now, stream)?,
+            }
+            if self.streams.get(stream).is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A part of a block arrived among other things: copies it to where it belongs.
+    fn on_block_bytes(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        block: Block,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), Misbehaved> {
+        let Some((torrent, open)) = self.streams.open(stream) else { return Ok(()) };
+        if offset == 0 {
+            let asked = open.pipeline.expected().any(|expected| expected == block);
+            let lacks = self.torrents[torrent.0 as usize].download.lacks(block);
+            open.landing = if asked && lacks { self.pool.take() } else { None };
+        }
+        if let Some(buffer) = &mut open.landing {
+            buffer[offset..offset + bytes.len()].copy_from_slice(bytes);
+        }
+        if offset + bytes.len() == block.length as usize {
+            let buffer = open.landing.take();
+            self.on_block(now, stream, block, buffer);
+        }
+        let unasked_bytes = self.streams.open(stream).map_or(0, |(_, open)| open.unasked_bytes);
+        if unasked_bytes > UNASKED_BYTES_MAX { Err(Misbehaved::Flood) } else { Ok(()) }
+    }
+
+    /// A block is here; `None` if there was no place or no use for its bytes.
+    fn on_block(&mut self, now: Instant, stream: StreamId, block: Block, buffer: Option<Buffer>) {
+        let Some((torrent, open)) = self.streams.open(stream) else {
+            return buffer.into_iter().for_each(|buffer| self.pool.give(buffer));
+        };
+        let torrent = &mut self.torrents[torrent.0 as usize];
+        let bytes = u64::from(block.length);
+        open.peer.on_block(now, block.length);
+        torrent.down.add(now, bytes);
+        let asked = open.pipeline.arrived(now, block).is_some();
+        let arrival = match buffer {
+            Some(buffer) if asked => torrent.download.arrived(stream, block, buffer, &mut self.pool),
+            Some(buffer) => {
+                self.pool.give(buffer);
+                Arrival::Duplicate
+            }
+            None => Arrival::Duplicate,
+        };
+        match arrival {
+            Arrival::Kept { cancel: None } => {}
+            Arrival::Kept { cancel: Some(other) } => self.cancel(now, other, block),
+            Arrival::Duplicate => {
+                torrent.duplicate_bytes += bytes;
+                // Where there was no place for it, somebody has to be asked again.
+                torrent.download.unrequest(stream, block);
+                open.unasked_bytes += if asked { 0 } else { bytes };
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The user's commands, and the end of the run.
+
+use super::{Action, Command, Note, Outcome, Phase, Report, Session};
+use crate::base::limits::STOP_TIMEOUT;
+use crate::base::{Instant, TorrentId};
+use alloc::format;
+use alloc::string::String;
+use core::net::SocketAddr;
+
+impl Session {
+    pub(super) fn on_command(&mut self, now: Instant, command: Command) {
+        let report = match command {
+            Command::Info => Report::Info(self.ids().collect()),
+            Command::Peers => Report::Peers(self.peer_statuses(now)),
+            Command::Status => Report::Status(self.status(now)),
+            Command::Files => Report::Files(self.file_statuses()),
+            Command::Trackers => Report::Trackers(self.tracker_statuses(now)),
+            Command::Help => Report::Help,
+            Command::Add(address) => Report::Done(self.add_peer(now, address)),
+            Command::Announce => Report::Done(self.announce_now(now)),
+            Command::Pause => Report::Done(self.set_paused(now, true)),
+            Command::Resume => Report::Done(self.set_paused(now, false)),
+            Command::Quit => return self.quit(now),
+        };
+        self.actions.push_back(Action::Say(report));
+    }
+
+    fn ids(&self) -> impl Iterator<Item = TorrentId> + use<> {
+        (0..self.torrents.len() as u32).map(TorrentId)
+    }
+
+    /// Adds a peer that the user named to every torrent.
+    pub(super) fn add_peer(&mut self, now: Instant, address: SocketAddr) -> String {
+        for torrent in &mut self.torrents {
+            if address.ip().is_loopback() {
+                torrent.candidates.allow_loopback();
+            }
+            torrent.candidates.add_named(now, address);
+        }
+        self.dial_candidates(now);
+        format!("connecting to {address}")
+    }
+
+    fn announce_now(&mut self, now: Instant) -> String {
+        let mut next: Option<Instant> = None;
+        for id in self.ids() {
+            let due = self.torrents[id.0 as usize].trackers.announce_now(now);
+            next = next.into_iter().chain(due).min();
+            self.announce_due(now, id);
+        }
+        match next {
+            None => String::from("no tracker to ask"),
+            Some(due) if due <= now => String::from("asking the trackers"),
+            Some(due) => format!("the trackers may be asked again in {} s", now.until(due).as_secs() + 1),
+        }
+    }
+
+    fn set_paused(&mut self, now: Instant, paused: bool) -> String {
+        for id in self.ids() {
+            let torrent = &mut self.torrents[id.0 as usize];
+            torrent.paused = paused;
+            if paused {
+                // What is verified is safer in its file, and memory is wanted elsewhere.
+                torrent.download.flush();
+                self.wish_stores(id);
+            }
+        }
+        if paused {
+            return String::from("paused; \"resume\" goes on");
+        }
+        self.ask_starved(now);
+        self.ask_all(now);
+        self.dial_candidates(now);
+        String::from("downloading")
+    }
+
+    /// Says goodbye: what is verified is stored, the trackers are told, then the run ends.
+    pub(super) fn quit(&mut self, now: Instant) {
+        if self.quitting.is_some() {
+            return;
+        }
+        self.quitting = Some(now + STOP_TIMEOUT);
+        for id in self.ids() {
+            let totals = self.totals(id);
+            let torrent = &mut self.torrents[id.0 as usize];
+            torrent.checking = None;
+            torrent.download.flush();
+            torrent.trackers.stop(now, &totals, &mut self.rng);
+            self.wish_stores(id);
+            self.settle_trackers(now, id);
+            self.drop_all(now, id);
+        }
+    }
+
+    /// Ends the run because of a fault.
+    pub(super) fn fail(&mut self, now: Instant, outcome: Outcome) {
+        self.outcome = self.outcome.or(Some(outcome));
+        self.quit(now);
+    }
+
+    /// Ends the run as soon as nothing is left to be waited for.
+    pub(super) fn finish_if_quiet(&mut self, now: Instant) {
+        let Some(deadline) = self.quitting.filter(|_| !self.finished) else { return };
+        let is_quiet = self.torrents.iter().all(|torrent| {
+            torrent.trackers.is_quiet() && (torrent.download.is_flushed() || torrent.stall.is_some())
+        });
+        if !is_quiet && now < deadline {
+            return;
+        }
+        let complete = self.torrents.iter().all(|torrent| torrent.download.is_complete());
+        let usual = if complete { Outcome::Complete } else { Outcome::Incomplete };
+        self.finished = true;
+        self.actions.push_back(Action::Finish(self.outcome.unwrap_or(usual)));
+    }
+
+    /// A check has ended: the download begins, or the run is over.
+    pub(super) fn check_is_over(&mut self, now: Instant, id: TorrentId) {
+        if self.settings.check_only {
+            let is_over = self.torrents.iter().all(|torrent| torrent.phase() != Phase::Checking);
+            let good = self.torrents.iter().all(|torrent| torrent.download.is_complete());
+            if is_over {
+                self.outcome = Some(if good { Outcome::Complete } else { Outcome::CheckFailed });
+                self.quit(now);
+            }
+            return;
+        }
+        self.complete_if_done(now, id);
+        if !self.torrents[id.0 as usize].complete {
+            self.announce_due(now, id);
+            self.dial_candidates(now);
+        }
+    }
+
+    /// The last piece is stored: tells everybody, and ends the run with the last torrent.
+    pub(super) fn complete_if_done(&mut self, now: Instant, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        if torrent.complete || !torrent.download.is_complete() {
+            return;
+        }
+        torrent.complete = true;
+        let (downloaded_bytes, took) = (torrent.down.total_bytes(), now.since(torrent.started));
+        // A tracker counts downloads by this event, so it is not told when there was nothing to download.
+        if downloaded_bytes > 0 {
+            torrent.trackers.complete(now);
+        }
+        self.actions.push_back(Action::Complete { torrent: id });
+        self.note(Note::Complete { torrent: id, downloaded_bytes, took });
+        self.announce_due(now, id);
+        self.drop_all(now, id);
+        if self.torrents.iter().all(|torrent| torrent.complete) {
+            self.quit(now);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Whom to dial next, and how many at a time.
+
+use super::Session;
+use crate::base::limits::HALF_OPEN_MAX;
+use crate::base::{Instant, TorrentId};
+
+impl Session {
+    /// Dials candidates of all torrents in turn, as far as half-open connections and `--max-peers` allow.
+    pub(super) fn dial_candidates(&mut self, now: Instant) {
+        if self.quitting.is_some() {
+            return;
+        }
+        let mut idle = 0;
+        while idle < self.torrents.len() && self.has_room_for_a_peer() {
+            let nth = self.next_dialler % self.torrents.len();
+            self.next_dialler = nth + 1;
+            let torrent = &mut self.torrents[nth];
+            let address = if torrent.wants_peers() { torrent.candidates.next(now) } else { None };
+            match address {
+                Some(address) => {
+                    idle = 0;
+                    self.dial(now, TorrentId(nth as u32), address);
+                }
+                None => idle += 1,
+            }
+        }
+    }
+
+    fn has_room_for_a_peer(&self) -> bool {
+        let open: u32 = self.torrents.iter().map(|torrent| torrent.peers).sum();
+        self.half_open < HALF_OPEN_MAX && open + (self.half_open as u32) < self.settings.max_peers
+    }
+
+    /// When a candidate may be dialled; `None` if there is none or no room.
+    pub(super) fn dial_deadline(&self) -> Option<Instant> {
+        if self.quitting.is_some() || !self.has_room_for_a_peer() {
+            return None;
+        }
+        let waiting = self.torrents.iter().filter(|torrent| torrent.wants_peers());
+        waiting.filter_map(|torrent| torrent.candidates.next_deadline()).min()
+    }
+}

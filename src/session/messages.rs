@@ -1,0 +1,95 @@
+//! One handler per message of a peer, in the BEPs' words.
+
+use super::Session;
+use crate::base::{Block, Instant, StreamId};
+use crate::peer::News;
+use crate::wire::{Message, Misbehaved};
+
+impl Session {
+    /// A whole message: the peer's own state first, then what follows from it for everybody else.
+    pub(super) fn on_message(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        message: Message<'_>,
+    ) -> Result<(), Misbehaved> {
+        let Some((_, open)) = self.streams.open(stream) else { return Ok(()) };
+        match open.peer.on_message(now, message)? {
+            News::Nothing => {}
+            News::Choked => self.on_choke(stream),
+            News::Unchoked => self.on_unchoke(stream),
+            News::Has(piece) => self.on_have(stream, piece),
+            News::HasMany => self.on_bitfield(stream),
+            News::Rejected(block) => self.on_reject(stream, block),
+            News::Extended => self.on_extended(stream),
+            // A wish or an offer that makes no difference to what is asked for next.
+            News::AllowedFast(_) | News::Suggested(_) => {}
+            // Answered by the peer room itself: nobody is served.
+            News::Asks(_) | News::Cancels(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Keep-alives and messages that we do not know.
+    pub(super) fn on_noise(&mut self, now: Instant, stream: StreamId) -> Result<(), Misbehaved> {
+        self.streams.open(stream).map_or(Ok(()), |(_, open)| open.peer.on_noise(now))
+    }
+
+    /// BEP 3: requests outstanding to a choking peer are void. BEP 6: they are answered by `reject`, each.
+    fn on_choke(&mut self, stream: StreamId) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        if !open.peer.fast {
+            let download = &mut self.torrents[id.0 as usize].download;
+            // A block that was on its way already is still welcome.
+            open.pipeline.release(|block| download.unrequest(stream, block));
+            self.returned = true;
+        }
+    }
+
+    fn on_unchoke(&mut self, stream: StreamId) {
+        if let Some((_, open)) = self.streams.open(stream) {
+            open.pipeline.forget_released();
+        }
+    }
+
+    fn on_have(&mut self, stream: StreamId, piece: u32) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let torrent = &mut self.torrents[id.0 as usize];
+        torrent.download.add_availability(piece);
+        open.counted = true;
+        torrent.seeds += u32::from(open.peer.has.is_full());
+        if torrent.download.wants(piece) {
+            open.wanted += 1;
+            open.pipeline.search.restart();
+            self.update_interest(stream);
+        }
+    }
+
+    /// The peer said what it has: `bitfield`, `have all` or `have none`.
+    fn on_bitfield(&mut self, stream: StreamId) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let torrent = &mut self.torrents[id.0 as usize];
+        if open.peer.has.is_full() {
+            torrent.seeds += 1;
+        } else {
+            open.counted = true;
+            open.peer.has.iter().for_each(|piece| torrent.download.add_availability(piece));
+        }
+        open.wanted = torrent.download.wanted_of(&open.peer.has);
+        self.update_interest(stream);
+    }
+
+    fn on_reject(&mut self, stream: StreamId, block: Block) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        if open.pipeline.remove(block).is_some() {
+            self.torrents[id.0 as usize].download.unrequest(stream, block);
+            self.returned = true;
+        }
+    }
+
+    fn on_extended(&mut self, stream: StreamId) {
+        if let Some((_, open)) = self.streams.open(stream) {
+            open.pipeline.set_reqq(open.peer.reqq);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! A connection from dialling to farewell.
+
+use super::streams::{Connection, Open, Outgoing, Role, Stage};
+use super::{Action, CloseCause, Note, Session};
+use crate::base::limits::{DEPARTED_MAX, HANDSHAKE_TIMEOUT};
+use crate::base::{Instant, StreamId, TorrentId};
+use crate::download::Pipeline;
+use crate::peer::Peer;
+use crate::wire::{Framer, Handshake, HandshakeReader, Misbehaved};
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use core::fmt;
+use core::net::SocketAddr;
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// The stream is gone.
+    Closed(CloseCause),
+    /// It could not be opened in time.
+    ConnectTimeout,
+    /// Its handshake did not come in time.
+    HandshakeTimeout,
+    /// It was silent for too long.
+    Idle,
+    /// It does not read what we send.
+    NeverReads,
+    /// It broke the protocol.
+    Guilty(Misbehaved),
+    /// It sent a bad block.
+    Banned,
+    /// The torrent is complete, so is the peer; or the run ends.
+    Finished,
+}
+
+impl fmt::Display for Farewell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(CloseCause::Ended) => f.write_str("it closed the connection"),
+            Self::Closed(CloseCause::Refused) => f.write_str("connection refused"),
+            Self::Closed(CloseCause::Unreachable) => f.write_str("unreachable"),
+            Self::Closed(CloseCause::Reset) => f.write_str("connection reset"),
+            Self::Closed(CloseCause::TimedOut) | Self::ConnectTimeout => f.write_str("no answer in time"),
+            Self::Closed(CloseCause::NoResources) => f.write_str("we are out of sockets or memory"),
+            Self::Closed(CloseCause::Other(number)) => write!(f, "connection failed, system error {number}"),
+            Self::HandshakeTimeout => f.write_str("no handshake in time"),
+            Self::Idle => f.write_str("silent for too long"),
+            Self::NeverReads => f.write_str("it does not read what we send"),
+            Self::Guilty(fault) => write!(f, "{fault}"),
+            Self::Banned => f.write_str("it sent a bad block"),
+            Self::Finished => f.write_str("nothing left to exchange"),
+        }
+    }
+}
+
+impl Session {
+    /// Opens a stream to a peer.
+    pub(super) fn dial(&mut self, now: Instant, torrent: TorrentId, address: SocketAddr) {
+        let stage = Stage::Connecting(now + crate::base::limits::CONNECT_TIMEOUT);
+        let stream = self.streams.insert(Role::Peer(Box::new(Connection { torrent, address, stage })));
+        self.torrents[torrent.0 as usize].connecting += 1;
+        self.half_open += 1;
+        self.actions.push_back(Action::Connect { stream, address });
+    }
+
+    /// TCP is there: we speak first.
+    pub(super) fn on_peer_connected(&mut self, now: Instant, stream: StreamId) {
+        let our_id = self.our_id;
+        let Some(connection) = self.streams.connection(stream) else { return };
+        let torrent = &self.torrents[connection.torrent.0 as usize];
+        let info_hash = torrent.metainfo.info_hash;
+        let ours = Handshake { info_hash, peer_id: our_id, fast: true, extended: true };
+        let ours = Outgoing { bytes: ours.encode().to_vec(), sent: 0 };
+        let deadline = now + HANDSHAKE_TIMEOUT;
+        connection.stage = Stage::Shaking { deadline, reader: HandshakeReader::new(), ours };
+        self.actions.push_back(Action::Flush { stream });
+    }
+
+    /// Bytes before the end of the peer's handshake.
+    pub(super) fn on_handshake_bytes(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        mut bytes: &[u8],
+    ) -> Result<(), Misbehaved> {
+        let our_id = self.our_id;
+        let Some(connection) = self.streams.connection(stream) else { return Ok(()) };
+        let (id, address) = (connection.torrent, connection.address);
+        let Stage::Shaking { reader, ours, .. } = &mut connection.stage else { return Ok(()) };
+        let Some(theirs) = reader.next(&mut bytes)? else { return Ok(()) };
+        let torrent = &mut self.torrents[id.0 as usize];
+        theirs.check(&torrent.metainfo.info_hash, &our_id)?;
+        let geometry = torrent.download.geometry();
+        let mut peer = Peer::new(now, &theirs, address, geometry);
+        // What is left of our handshake goes out before anything else.
+        peer.greet(&ours.bytes[ours.sent..], torrent.download.have(), self.settings.port);
+        connection.stage = Stage::Open(Box::new(Open {
+            peer,
+            framer: Some(Framer::new(geometry)),
+            pipeline: Pipeline::default(),
+            landing: None,
+            wanted: 0,
+            counted: false,
+            starved: false,
+            searching: false,
+            flushing: true,
+            unasked_bytes: 0,
+        }));
+        torrent.connecting -= 1;
+        torrent.peers += 1;
+        torrent.candidates.connected(now, address);
+        self.half_open -= 1;
+        self.reached = true;
+        self.actions.push_back(Action::Flush { stream });
+        self.note(Note::PeerConnected { torrent: id, address });
+        self.feed(now, stream, bytes)
+    }
+
+    /// The peer broke the protocol.
+    pub(super) fn punish(&mut self, now: Instant, stream: StreamId, fault: Misbehaved) {
+        self.drop_peer(now, stream, Farewell::Guilty(fault));
+    }
+
+    /// Ends a connection from our side.
+    pub(super) fn drop_peer(&mut self, now: Instant, stream: StreamId, why: Farewell) {
+        if self.forget_peer(now, stream, why) {
+            self.actions.push_back(Action::Close { stream });
+        }
+    }
+
+    /// The stream of a peer is gone: gives back everything that it held. False if the name is stale.
+    pub(super) fn forget_peer(&mut self, now: Instant, stream: StreamId, why: Farewell) -> bool {
+        let Some(Role::Peer(connection)) = self.streams.remove(stream) else { return false };
+        let Connection { torrent: id, address, stage } = *connection;
+        let torrent = &mut self.torrents[id.0 as usize];
+        let was_open = match stage {
+            Stage::Open(open) => {
+                torrent.peers -= 1;
+                if self.departed.len() == DEPARTED_MAX {
+                    self.departed.pop_front();
+                }
+                self.departed.push_back((stream, address));
+                self.give_back(id, stream, *open);
+                true
+            }
+            Stage::Connecting(_) | Stage::Shaking { .. } => {
+                torrent.connecting -= 1;
+                self.half_open -= 1;
+                false
+            }
+        };
+        self.settle_candidate(now, id, address, was_open, why);
+        let guilty = matches!(why, Farewell::Guilty(_) | Farewell::Banned | Farewell::NeverReads);
+        self.note(Note::PeerGone { torrent: id, address, why: why.to_string(), guilty });
+        true
+    }
+
+    /// What the farewell says about dialling the address again.
+    fn settle_candidate(&mut self, now: Instant, id: TorrentId, address: SocketAddr, was_open: bool, why: Farewell) {
+        let candidates = &mut self.torrents[id.0 as usize].candidates;
+        match why {
+            Farewell::Guilty(Misbehaved::SelfConnection | Misbehaved::WrongInfoHash) | Farewell::Banned => {
+                candidates.ban(address);
+            }
+            // Our own poverty says nothing about the peer.
+            Farewell::Closed(CloseCause::NoResources) => candidates.closed(now, address, &mut self.rng),
+            Farewell::Guilty(_) | Farewell::NeverReads => candidates.failed(now, address, &mut self.rng),
+            _ if was_open => candidates.closed(now, address, &mut self.rng),
+            _ => candidates.failed(now, address, &mut self.rng),
+        }
+    }
+
+    /// Requests, availability and buffers of a connection return to their owners.
+    fn give_back(&mut self, id: TorrentId, stream: StreamId, mut open: Open) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        for block in open.pipeline.clear() {
+            torrent.download.unrequest(stream, block);
+        }
+        torrent.download.forget(stream);
+        if open.counted {
+            open.peer.has.iter().for_each(|piece| torrent.download.remove_availability(piece));
+        }
+        torrent.seeds -= u32::from(open.peer.has.is_full());
+        if let Some(buffer) = open.landing.take() {
+            self.pool.give(buffer);
+        }
+        self.returned = true;
+    }
+
+    /// The address behind a stream, also of one that is gone since not long ago.
+    pub(super) fn address_of(&mut self, stream: StreamId) -> Option<SocketAddr> {
+        let live = self.streams.connection(stream).map(|connection| connection.address);
+        live.or_else(|| self.departed.iter().find(|(old, _)| *old == stream).map(|&(_, address)| address))
+    }
+
+    /// A peer sent a bad block: it is not spoken to again.
+    pub(super) fn ban(&mut self, now: Instant, id: TorrentId, stream: StreamId, piece: u32) {
+        let Some(address) = self.address_of(stream) else { return };
+        self.note(Note::PeerBanned { torrent: id, address, piece });
+        self.torrents[id.0 as usize].candidates.ban(address);
+        self.drop_peer(now, stream, Farewell::Banned);
+    }
+
+    /// All connections of a torrent.
+    pub(super) fn connections_of(&self, id: TorrentId) -> alloc::vec::Vec<StreamId> {
+        let is_of = |role: &Role| matches!(role, Role::Peer(connection) if connection.torrent == id);
+        self.streams.iter().filter(|(_, role)| is_of(role)).map(|(stream, _)| stream).collect()
+    }
+
+    /// Ends all connections of a torrent.
+    pub(super) fn drop_all(&mut self, now: Instant, id: TorrentId) {
+        for stream in self.connections_of(id) {
+            self.drop_peer(now, stream, Farewell::Finished);
+        }
+    }
+
+    /// For [`Note`]s that people read: what happened to a stream, in words.
+    pub(super) fn cause_in_words(cause: CloseCause) -> String {
+        Farewell::Closed(cause).to_string()
+    }
+}

@@ -1,0 +1,113 @@
+//! What peers are asked for, and when they are asked no more.
+
+use super::peers::Farewell;
+use super::{Action, Session};
+use crate::base::{Block, Instant, StreamId};
+use crate::download::Pick;
+use crate::wire::Message;
+
+impl Session {
+    /// Fills a peer's request window.
+    pub(super) fn ask(&mut self, now: Instant, stream: StreamId) {
+        let share = self.share_blocks();
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let torrent = &mut self.torrents[id.0 as usize];
+        open.starved = false;
+        if open.peer.choking || open.wanted == 0 || !torrent.is_downloading() {
+            return self.flush(now, stream);
+        }
+        while open.pipeline.outstanding() < open.pipeline.window(share) {
+            let pick = torrent.download.pick(
+                now,
+                &mut self.rng,
+                stream,
+                &open.peer.has,
+                &mut open.pipeline,
+                &mut self.pool,
+            );
+            let Pick::Block(block) = pick else {
+                open.starved = true;
+                if pick == Pick::Later && !open.searching {
+                    open.searching = true;
+                    self.searching.push_back(stream);
+                }
+                break;
+            };
+            open.pipeline.sent(now, block);
+            if !open.peer.push(now, Message::Request(block)) {
+                return self.drop_peer(now, stream, Farewell::NeverReads);
+            }
+        }
+        self.wish_stores(id);
+        self.flush(now, stream);
+    }
+
+    /// Blocks of memory that each peer may fill with its queue.
+    fn share_blocks(&self) -> u32 {
+        let peers: u32 = self.torrents.iter().map(|torrent| torrent.peers).sum();
+        self.pool.capacity() / peers.max(1)
+    }
+
+    /// Asks those again who could not be given anything, because something has been given back.
+    pub(super) fn ask_starved(&mut self, now: Instant) {
+        let starved = |(stream, _, open): (StreamId, _, &mut super::streams::Open)| open.starved.then_some(stream);
+        let mut line = core::mem::take(&mut self.starved);
+        line.extend(self.streams.iter_open_mut().filter_map(starved));
+        for stream in line.drain(..) {
+            self.ask(now, stream);
+        }
+        self.starved = line;
+    }
+
+    /// Goes on with searches for pieces that were cut short. True if there are more.
+    pub(super) fn go_on_searching(&mut self, now: Instant) -> bool {
+        for _ in 0..self.searching.len().min(16) {
+            let Some(stream) = self.searching.pop_front() else { break };
+            if let Some((_, open)) = self.streams.open(stream) {
+                open.searching = false;
+                self.ask(now, stream);
+            }
+        }
+        !self.searching.is_empty()
+    }
+
+    /// Another peer was faster.
+    pub(super) fn cancel(&mut self, now: Instant, stream: StreamId, block: Block) {
+        let Some((_, open)) = self.streams.open(stream) else { return };
+        let Some(request) = open.pipeline.remove(block) else { return };
+        if request.released {
+            return;
+        }
+        if open.peer.push(now, Message::Cancel(block)) {
+            self.ask(now, stream);
+        } else {
+            self.drop_peer(now, stream, Farewell::NeverReads);
+        }
+    }
+
+    /// Tells the peer whether we want something of it, if that has changed.
+    pub(super) fn update_interest(&mut self, stream: StreamId) {
+        if let Some((_, open)) = self.streams.open(stream) {
+            open.peer.set_interested(open.wanted > 0);
+        }
+    }
+
+    /// The peer fell silent with requests outstanding: others are asked instead.
+    pub(super) fn snub(&mut self, stream: StreamId) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let download = &mut self.torrents[id.0 as usize].download;
+        open.pipeline.snub();
+        open.pipeline.release(|block| download.unrequest(stream, block));
+        download.forget(stream);
+        self.returned = true;
+    }
+
+    /// Wishes to send what waits, once until it is sent.
+    pub(super) fn flush(&mut self, _now: Instant, stream: StreamId) {
+        let Some((_, open)) = self.streams.open(stream) else { return };
+        if !open.flushing && !open.peer.outgoing().is_empty() {
+            open.flushing = true;
+            self.actions.push_back(Action::Flush { stream });
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What the user is told of the state of things.
+
+use super::{PeerFlags, PeerStatus, Phase, Session, Status, TorrentStatus, TrackerState, TrackerStatus};
+use crate::base::{Instant, TorrentId};
+use crate::tracker::State;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+impl Session {
+    /// The state of everything, as `status` tells it; cheap enough for a progress line twice a second.
+    pub fn status(&self, now: Instant) -> Status {
+        let ids = (0..self.torrents.len() as u32).map(TorrentId);
+        Status {
+            torrents: ids.map(|id| self.torrent_status(now, id)).collect(),
+            buffered_bytes: self.pool.made_bytes(),
+            buffer_limit_bytes: self.pool.limit_bytes(),
+        }
+    }
+
+    fn torrent_status(&self, now: Instant, id: TorrentId) -> TorrentStatus {
+        let torrent = &self.torrents[id.0 as usize];
+        let (have, geometry) = (torrent.download.have(), torrent.download.geometry());
+        let size_bytes = torrent.metainfo.layout.wanted_bytes();
+        let down_rate = torrent.down.per_second(now);
+        let left = size_bytes.saturating_sub(torrent.done_bytes);
+        let is_flowing = torrent.phase() == Phase::Downloading && down_rate > 0;
+        TorrentStatus {
+            torrent: id,
+            info_hash: torrent.metainfo.info_hash,
+            phase: torrent.phase(),
+            size_bytes,
+            done_bytes: torrent.done_bytes,
+            pieces: geometry.pieces,
+            pieces_have: have.count(),
+            pieces_open: torrent.download.open_pieces(),
+            pieces_checked: torrent.checking.as_ref().map_or(geometry.pieces, |check| check.piece()),
+            downloaded_bytes: torrent.down.total_bytes(),
+            uploaded_bytes: torrent.up.total_bytes(),
+            duplicate_bytes: torrent.duplicate_bytes,
+            corrupt_bytes: torrent.corrupt_bytes,
+            down_rate,
+            up_rate: torrent.up.per_second(now),
+            time_left: is_flowing.then(|| Duration::from_secs(left / down_rate)),
+            peers: torrent.peers,
+            seeds: torrent.seeds,
+            connecting: torrent.connecting,
+            known: torrent.candidates.len() as u32,
+            next_announce: torrent.trackers.next_announce().map(|due| now.until(due)),
+            trackers: torrent.trackers.counts(),
+            fault: torrent.stall.map(|stall| stall.fault),
+        }
+    }
+
+    pub(super) fn peer_statuses(&self, now: Instant) -> Vec<PeerStatus> {
+        let share = self.share_blocks();
+        let status = |(_, torrent, connection, open): (_, TorrentId, &super::streams::Connection, &super::streams::Open)| {
+            let peer = &open.peer;
+            let flags = PeerFlags {
+                interested: peer.am_interested,
+                unchoked: !peer.choking,
+                peer_interested: peer.interested,
+                peer_unchoked: !peer.am_choking,
+                snubbed: open.pipeline.is_snubbed(),
+                fast: peer.fast,
+                extended: peer.extended,
+                incoming: false,
+            };
+            PeerStatus {
+                torrent,
+                address: connection.address,
+                client: peer.client(),
+                flags,
+                down_rate: peer.down.per_second(now),
+                up_rate: peer.up.per_second(now),
+                downloaded_bytes: peer.down.total_bytes(),
+                uploaded_bytes: peer.up.total_bytes(),
+                has_permille: (u64::from(peer.has.count()) * 1000 / u64::from(peer.has.len().max(1))) as u32,
+                requests: (open.pipeline.outstanding(), open.pipeline.window(share)),
+            }
+        };
+        self.streams.iter_open().map(status).collect()
+    }
+
+    /// For each torrent, the bytes that are there of each of its files. Looks at every piece.
+    pub(super) fn file_statuses(&self) -> Vec<(TorrentId, Vec<u64>)> {
+        let of = |(nth, torrent): (usize, &super::torrents::Torrent)| {
+            let layout = &torrent.metainfo.layout;
+            let mut bytes = alloc::vec![0; layout.count() as usize];
+            for piece in torrent.download.have().iter() {
+                let range = torrent.download.geometry().piece_range(piece);
+                for segment in layout.segments(range.start, range.end - range.start) {
+                    bytes[segment.file as usize] += segment.length;
+                }
+            }
+            (TorrentId(nth as u32), bytes)
+        };
+        self.torrents.iter().enumerate().map(of).collect()
+    }
+
+    pub(super) fn tracker_statuses(&self, now: Instant) -> Vec<TrackerStatus> {
+        let of = |(nth, torrent): (usize, &super::torrents::Torrent)| {
+            let status = move |view: crate::tracker::View<'_>| TrackerStatus {
+                torrent: TorrentId(nth as u32),
+                tier: view.tier as u32,
+                url: view.url.to_string(),
+                state: match view.state {
+                    _ if view.asking => TrackerState::Asking,
+                    State::Untried => TrackerState::Untried,
+                    State::Good => TrackerState::Good,
+                    State::Failed(why) => TrackerState::Failed(why.clone()),
+                    State::Unsupported(why) => TrackerState::Unsupported(why.clone()),
+                },
+                peers: view.peers,
+                next: view.next.map(|due| now.until(due)),
+            };
+            torrent.trackers.views().map(status).collect::<Vec<_>>()
+        };
+        self.torrents.iter().enumerate().flat_map(of).collect()
+    }
+}

@@ -1,0 +1,184 @@
+//! Between the downloads and the files: stores, checks, and what follows from their faults.
+
+use super::torrents::Stall;
+use super::{Action, Note, Outcome, Session, StorageFault, StorageFaultKind, StoreId, StoreView};
+use crate::base::limits::{STORE_RETRY_INTERVAL, STORE_TRIES_MAX};
+use crate::base::{Instant, StreamId, TorrentId};
+use crate::download::Verdict;
+use crate::wire::Message;
+use alloc::vec::Vec;
+
+impl Session {
+    /// Hashes up to `budget_bytes` of complete pieces, and goes on with cut searches. True if more waits: call again in
+    /// the next turn, without sleeping.
+    pub fn work(&mut self, now: Instant, mut budget_bytes: usize) -> bool {
+        for nth in 0..self.torrents.len() {
+            let id = TorrentId(nth as u32);
+            while budget_bytes > 0 {
+                let download = &mut self.torrents[nth].download;
+                let Some(verdict) = download.hash(now, &mut budget_bytes, &mut self.pool) else { break };
+                self.on_verdict(now, id, verdict);
+            }
+        }
+        let searching = self.go_on_searching(now);
+        self.settle(now);
+        searching || self.torrents.iter().any(|torrent| torrent.download.has_work())
+    }
+
+    /// The bytes of a wish to store that is not answered yet.
+    pub fn store(&self, torrent: TorrentId, store: StoreId) -> Option<StoreView<'_>> {
+        let (offset, parts) = self.torrents.get(torrent.0 as usize)?.download.store(store.0)?;
+        Some(StoreView { offset, parts })
+    }
+
+    fn on_verdict(&mut self, now: Instant, id: TorrentId, verdict: Verdict) {
+        match verdict {
+            Verdict::Verified { piece, guilty } => {
+                self.on_verified(id, piece);
+                guilty.into_iter().for_each(|stream| self.ban(now, id, stream, piece));
+                self.wish_stores(id);
+            }
+            Verdict::Corrupt { piece, guilty } => {
+                let torrent = &mut self.torrents[id.0 as usize];
+                torrent.corrupt_bytes += u64::from(torrent.download.geometry().piece_length(piece));
+                self.note(Note::PieceFailed { torrent: id, piece });
+                guilty.into_iter().for_each(|stream| self.ban(now, id, stream, piece));
+                self.restart_searches(id, piece);
+                self.returned = true;
+            }
+        }
+    }
+
+    /// Nobody is asked for `piece` any more.
+    fn on_verified(&mut self, id: TorrentId, piece: u32) {
+        for (_, torrent, open) in self.streams.iter_open_mut() {
+            if torrent == id && open.peer.has.has(piece) {
+                open.wanted = open.wanted.saturating_sub(1);
+                open.peer.set_interested(open.wanted > 0);
+            }
+        }
+    }
+
+    /// `piece` may be opened again: whoever has it must look anew.
+    fn restart_searches(&mut self, id: TorrentId, piece: u32) {
+        for (_, torrent, open) in self.streams.iter_open_mut() {
+            if torrent == id && open.peer.has.has(piece) {
+                open.pipeline.search.restart();
+            }
+        }
+    }
+
+    /// Passes the download's stores on as wishes.
+    pub(super) fn wish_stores(&mut self, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        while let Some(store) = torrent.download.next_store() {
+            // While storing fails, everything waits for the next try.
+            if torrent.stall.is_none() {
+                self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
+            }
+        }
+    }
+
+    pub(super) fn on_stored(&mut self, now: Instant, id: TorrentId, store: StoreId) {
+        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        let mut stored: Vec<u32> = Vec::new();
+        torrent.download.stored(store.0, &mut self.pool, |piece| stored.push(piece));
+        if torrent.stall.take().is_some() {
+            self.note(Note::StorageRecovered { torrent: id });
+        }
+        for &piece in &stored {
+            let torrent = &mut self.torrents[id.0 as usize];
+            torrent.done_bytes += torrent.wanted_bytes(piece);
+            self.note(Note::PieceStored { torrent: id, piece });
+        }
+        self.tell_have(now, id, &stored);
+        self.returned = true;
+        self.complete_if_done(now, id);
+    }
+
+    /// Only what is in its file is announced: `have` to everybody who lacks it.
+    fn tell_have(&mut self, now: Instant, id: TorrentId, pieces: &[u32]) {
+        let mut deaf: Vec<StreamId> = Vec::new();
+        for (stream, torrent, open) in self.streams.iter_open_mut() {
+            if torrent != id {
+                continue;
+            }
+            let mut lacking = pieces.iter().filter(|&&piece| !open.peer.has.has(piece));
+            let heard = lacking.all(|&piece| open.peer.push(now, Message::Have(piece)));
+            if !heard {
+                deaf.push(stream);
+            } else if !open.flushing && !open.peer.outgoing().is_empty() {
+                open.flushing = true;
+                self.actions.push_back(Action::Flush { stream });
+            }
+        }
+        for stream in deaf {
+            self.drop_peer(now, stream, super::peers::Farewell::NeverReads);
+        }
+    }
+
+    pub(super) fn on_store_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
+        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        let before = torrent.stall;
+        let tries = before.map_or(0, |stall| stall.tries);
+        let since = before.map_or(now, |stall| stall.since);
+        torrent.stall = Some(Stall { fault, since, retry: now + STORE_RETRY_INTERVAL, tries });
+        if before.is_none_or(|stall| stall.fault != fault) {
+            self.note(Note::StorageFault { torrent: id, fault });
+        }
+        let is_full = fault.kind == StorageFaultKind::NoSpace;
+        let patience = self.settings.give_up.filter(|_| is_full);
+        if patience.is_some_and(|patience| now.since(since) >= patience) {
+            self.fail(now, Outcome::NoSpace);
+        } else if !is_full && tries >= STORE_TRIES_MAX {
+            self.fail(now, Outcome::IoError);
+        } else if self.quitting.is_some() {
+            // There is no time to wait for a better disk; what is not stored is fetched again next time.
+            self.fail(now, if is_full { Outcome::NoSpace } else { Outcome::IoError });
+        }
+    }
+
+    /// Tries all stores again that failed.
+    pub(super) fn retry_stores(&mut self, now: Instant, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        let Some(stall) = torrent.stall.as_mut().filter(|stall| stall.retry <= now) else { return };
+        stall.tries += 1;
+        stall.retry = now + STORE_RETRY_INTERVAL;
+        let pending = torrent.download.pending_stores();
+        let wishes = pending.map(|store| Action::Store { torrent: id, store: StoreId(store) });
+        self.actions.extend(wishes);
+    }
+
+    /// Wishes for the next slice of a check, or ends it.
+    pub(super) fn go_on_checking(&mut self, now: Instant, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        let Some(check) = &torrent.checking else { return };
+        if let Some((offset, length)) = check.wants() {
+            return self.actions.push_back(Action::Load { torrent: id, offset, length });
+        }
+        torrent.checking = None;
+        let (good, pieces) = (torrent.download.have().count(), torrent.download.geometry().pieces);
+        self.note(Note::Checked { torrent: id, good, pieces });
+        self.check_is_over(now, id);
+    }
+
+    pub(super) fn on_loaded(&mut self, now: Instant, id: TorrentId, bytes: &[u8]) {
+        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        let Some(check) = &mut torrent.checking else { return };
+        if let Some((piece, digest)) = check.on_bytes(bytes)
+            && torrent.metainfo.hashes.get(piece as usize) == Some(&digest)
+        {
+            torrent.download.found(piece);
+            torrent.done_bytes += torrent.wanted_bytes(piece);
+        }
+        self.go_on_checking(now, id);
+    }
+
+    pub(super) fn on_load_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
+        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        let Some(check) = &mut torrent.checking else { return };
+        check.skip_piece();
+        self.note(Note::StorageFault { torrent: id, fault });
+        self.go_on_checking(now, id);
+    }
+}

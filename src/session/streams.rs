@@ -1,0 +1,183 @@
+//! The table of streams: who is behind a name, as long as the name is good.
+
+use crate::base::{Instant, StreamId, TorrentId};
+use crate::download::{Buffer, Pipeline};
+use crate::peer::Peer;
+use crate::tracker::Handle;
+use crate::wire::{Framer, HandshakeReader};
+use alloc::boxed::Box;
+use core::net::SocketAddr;
+use slab::Slab;
+
+/// What a stream is for.
+#[derive(Debug)]
+pub enum Role {
+    /// A peer, from the first attempt to reach it.
+    Peer(Box<Connection>),
+    /// A tracker's connection.
+    Tracker {
+        /// Whose tracker.
+        torrent: TorrentId,
+        /// The announce.
+        handle: Handle,
+        /// What is to be sent; grows empty from the front.
+        request: Outgoing,
+    },
+}
+
+/// Bytes on their way out.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    pub bytes: alloc::vec::Vec<u8>,
+    pub sent: usize,
+}
+
+/// A connection to a peer.
+#[derive(Debug)]
+pub struct Connection {
+    pub torrent: TorrentId,
+    pub address: SocketAddr,
+    pub stage: Stage,
+}
+
+/// How far a connection is.
+#[derive(Debug)]
+pub enum Stage {
+    /// TCP is on its way, until this deadline.
+    Connecting(Instant),
+    /// The peer's handshake is on its way, until this deadline; ours waits here or is sent.
+    Shaking { deadline: Instant, reader: HandshakeReader, ours: Outgoing },
+    /// Messages flow.
+    Open(Box<Open>),
+}
+
+/// A connection past its handshake.
+#[derive(Debug)]
+pub struct Open {
+    pub peer: Peer,
+    /// Not here while its items are being handled.
+    pub framer: Option<Framer>,
+    pub pipeline: Pipeline,
+    /// Where the block in progress lands; `None` if nobody needs it.
+    pub landing: Option<Buffer>,
+    /// Pieces that the peer has and we have not verified.
+    pub wanted: u32,
+    /// The peer's pieces are counted one by one in the picker; not so for peers that had everything at once.
+    pub counted: bool,
+    /// It could be asked for more, but there was nothing: it is tried again when something changes.
+    pub starved: bool,
+    /// Its search for a piece goes on in the next turn.
+    pub searching: bool,
+    /// A wish to flush is under way.
+    pub flushing: bool,
+    /// Bytes of blocks that nobody had asked for.
+    pub unasked_bytes: u64,
+}
+
+/// All streams. Slots are used again; names are not.
+#[derive(Debug, Default)]
+pub struct Streams {
+    slab: Slab<(u32, Role)>,
+    generation: u32,
+}
+
+impl Streams {
+    /// Adds a stream and names it.
+    pub fn insert(&mut self, role: Role) -> StreamId {
+        self.generation = self.generation.wrapping_add(1);
+        let slot = self.slab.insert((self.generation, role)) as u32;
+        StreamId { slot, generation: self.generation }
+    }
+
+    /// Forgets a stream.
+    pub fn remove(&mut self, stream: StreamId) -> Option<Role> {
+        self.get(stream)?;
+        Some(self.slab.remove(stream.slot as usize).1)
+    }
+
+    /// The stream, unless the name is stale.
+    pub fn get(&self, stream: StreamId) -> Option<&Role> {
+        let (generation, role) = self.slab.get(stream.slot as usize)?;
+        (*generation == stream.generation).then_some(role)
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, stream: StreamId) -> Option<&mut Role> {
+        let (generation, role) = self.slab.get_mut(stream.slot as usize)?;
+        (*generation == stream.generation).then_some(role)
+    }
+
+    /// The connection, if the stream is a peer's.
+    pub fn connection(&mut self, stream: StreamId) -> Option<&mut Connection> {
+        match self.get_mut(stream)? {
+            Role::Peer(connection) => Some(connection),
+            Role::Tracker { .. } => None,
+        }
+    }
+
+    /// The torrent and the open connection, if the stream is a peer's past its handshake.
+    pub fn open(&mut self, stream: StreamId) -> Option<(TorrentId, &mut Open)> {
+        let connection = self.connection(stream)?;
+        match &mut connection.stage {
+            Stage::Open(open) => Some((connection.torrent, open)),
+            _ => None,
+        }
+    }
+
+    /// Every stream with its name.
+    pub fn iter(&self) -> impl Iterator<Item = (StreamId, &Role)> {
+        self.slab.iter().map(|(slot, (generation, role))| {
+            (StreamId { slot: slot as u32, generation: *generation }, role)
+        })
+    }
+
+    /// Every open connection with its name and torrent.
+    pub fn iter_open(&self) -> impl Iterator<Item = (StreamId, TorrentId, &Connection, &Open)> {
+        self.iter().filter_map(|(stream, role)| match role {
+            Role::Peer(connection) => match &connection.stage {
+                Stage::Open(open) => Some((stream, connection.torrent, &**connection, &**open)),
+                _ => None,
+            },
+            Role::Tracker { .. } => None,
+        })
+    }
+
+    /// The same, to be changed.
+    pub fn iter_open_mut(&mut self) -> impl Iterator<Item = (StreamId, TorrentId, &mut Open)> {
+        self.slab.iter_mut().filter_map(|(slot, (generation, role))| {
+            let stream = StreamId { slot: slot as u32, generation: *generation };
+            match role {
+                Role::Peer(connection) => match &mut connection.stage {
+                    Stage::Open(open) => Some((stream, connection.torrent, &mut **open)),
+                    _ => None,
+                },
+                Role::Tracker { .. } => None,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connecting(port: u16) -> Role {
+        Role::Peer(Box::new(Connection {
+            torrent: TorrentId(0),
+            address: ([127, 0, 0, 1], port).into(),
+            stage: Stage::Connecting(Instant::ZERO),
+        }))
+    }
+
+    #[test]
+    fn a_stale_name_names_nobody() {
+        let mut streams = Streams::default();
+        let first = streams.insert(connecting(1));
+        assert!(streams.remove(first).is_some() && streams.remove(first).is_none());
+        let second = streams.insert(connecting(2));
+        assert_eq!(second.slot, first.slot);
+        assert!(streams.get(first).is_none() && streams.connection(first).is_none());
+        assert_eq!(streams.connection(second).unwrap().address.port(), 2);
+        assert!(streams.open(second).is_none());
+    }
+}

@@ -1,0 +1,103 @@
+//! What is due when.
+
+use super::peers::Farewell;
+use super::streams::{Role, Stage};
+use super::{Outcome, Session};
+use crate::base::limits::{STARVED_INTERVAL, TICK};
+use crate::base::{Instant, StreamId, TorrentId};
+use crate::peer::TimerNews;
+
+impl Session {
+    /// When [`Session::on_time`] wants to be called; `None` if only an event can change anything.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let torrents = self.torrents.iter().flat_map(|torrent| {
+            let announce = torrent.trackers.next_deadline();
+            let flush = torrent.download.next_deadline().filter(|_| torrent.stall.is_none());
+            [announce, flush, torrent.stall.map(|stall| stall.retry)]
+        });
+        let own = [self.peers_deadline, self.dial_deadline(), self.quitting, self.give_up_deadline()];
+        torrents.chain(own).flatten().min()
+    }
+
+    /// Does what is due by `now`.
+    pub fn on_time(&mut self, now: Instant) {
+        for nth in 0..self.torrents.len() {
+            let id = TorrentId(nth as u32);
+            if self.torrents[nth].trackers.next_deadline().is_some_and(|due| due <= now) {
+                self.announce_due(now, id);
+            }
+            self.torrents[nth].download.on_time(now);
+            self.wish_stores(id);
+            self.retry_stores(now, id);
+        }
+        if self.peers_deadline.is_some_and(|due| due <= now) {
+            self.walk_peers(now);
+        }
+        self.dial_candidates(now);
+        if self.give_up_deadline().is_some_and(|due| due <= now) {
+            self.fail(now, Outcome::GaveUp);
+        }
+        self.settle(now);
+    }
+
+    /// Looks at every peer: timeouts, keep-alives, silence, and peers that could not be given anything. How soon it has to
+    /// be done again follows from what it finds, so that a quiet box sleeps.
+    fn walk_peers(&mut self, now: Instant) {
+        let streams: alloc::vec::Vec<StreamId> = self.streams.iter().map(|(stream, _)| stream).collect();
+        for stream in streams {
+            self.look_after(now, stream);
+        }
+        if self.torrents.iter().any(|torrent| torrent.is_downloading()) {
+            self.ask_starved(now);
+        }
+        self.plan_walk(now);
+    }
+
+    fn look_after(&mut self, now: Instant, stream: StreamId) {
+        let Some(connection) = self.streams.connection(stream) else { return };
+        let farewell = match &mut connection.stage {
+            Stage::Connecting(deadline) => (*deadline <= now).then_some(Farewell::ConnectTimeout),
+            Stage::Shaking { deadline, .. } => (*deadline <= now).then_some(Farewell::HandshakeTimeout),
+            Stage::Open(open) => (open.peer.on_time(now) == TimerNews::Idle).then_some(Farewell::Idle),
+        };
+        if let Some(why) = farewell {
+            return self.drop_peer(now, stream, why);
+        }
+        if let Some((_, open)) = self.streams.open(stream) {
+            if open.pipeline.snub_deadline().is_some_and(|due| due <= now) {
+                self.snub(stream);
+            }
+            self.update_interest(stream);
+            self.flush(stream);
+        }
+    }
+
+    /// Settles when the peers are looked at again.
+    fn plan_walk(&mut self, now: Instant) {
+        let next = self.streams.iter().filter_map(|(_, role)| match role {
+            Role::Peer(connection) => Some(match &connection.stage {
+                Stage::Connecting(deadline) | Stage::Shaking { deadline, .. } => *deadline,
+                Stage::Open(open) => {
+                    let starved = open.starved && open.wanted > 0 && !open.peer.choking;
+                    let hungry = starved.then_some(now + STARVED_INTERVAL);
+                    let silence = open.pipeline.snub_deadline();
+                    [hungry, silence].into_iter().flatten().fold(open.peer.next_deadline(), Ord::min)
+                }
+            }),
+            Role::Tracker { .. } => None,
+        });
+        // Never in a hurry: what is due a little earlier is found a little later.
+        self.peers_deadline = next.min().map(|due| due.max(now + STARVED_INTERVAL));
+    }
+
+    /// Something may be due earlier than the walk that is planned.
+    pub(super) fn walk_soon(&mut self, now: Instant) {
+        let soon = now + TICK;
+        self.peers_deadline = Some(self.peers_deadline.map_or(soon, |due| due.min(soon)));
+    }
+
+    fn give_up_deadline(&self) -> Option<Instant> {
+        let patience = self.settings.give_up.filter(|_| !self.reached && self.quitting.is_none())?;
+        Some(self.started + patience)
+    }
+}

@@ -1,0 +1,106 @@
+//! One torrent of the run: its rooms side by side, and what it is doing.
+
+use crate::base::{Instant, Rate, Rng};
+use crate::candidates::Candidates;
+use crate::download::{Check, Download};
+use crate::meta::Metainfo;
+use crate::session::{Phase, StorageFault};
+use crate::tracker::{Identity, Trackers};
+use alloc::sync::Arc;
+
+/// A torrent and everything that belongs to it alone.
+#[derive(Debug)]
+pub struct Torrent {
+    pub metainfo: Arc<Metainfo>,
+    pub download: Download,
+    pub candidates: Candidates,
+    pub trackers: Trackers,
+    /// The check of what is on disk, while it goes on.
+    pub checking: Option<Check>,
+    pub paused: bool,
+    pub stall: Option<Stall>,
+    /// Everything is there and has been said so.
+    pub complete: bool,
+    pub started: Instant,
+    pub down: Rate,
+    pub up: Rate,
+    pub duplicate_bytes: u64,
+    pub corrupt_bytes: u64,
+    /// Bytes of stored pieces without pad files.
+    pub done_bytes: u64,
+    /// Open connections, and how many of them have everything.
+    pub peers: u32,
+    pub seeds: u32,
+    /// Connections being opened or shaking hands.
+    pub connecting: u32,
+}
+
+/// A storage fault that keeps a torrent from going on.
+#[derive(Clone, Copy, Debug)]
+pub struct Stall {
+    pub fault: StorageFault,
+    /// When it began.
+    pub since: Instant,
+    /// When storing is tried again.
+    pub retry: Instant,
+    /// How often it was tried again for nothing.
+    pub tries: u32,
+}
+
+impl Torrent {
+    /// A torrent that starts by checking what is on disk, unless that is `empty`.
+    pub fn new(now: Instant, metainfo: Arc<Metainfo>, identity: Identity, empty: bool, rng: &mut Rng) -> Self {
+        let download = Download::new(metainfo.clone(), rng);
+        Self {
+            checking: (!empty).then(|| Check::new(download.geometry())),
+            download,
+            candidates: Candidates::new(),
+            trackers: Trackers::new(now, identity, &metainfo.tiers, rng),
+            metainfo,
+            paused: false,
+            stall: None,
+            complete: false,
+            started: now,
+            down: Rate::default(),
+            up: Rate::default(),
+            duplicate_bytes: 0,
+            corrupt_bytes: 0,
+            done_bytes: 0,
+            peers: 0,
+            seeds: 0,
+            connecting: 0,
+        }
+    }
+
+    /// What it is doing.
+    pub fn phase(&self) -> Phase {
+        if self.checking.is_some() {
+            Phase::Checking
+        } else if self.complete {
+            Phase::Complete
+        } else if self.stall.is_some() {
+            Phase::Stalled
+        } else if self.paused {
+            Phase::Paused
+        } else {
+            Phase::Downloading
+        }
+    }
+
+    /// True if peers may be asked for blocks.
+    pub fn is_downloading(&self) -> bool {
+        self.phase() == Phase::Downloading
+    }
+
+    /// True if more peers are welcome.
+    pub fn wants_peers(&self) -> bool {
+        matches!(self.phase(), Phase::Downloading | Phase::Stalled)
+    }
+
+    /// Bytes of `piece` that are not padding.
+    pub fn wanted_bytes(&self, piece: u32) -> u64 {
+        let range = self.download.geometry().piece_range(piece);
+        let segments = self.metainfo.layout.segments(range.start, range.end - range.start);
+        segments.filter(|segment| !segment.pad).map(|segment| segment.length).sum()
+    }
+}
