@@ -29,6 +29,10 @@ pub const TRACKERS_MAX: usize = 100;
 pub const URL_BYTES_MAX: usize = 8 << 10;
 /// Most web seeds (`url-list`, BEP 19) kept.
 pub const WEB_SEEDS_MAX: usize = 100;
+/// Longest `comment` or `created by` kept, in bytes.
+pub const METAINFO_TEXT_BYTES_MAX: usize = 8 << 10;
+/// Most lines that tell the user what was cleaned in one `.torrent`: a million bad names must not flood a log.
+pub const CLEANED_LINES_MAX: usize = 20;
 
 // ---- The peer wire -----------------------------------------------------------------------------------------
 
@@ -155,6 +159,7 @@ pub const TORRENTS_MAX: usize = 1_000;
 
 // ---- How they fit together ---------------------------------------------------------------------------------
 
+const _: () = assert!((TORRENT_FILE_BYTES_MAX + FILES_MAX * 300) < u32::MAX as usize); // paths are found by u32
 const _: () = assert!(FILES_MAX * 10 < BENCODE_TOKENS_MAX as usize);
 const _: () = assert!(BLOCK_BYTES <= REQUEST_BYTES_MAX);
 const _: () = assert!(EXTENT_BYTES.is_multiple_of(BLOCK_BYTES as u64));

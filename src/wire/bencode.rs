@@ -156,6 +156,9 @@ pub struct List<'a> {
 }
 
 impl<'a> List<'a> {
+    /// The list without items.
+    pub const EMPTY: Self = Self { raw: b"le" };
+
     /// The items in order.
     pub fn iter(self) -> Items<'a> {
         Items { raw: self.raw, at: 1 }
