@@ -7,6 +7,7 @@ pub mod ids;
 pub mod limits;
 pub mod rate;
 pub mod rng;
+pub mod text;
 pub mod units;
 
 pub use bitfield::Bitfield;
@@ -15,3 +16,4 @@ pub use geometry::Geometry;
 pub use ids::{Block, InfoHash, PeerId, StreamId, TorrentId};
 pub use rate::Rate;
 pub use rng::Rng;
+pub use text::Printable;
