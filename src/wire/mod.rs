@@ -1,7 +1,9 @@
-//! Floor 1: the words that peers speak, as bytes. Borrowing readers and appending writers, without state of the
+//! Floor 1: bytes of strangers, read and written. Borrowing readers and appending writers that know no state of the
 //! protocol: whether a word is welcome is for the rooms above.
 
+pub mod bencode;
 pub mod cursor;
+pub mod extended;
 pub mod framer;
 pub mod geometry;
 pub mod handshake;
@@ -9,6 +11,7 @@ pub mod message;
 pub mod misbehaved;
 
 pub use cursor::Cursor;
+pub use extended::ExtendedHandshake;
 pub use framer::{Framer, Item};
 pub use geometry::Geometry;
 pub use handshake::{Handshake, HandshakeReader};
