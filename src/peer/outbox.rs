@@ -6,7 +6,7 @@ use crate::wire::message::KEEP_ALIVE;
 use alloc::vec::Vec;
 
 /// A buffer up to this size is kept when all is sent, because the next requests follow soon; larger ones go back.
-const KEPT_BYTES: usize = 512;
+const KEPT_BYTES: usize = 1 << 10;
 
 /// Messages in their wire form, oldest first. Bounded: a peer that does not read costs [`OUTBOX_BYTES_MAX`], not more.
 #[derive(Clone, Debug, Default)]
