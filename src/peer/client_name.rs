@@ -3,6 +3,7 @@
 use crate::base::PeerId;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 /// Codes of ids like `-TR4060-…` (BEP 20, "Azureus style").
 const AZUREUS_STYLE: [(&[u8; 2], &str); 24] = [
@@ -37,9 +38,9 @@ const DASHED_STYLE: [(&[u8], &str); 2] = [(b"A2-", "aria2"), (b"M", "BitTorrent"
 
 /// Client and version, as far as the id tells them; else its first eight bytes, escaped. Always printable ASCII.
 pub fn client_name(id: &PeerId) -> String {
-    azureus_style(&id.0).or_else(|| dashed_style(&id.0)).unwrap_or_else(|| {
-        id.0.iter().take(8).copied().collect::<alloc::vec::Vec<_>>().escape_ascii().to_string()
-    })
+    azureus_style(&id.0)
+        .or_else(|| dashed_style(&id.0))
+        .unwrap_or_else(|| id.0[..8].escape_ascii().to_string())
 }
 
 fn azureus_style(id: &[u8; 20]) -> Option<String> {
@@ -68,7 +69,7 @@ fn azureus_version(code: [u8; 2], version: &[u8]) -> String {
 fn dashed_style(id: &[u8; 20]) -> Option<String> {
     let (code, name) = DASHED_STYLE.iter().find(|(code, _)| id.starts_with(code))?;
     let numbers = id.get(code.len()..)?.split(|&byte| byte == b'-').take(3);
-    let text: alloc::vec::Vec<&[u8]> = numbers.collect();
+    let text: Vec<&[u8]> = numbers.collect();
     let sound = |number: &&[u8]| (1..4).contains(&number.len()) && number.iter().all(u8::is_ascii_digit);
     (text.len() == 3 && text.iter().all(sound)).then(|| format!("{name} {}", text.join(&b'.').escape_ascii()))
 }

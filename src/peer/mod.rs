@@ -69,7 +69,7 @@ pub struct Peer {
 pub enum TimerNews {
     /// Nothing.
     Nothing,
-    /// A keep-alive is in the outbox.
+    /// A keep-alive is in the outbox, or other bytes that serve as one.
     KeepAlive,
     /// It was silent for too long: drop it.
     Idle,

@@ -306,6 +306,9 @@ fn an_idle_peer_costs_less_than_promised() {
     sent(&mut peer);
     while peer.outbox.as_slice().len() < 1000 && peer.outbox.push(Message::Have(0)) {}
     sent(&mut peer);
+    // The last number: what a framer may carry of a cut message.
     let bytes = size_of::<Peer>() + peer.held_bytes() + size_of::<Framer>() + 64;
     assert!(peer.outbox.held_bytes() > 500 && bytes < IDLE_PEER_BYTES_MAX, "{bytes}");
+    assert_eq!(peer.on_time(NOW + KEEP_ALIVE_INTERVAL), TimerNews::KeepAlive);
+    assert!(peer.outbox.held_bytes() < 20, "long quiet, it keeps nothing but the keep-alive");
 }
