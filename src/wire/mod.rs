@@ -1,6 +1,7 @@
-//! Floor 1: what goes over wires, as pure readers and writers of bytes.
+//! Floor 1: bytes of strangers, read and written.
 
 pub mod address;
+pub mod bencode;
 pub mod chunked;
 pub mod compact;
 pub mod dns;
