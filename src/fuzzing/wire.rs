@@ -3,12 +3,12 @@
 use crate::base::limits::{
     ALLOWED_FAST_MAX, CLIENT_NAME_BYTES_MAX, EXTENDED_BYTES_MAX, OUTBOX_BYTES_MAX, PIECE_HEADER_BYTES,
 };
-use crate::base::{InfoHash, Instant, PeerId, Rng};
+use crate::base::{Geometry, InfoHash, Instant, PeerId, Rng};
 use crate::peer::{News, Peer, TimerNews, client_name};
 use crate::wire::handshake::HANDSHAKE_BYTES;
 use crate::wire::message::{self, KEEP_ALIVE};
 use crate::wire::{
-    ExtendedHandshake, Framer, Geometry, Handshake, HandshakeReader, Item, Message, Misbehaved,
+    ExtendedHandshake, Framer, Handshake, HandshakeReader, Item, Message, Misbehaved,
 };
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -86,11 +86,9 @@ pub fn peer(data: &[u8]) {
 /// A geometry of at most 256 pieces, from three arbitrary bytes.
 fn geometry(pieces: u8, size: u8, last: u8) -> Geometry {
     let piece_bytes = (u32::from(size) + 1) * 512;
-    Geometry {
-        pieces: u32::from(pieces) + 1,
-        piece_bytes,
-        last_piece_bytes: 1 + u32::from(last) % piece_bytes,
-    }
+    let last_piece_bytes = 1 + u32::from(last) % piece_bytes;
+    let total_bytes = u64::from(pieces) * u64::from(piece_bytes) + u64::from(last_piece_bytes);
+    Geometry { total_bytes, piece_bytes, pieces: u32::from(pieces) + 1 }
 }
 
 fn take_in(peer: &mut Peer, now: Instant, item: Item<'_>) -> Result<News, Misbehaved> {

@@ -5,7 +5,7 @@ use super::fault::{Expected, MetainfoFault};
 use super::info::Info;
 use super::layout::Layout;
 use super::urls;
-use crate::base::InfoHash;
+use crate::base::{Geometry, InfoHash};
 use crate::base::limits::{METAINFO_TEXT_BYTES_MAX, TORRENT_FILE_BYTES_MAX};
 use crate::wire::bencode::{self, Dict, Value};
 use alloc::boxed::Box;
@@ -75,6 +75,15 @@ impl Metainfo {
             hybrid: info.version2,
             cleaned: cleaned.into_lines(),
         })
+    }
+
+    /// How the bytes are cut into pieces.
+    pub fn geometry(&self) -> Geometry {
+        Geometry {
+            total_bytes: self.layout.total_bytes(),
+            piece_bytes: self.piece_bytes,
+            pieces: self.hashes.len() as u32,
+        }
     }
 
     /// How many pieces there are; at least 1.

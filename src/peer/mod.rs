@@ -11,8 +11,8 @@ pub use news::News;
 pub use outbox::Outbox;
 
 use crate::base::limits::{IDLE_TIMEOUT, KEEP_ALIVE_INTERVAL, REQQ_DEFAULT};
-use crate::base::{Bitfield, Instant, PeerId, Rate};
-use crate::wire::{ExtendedHandshake, Geometry, Handshake, Message, Misbehaved, extended};
+use crate::base::{Bitfield, Geometry, Instant, PeerId, Rate};
+use crate::wire::{ExtendedHandshake, Handshake, Message, Misbehaved, extended};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use flood::Flood;

@@ -6,7 +6,7 @@ use crate::base::{Block, InfoHash};
 use crate::wire::Framer;
 use core::time::Duration;
 
-const GEOMETRY: Geometry = Geometry { pieces: 10, piece_bytes: 1 << 20, last_piece_bytes: 5 };
+const GEOMETRY: Geometry = Geometry { total_bytes: (9 << 20) + 5, piece_bytes: 1 << 20, pieces: 10 };
 const NOW: Instant = Instant::from_micros(1_000_000_000);
 const BLOCK: Block = Block { piece: 3, begin: 1 << 14, length: 1 << 14 };
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::Rng;
 
-const GEOMETRY: Geometry = Geometry { pieces: 20, piece_bytes: 100, last_piece_bytes: 30 };
+const GEOMETRY: Geometry = Geometry { total_bytes: 1930, piece_bytes: 100, pieces: 20 };
 
 /// Items in a form that does not depend on the cuts: blocks are whole.
 #[derive(Debug, PartialEq)]
