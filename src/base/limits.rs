@@ -48,6 +48,8 @@ pub const EXTENDED_BYTES_MAX: usize = 64 << 10;
 pub const UNKNOWN_BYTES_MAX: usize = MIB as usize;
 /// Bytes waiting to be sent to one peer. Requests and haves fill it; a peer that never reads stops there.
 pub const OUTBOX_BYTES_MAX: usize = 32 << 10;
+/// Peers that are gone whose addresses are remembered, in case a piece that they helped with fails.
+pub const DEPARTED_MAX: usize = 256;
 /// Longest client name (`v` of BEP 10) kept, in bytes.
 pub const CLIENT_NAME_BYTES_MAX: usize = 64;
 /// Pieces that one peer's `allowed fast` messages may name; more are ignored. BEP 6 recommends to name 10.
@@ -115,6 +117,8 @@ pub const FIRST_BLOCK_PATIENCE: Duration = Duration::from_secs(15);
 /// Peers that may be asked for the same block at once, in the endgame.
 pub const REQUESTERS_MAX: usize = 2;
 
+/// Peers that could not be given anything are asked again after this, because others may be late by then.
+pub const STARVED_INTERVAL: Duration = Duration::from_millis(100);
 /// A block is not asked of a second peer before it is this late, unless nothing else is left to ask for.
 pub const LATE_MIN: Duration = Duration::from_secs(2);
 
@@ -128,6 +132,10 @@ pub const MEMORY_MIN_MIB: u32 = 2;
 pub const MEMORY_MAX_MIB: u32 = 1024;
 /// The unit of storing, in bytes: one huge page of most processors, so one fault maps it. See `meta::layout`.
 pub const EXTENT_BYTES: u64 = 2 << 20;
+/// Wait before storing is tried again after a fault.
+pub const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(3);
+/// Tries after which a fault that is not a full disk ends the run.
+pub const STORE_TRIES_MAX: u32 = 3;
 /// A verified piece waits at most this long for the rest of its extent.
 pub const HELD_MAX: Duration = Duration::from_secs(5);
 /// Blocks of failed pieces whose digests are kept until a good copy shows who spoiled them; 32 bytes each.

@@ -290,7 +290,7 @@ impl Download {
     }
 
     /// When [`Download::on_time`] has something to do.
-    pub fn next_deadline(&mut self) -> Option<Instant> {
+    pub fn next_deadline(&self) -> Option<Instant> {
         self.shelf.flush_deadline(HELD_MAX)
     }
 

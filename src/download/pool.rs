@@ -79,6 +79,16 @@ impl Pool {
         }
     }
 
+    /// Bytes of arena that are missing for a piece of `blocks`, and another one beside it, to be opened.
+    pub fn missing_bytes(&self, blocks: u32) -> u64 {
+        let wanted = u64::from(blocks) * 2;
+        if wanted <= u64::from(self.capacity()) {
+            return 0;
+        }
+        let spare = wanted.div_ceil(u64::from(SPARE_PART - 1)) + 1;
+        (wanted + spare).saturating_sub(u64::from(self.limit)) * u64::from(BLOCK_BYTES)
+    }
+
     /// Blocks that can be reserved in all: the longest piece must not have more.
     pub fn capacity(&self) -> u32 {
         self.limit - self.limit / SPARE_PART

@@ -109,8 +109,9 @@ impl Shelf {
     }
 
     /// When [`Shelf::flush_older`] has something to do, for pieces that may wait for `age`.
-    pub fn flush_deadline(&mut self, age: Duration) -> Option<Instant> {
-        self.oldest_waiting().map(|piece| self.held[&piece].since + age)
+    pub fn flush_deadline(&self, age: Duration) -> Option<Instant> {
+        let mut held = self.arrivals.iter().filter_map(|piece| self.held.get(piece));
+        held.find(|held| held.is_waiting()).map(|held| held.since + age)
     }
 
     /// Where the bytes of a store begin in the torrent, and the bytes.
@@ -145,6 +146,8 @@ impl Shelf {
                 done(piece, held.blocks);
             }
         }
+        // Forgets the pieces at the front that have left, so that the list stays as short as the shelf.
+        self.oldest_waiting();
     }
 
     /// Stores that are not answered.

@@ -3,6 +3,7 @@
 use super::streams::{Outgoing, Role};
 use super::{Action, Note, Session};
 use crate::base::{Instant, StreamId, TorrentId};
+use crate::candidates::Source;
 use crate::tracker::{Handle, News, Totals, Wish};
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -62,7 +63,7 @@ impl Session {
             Wish::Send { handle, bytes } => {
                 let Some(stream) = self.tracker_stream(id, handle) else { return };
                 if let Some(Role::Tracker { request, .. }) = self.streams.get_mut(stream) {
-                    *request = Outgoing { bytes, sent: 0 };
+                    *request = Outgoing::new(bytes);
                     self.actions.push_back(Action::Flush { stream });
                 }
             }
@@ -146,7 +147,7 @@ impl Session {
             torrent.candidates.allow_loopback();
         }
         for address in peers {
-            torrent.candidates.add(now, address);
+            torrent.candidates.add(now, address, Source::Tracker);
         }
         self.dial_candidates(now);
     }

@@ -109,6 +109,7 @@ impl Session {
     /// `count` bytes of the block in progress landed in `buffer`.
     fn land(&mut self, now: Instant, stream: StreamId, buffer: Buffer, count: usize) {
         let Some((_, open)) = self.streams.open(stream) else { return self.pool.give(buffer) };
+        open.peer.on_block_bytes(now, count);
         let in_progress = open.framer.as_ref().and_then(Framer::block_in_progress);
         let Some((block, _)) = in_progress else { return self.pool.give(buffer) };
         if open.framer.as_mut().is_some_and(|framer| framer.advance_block(count as u32)) {
@@ -166,6 +167,7 @@ impl Session {
             let lacks = self.torrents[torrent.0 as usize].download.lacks(block);
             open.landing = if asked && lacks { self.pool.take() } else { None };
         }
+        open.peer.on_block_bytes(now, bytes.len());
         if let Some(buffer) = &mut open.landing {
             buffer[offset..offset + bytes.len()].copy_from_slice(bytes);
         }
@@ -184,7 +186,6 @@ impl Session {
         };
         let torrent = &mut self.torrents[torrent.0 as usize];
         let bytes = u64::from(block.length);
-        open.peer.on_block(now, block.length);
         torrent.down.add(now, bytes);
         let asked = open.pipeline.arrived(now, block).is_some();
         let arrival = match buffer {

@@ -30,12 +30,9 @@ impl Session {
     }
 
     /// Adds a peer that the user named to every torrent.
-    pub(super) fn add_peer(&mut self, now: Instant, address: SocketAddr) -> String {
+    fn add_peer(&mut self, now: Instant, address: SocketAddr) -> String {
         for torrent in &mut self.torrents {
-            if address.ip().is_loopback() {
-                torrent.candidates.allow_loopback();
-            }
-            torrent.candidates.add_named(now, address);
+            torrent.add_named_peer(now, address);
         }
         self.dial_candidates(now);
         format!("connecting to {address}")
@@ -68,7 +65,6 @@ impl Session {
         if paused {
             return String::from("paused; \"resume\" goes on");
         }
-        self.ask_starved(now);
         self.ask_all(now);
         self.dial_candidates(now);
         String::from("downloading")

@@ -1,7 +1,7 @@
 //! One handler per message of a peer, in the BEPs' words.
 
 use super::Session;
-use crate::base::{Block, Instant, StreamId};
+use crate::base::{Bitfield, Block, Instant, StreamId};
 use crate::peer::News;
 use crate::wire::{Message, Misbehaved};
 
@@ -21,18 +21,18 @@ impl Session {
             News::Has(piece) => self.on_have(stream, piece),
             News::HasMany => self.on_bitfield(stream),
             News::Rejected(block) => self.on_reject(stream, block),
-            News::Extended => self.on_extended(stream),
-            // A wish or an offer that makes no difference to what is asked for next.
-            News::AllowedFast(_) | News::Suggested(_) => {}
-            // Answered by the peer room itself: nobody is served.
-            News::Asks(_) | News::Cancels(_) => {}
+            News::Introduced => self.on_introduced(stream),
+            News::AllowedFast(piece) => self.on_allowed_fast(stream, piece),
+            // BEP 6: a hint for clients that read from slow disks; what is rare matters more to us. Requests are
+            // answered by the peer room, which chokes everybody.
+            News::Suggested(_) | News::Asks(_) | News::Cancels(_) => {}
         }
         Ok(())
     }
 
     /// Keep-alives and messages that we do not know.
     pub(super) fn on_noise(&mut self, now: Instant, stream: StreamId) -> Result<(), Misbehaved> {
-        self.streams.open(stream).map_or(Ok(()), |(_, open)| open.peer.on_noise(now))
+        self.streams.open(stream).map_or(Ok(()), |(_, open)| open.peer.on_useless(now))
     }
 
     /// BEP 3: requests outstanding to a choking peer are void. BEP 6: they are answered by `reject`, each.
@@ -79,6 +79,15 @@ impl Session {
         self.update_interest(stream);
     }
 
+    /// BEP 6: this piece may be asked for while the peer chokes us.
+    fn on_allowed_fast(&mut self, stream: StreamId, piece: u32) {
+        let Some((_, open)) = self.streams.open(stream) else { return };
+        if open.peer.has.has(piece) {
+            let none = || Bitfield::new(open.peer.has.len());
+            open.allowed_fast.get_or_insert_with(none).insert(piece);
+        }
+    }
+
     fn on_reject(&mut self, stream: StreamId, block: Block) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         if open.pipeline.remove(block).is_some() {
@@ -87,7 +96,7 @@ impl Session {
         }
     }
 
-    fn on_extended(&mut self, stream: StreamId) {
+    fn on_introduced(&mut self, stream: StreamId) {
         if let Some((_, open)) = self.streams.open(stream) {
             open.pipeline.set_reqq(open.peer.reqq);
         }

@@ -29,7 +29,6 @@ pub use event::{CloseCause, Event, StorageFault, StorageFaultKind, StoreId};
 pub use report::*;
 pub use scatter::Scatter;
 
-use crate::base::limits::WARM_BUFFERS;
 use crate::base::{Instant, PeerId, Rng, StreamId, TorrentId};
 use crate::download::Pool;
 use crate::meta::Metainfo;
@@ -213,13 +212,13 @@ impl Session {
     /// `count` bytes of [`Session::outgoing`] were sent.
     pub fn sent(&mut self, now: Instant, stream: StreamId, count: usize) {
         match self.streams.get_mut(stream) {
-            Some(Role::Tracker { request, .. }) => request.sent += count,
+            Some(Role::Tracker { request, .. }) => request.consume(count),
             Some(Role::Peer(connection)) => match &mut connection.stage {
                 Stage::Open(open) if connection.handshake.rest().is_empty() => {
                     open.peer.on_sent(now, count);
                     open.flushing = !open.peer.outbox.as_slice().is_empty();
                 }
-                _ => connection.handshake.sent += count,
+                _ => connection.handshake.consume(count),
             },
             None => {}
         }
@@ -277,8 +276,8 @@ impl Session {
         for (nth, torrent) in self.torrents.iter().enumerate() {
             let own = |role: &&Role| matches!(role, Role::Peer(peer) if peer.torrent.0 as usize == nth);
             let open = self.streams.iter_open().filter(|(_, id, ..)| id.0 as usize == nth);
-            let seeds = open.clone_count_full();
-            assert_eq!(torrent.seeds, seeds);
+            let seeds = open.filter(|(_, _, _, open)| open.peer.has.is_full()).count();
+            assert_eq!(torrent.seeds, seeds as u32);
             assert_eq!(torrent.peers + torrent.connecting, roles().filter(own).count() as u32);
         }
     }

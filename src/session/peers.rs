@@ -2,7 +2,7 @@
 
 use super::streams::{Connection, Open, Outgoing, Role, Stage};
 use super::{Action, CloseCause, Note, Session};
-use crate::base::limits::{DEPARTED_MAX, HANDSHAKE_TIMEOUT};
+use crate::base::limits::{CONNECT_TIMEOUT, DEPARTED_MAX, HANDSHAKE_TIMEOUT, KEEP_ALIVE_INTERVAL};
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::download::Pipeline;
 use crate::peer::Peer;
@@ -56,10 +56,13 @@ impl fmt::Display for Farewell {
 impl Session {
     /// Opens a stream to a peer.
     pub(super) fn dial(&mut self, now: Instant, torrent: TorrentId, address: SocketAddr) {
-        let stage = Stage::Connecting(now + crate::base::limits::CONNECT_TIMEOUT);
-        let stream = self.streams.insert(Role::Peer(Box::new(Connection { torrent, address, stage })));
+        let stage = Stage::Connecting(now + CONNECT_TIMEOUT);
+        let handshake = Outgoing::default();
+        let connection = Connection { torrent, address, handshake, stage };
+        let stream = self.streams.insert(Role::Peer(Box::new(connection)));
         self.torrents[torrent.0 as usize].connecting += 1;
         self.half_open += 1;
+        self.walk_by(now + CONNECT_TIMEOUT);
         self.actions.push_back(Action::Connect { stream, address });
     }
 
@@ -70,9 +73,9 @@ impl Session {
         let torrent = &self.torrents[connection.torrent.0 as usize];
         let info_hash = torrent.metainfo.info_hash;
         let ours = Handshake { info_hash, peer_id: our_id, fast: true, extended: true };
-        let ours = Outgoing { bytes: ours.encode().to_vec(), sent: 0 };
-        let deadline = now + HANDSHAKE_TIMEOUT;
-        connection.stage = Stage::Shaking { deadline, reader: HandshakeReader::new(), ours };
+        connection.handshake = Outgoing::new(ours.encode().to_vec());
+        connection.stage = Stage::Shaking { deadline: now + HANDSHAKE_TIMEOUT, reader: HandshakeReader::new() };
+        self.walk_by(now + HANDSHAKE_TIMEOUT);
         self.actions.push_back(Action::Flush { stream });
     }
 
@@ -86,18 +89,18 @@ impl Session {
         let our_id = self.our_id;
         let Some(connection) = self.streams.connection(stream) else { return Ok(()) };
         let (id, address) = (connection.torrent, connection.address);
-        let Stage::Shaking { reader, ours, .. } = &mut connection.stage else { return Ok(()) };
+        let Stage::Shaking { reader, .. } = &mut connection.stage else { return Ok(()) };
         let Some(theirs) = reader.next(&mut bytes)? else { return Ok(()) };
         let torrent = &mut self.torrents[id.0 as usize];
         theirs.check(&torrent.metainfo.info_hash, &our_id)?;
         let geometry = torrent.download.geometry();
-        let mut peer = Peer::new(now, &theirs, address, geometry);
-        // What is left of our handshake goes out before anything else.
-        peer.greet(&ours.bytes[ours.sent..], torrent.download.have(), self.settings.port);
+        let mut peer = Peer::new(now, address, &theirs, geometry);
+        peer.greet(torrent.download.have(), self.settings.port);
         connection.stage = Stage::Open(Box::new(Open {
             peer,
             framer: Some(Framer::new(geometry)),
             pipeline: Pipeline::default(),
+            allowed_fast: None,
             landing: None,
             wanted: 0,
             counted: false,
@@ -112,6 +115,7 @@ impl Session {
         self.half_open -= 1;
         self.reached = true;
         self.actions.push_back(Action::Flush { stream });
+        self.walk_by(now + KEEP_ALIVE_INTERVAL);
         self.note(Note::PeerConnected { torrent: id, address });
         self.feed(now, stream, bytes)
     }
@@ -131,42 +135,50 @@ impl Session {
     /// The stream of a peer is gone: gives back everything that it held. False if the name is stale.
     pub(super) fn forget_peer(&mut self, now: Instant, stream: StreamId, why: Farewell) -> bool {
         let Some(Role::Peer(connection)) = self.streams.remove(stream) else { return false };
-        let Connection { torrent: id, address, stage } = *connection;
+        let Connection { torrent: id, address, stage, .. } = *connection;
         let torrent = &mut self.torrents[id.0 as usize];
-        let was_open = match stage {
+        let useful = match stage {
             Stage::Open(open) => {
                 torrent.peers -= 1;
                 if self.departed.len() == DEPARTED_MAX {
                     self.departed.pop_front();
                 }
                 self.departed.push_back((stream, address));
+                let useful = open.peer.down.total_bytes() > 0;
                 self.give_back(id, stream, *open);
-                true
+                Some(useful)
             }
             Stage::Connecting(_) | Stage::Shaking { .. } => {
                 torrent.connecting -= 1;
                 self.half_open -= 1;
-                false
+                None
             }
         };
-        self.settle_candidate(now, id, address, was_open, why);
+        self.settle_candidate(now, id, address, useful, why);
         let guilty = matches!(why, Farewell::Guilty(_) | Farewell::Banned | Farewell::NeverReads);
         self.note(Note::PeerGone { torrent: id, address, why: why.to_string(), guilty });
         true
     }
 
     /// What the farewell says about dialling the address again.
-    fn settle_candidate(&mut self, now: Instant, id: TorrentId, address: SocketAddr, was_open: bool, why: Farewell) {
+    fn settle_candidate(
+        &mut self,
+        now: Instant,
+        id: TorrentId,
+        address: SocketAddr,
+        useful: Option<bool>,
+        why: Farewell,
+    ) {
         let candidates = &mut self.torrents[id.0 as usize].candidates;
-        match why {
-            Farewell::Guilty(Misbehaved::SelfConnection | Misbehaved::WrongInfoHash) | Farewell::Banned => {
-                candidates.ban(address);
-            }
+        match (why, useful) {
+            (Farewell::Guilty(Misbehaved::SelfConnection), _) => candidates.add_own(address),
             // Our own poverty says nothing about the peer.
-            Farewell::Closed(CloseCause::NoResources) => candidates.closed(now, address, &mut self.rng),
-            Farewell::Guilty(_) | Farewell::NeverReads => candidates.failed(now, address, &mut self.rng),
-            _ if was_open => candidates.closed(now, address, &mut self.rng),
-            _ => candidates.failed(now, address, &mut self.rng),
+            (Farewell::Closed(CloseCause::NoResources), _) => candidates.put_back(now, address),
+            (Farewell::Guilty(_) | Farewell::NeverReads, Some(_)) => {
+                candidates.closed(now, address, false, &mut self.rng);
+            }
+            (_, Some(useful)) => candidates.closed(now, address, useful, &mut self.rng),
+            (_, None) => candidates.failed(now, address, &mut self.rng),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::peers::Farewell;
 use super::{Action, Session};
+use crate::base::limits::STARVED_INTERVAL;
 use crate::base::{Block, Instant, StreamId};
 use crate::download::Pick;
 use crate::wire::Message;
@@ -13,15 +14,16 @@ impl Session {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let torrent = &mut self.torrents[id.0 as usize];
         open.starved = false;
-        if open.peer.choking || open.wanted == 0 || !torrent.is_downloading() {
-            return self.flush(now, stream);
-        }
+        let has = if open.peer.choking { open.allowed_fast.as_ref() } else { Some(&open.peer.has) };
+        let Some(has) = has.filter(|_| open.wanted > 0 && torrent.is_downloading()) else {
+            return self.flush(stream);
+        };
         while open.pipeline.outstanding() < open.pipeline.window(share) {
             let pick = torrent.download.pick(
                 now,
                 &mut self.rng,
                 stream,
-                &open.peer.has,
+                has,
                 &mut open.pipeline,
                 &mut self.pool,
             );
@@ -34,29 +36,38 @@ impl Session {
                 break;
             };
             open.pipeline.sent(now, block);
-            if !open.peer.push(now, Message::Request(block)) {
+            if !open.peer.outbox.push(Message::Request(block)) {
                 return self.drop_peer(now, stream, Farewell::NeverReads);
             }
         }
+        let silence = open.pipeline.snub_deadline();
+        let hungry = open.starved.then_some(now + STARVED_INTERVAL);
+        silence.into_iter().chain(hungry).for_each(|due| self.walk_by(due));
         self.wish_stores(id);
-        self.flush(now, stream);
+        self.flush(stream);
     }
 
     /// Blocks of memory that each peer may fill with its queue.
-    fn share_blocks(&self) -> u32 {
+    pub(super) fn share_blocks(&self) -> u32 {
         let peers: u32 = self.torrents.iter().map(|torrent| torrent.peers).sum();
         self.pool.capacity() / peers.max(1)
     }
 
     /// Asks those again who could not be given anything, because something has been given back.
     pub(super) fn ask_starved(&mut self, now: Instant) {
-        let starved = |(stream, _, open): (StreamId, _, &mut super::streams::Open)| open.starved.then_some(stream);
         let mut line = core::mem::take(&mut self.starved);
-        line.extend(self.streams.iter_open_mut().filter_map(starved));
+        let open = self.streams.iter_open();
+        line.extend(open.filter(|(_, _, _, open)| open.starved).map(|(stream, ..)| stream));
         for stream in line.drain(..) {
             self.ask(now, stream);
         }
         self.starved = line;
+    }
+
+    /// Asks everybody, after a time in which nobody was asked.
+    pub(super) fn ask_all(&mut self, now: Instant) {
+        self.streams.iter_open_mut().for_each(|(.., open)| open.starved = true);
+        self.ask_starved(now);
     }
 
     /// Goes on with searches for pieces that were cut short. True if there are more.
@@ -78,7 +89,7 @@ impl Session {
         if request.released {
             return;
         }
-        if open.peer.push(now, Message::Cancel(block)) {
+        if open.peer.outbox.push(Message::Cancel(block)) {
             self.ask(now, stream);
         } else {
             self.drop_peer(now, stream, Farewell::NeverReads);
@@ -103,9 +114,9 @@ impl Session {
     }
 
     /// Wishes to send what waits, once until it is sent.
-    pub(super) fn flush(&mut self, _now: Instant, stream: StreamId) {
+    pub(super) fn flush(&mut self, stream: StreamId) {
         let Some((_, open)) = self.streams.open(stream) else { return };
-        if !open.flushing && !open.peer.outgoing().is_empty() {
+        if !open.flushing && !open.peer.outbox.is_empty() {
             open.flushing = true;
             self.actions.push_back(Action::Flush { stream });
         }

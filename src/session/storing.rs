@@ -104,10 +104,10 @@ impl Session {
                 continue;
             }
             let mut lacking = pieces.iter().filter(|&&piece| !open.peer.has.has(piece));
-            let heard = lacking.all(|&piece| open.peer.push(now, Message::Have(piece)));
+            let heard = lacking.all(|&piece| open.peer.outbox.push(Message::Have(piece)));
             if !heard {
                 deaf.push(stream);
-            } else if !open.flushing && !open.peer.outgoing().is_empty() {
+            } else if !open.flushing && !open.peer.outbox.is_empty() {
                 open.flushing = true;
                 self.actions.push_back(Action::Flush { stream });
             }

@@ -1,11 +1,12 @@
 //! The table of streams: who is behind a name, as long as the name is good.
 
-use crate::base::{Instant, StreamId, TorrentId};
+use crate::base::{Bitfield, Instant, StreamId, TorrentId};
 use crate::download::{Buffer, Pipeline};
 use crate::peer::Peer;
 use crate::tracker::Handle;
 use crate::wire::{Framer, HandshakeReader};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use slab::Slab;
 
@@ -28,8 +29,28 @@ pub enum Role {
 /// Bytes on their way out.
 #[derive(Debug, Default)]
 pub struct Outgoing {
-    pub bytes: alloc::vec::Vec<u8>,
-    pub sent: usize,
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Outgoing {
+    /// All of `bytes` are to be sent.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, sent: 0 }
+    }
+
+    /// What is left to be sent.
+    pub fn rest(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// `count` more bytes are sent; at the end the memory is given back.
+    pub fn consume(&mut self, count: usize) {
+        self.sent += count;
+        if self.sent == self.bytes.len() {
+            *self = Self::default();
+        }
+    }
 }
 
 /// A connection to a peer.
@@ -37,6 +58,8 @@ pub struct Outgoing {
 pub struct Connection {
     pub torrent: TorrentId,
     pub address: SocketAddr,
+    /// Our handshake; what is left of it goes out before anything else.
+    pub handshake: Outgoing,
     pub stage: Stage,
 }
 
@@ -45,8 +68,8 @@ pub struct Connection {
 pub enum Stage {
     /// TCP is on its way, until this deadline.
     Connecting(Instant),
-    /// The peer's handshake is on its way, until this deadline; ours waits here or is sent.
-    Shaking { deadline: Instant, reader: HandshakeReader, ours: Outgoing },
+    /// The peer's handshake is on its way, until the deadline.
+    Shaking { deadline: Instant, reader: HandshakeReader },
     /// Messages flow.
     Open(Box<Open>),
 }
@@ -58,6 +81,8 @@ pub struct Open {
     /// Not here while its items are being handled.
     pub framer: Option<Framer>,
     pub pipeline: Pipeline,
+    /// Pieces that it answers requests for while choking us (BEP 6), as far as it has them.
+    pub allowed_fast: Option<Bitfield>,
     /// Where the block in progress lands; `None` if nobody needs it.
     pub landing: Option<Buffer>,
     /// Pieces that the peer has and we have not verified.
@@ -165,6 +190,7 @@ mod tests {
         Role::Peer(Box::new(Connection {
             torrent: TorrentId(0),
             address: ([127, 0, 0, 1], port).into(),
+            handshake: Outgoing::default(),
             stage: Stage::Connecting(Instant::ZERO),
         }))
     }

@@ -3,7 +3,7 @@
 use super::peers::Farewell;
 use super::streams::{Role, Stage};
 use super::{Outcome, Session};
-use crate::base::limits::{STARVED_INTERVAL, TICK};
+use crate::base::limits::STARVED_INTERVAL;
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::peer::TimerNews;
 
@@ -90,10 +90,9 @@ impl Session {
         self.peers_deadline = next.min().map(|due| due.max(now + STARVED_INTERVAL));
     }
 
-    /// Something may be due earlier than the walk that is planned.
-    pub(super) fn walk_soon(&mut self, now: Instant) {
-        let soon = now + TICK;
-        self.peers_deadline = Some(self.peers_deadline.map_or(soon, |due| due.min(soon)));
+    /// Something about a peer is due at `due`.
+    pub(super) fn walk_by(&mut self, due: Instant) {
+        self.peers_deadline = Some(self.peers_deadline.map_or(due, |planned| planned.min(due)));
     }
 
     fn give_up_deadline(&self) -> Option<Instant> {

@@ -1,12 +1,13 @@
 //! One torrent of the run: its rooms side by side, and what it is doing.
 
 use crate::base::{Instant, Rate, Rng};
-use crate::candidates::Candidates;
+use crate::candidates::{Candidates, Source};
 use crate::download::{Check, Download};
-use crate::meta::Metainfo;
+use crate::meta::{FileKind, Metainfo};
 use crate::session::{Phase, StorageFault};
 use crate::tracker::{Identity, Trackers};
 use alloc::sync::Arc;
+use core::net::SocketAddr;
 
 /// A torrent and everything that belongs to it alone.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl Torrent {
         Self {
             checking: (!empty).then(|| Check::new(download.geometry())),
             download,
-            candidates: Candidates::new(),
+            candidates: Candidates::default(),
             trackers: Trackers::new(now, identity, &metainfo.tiers, rng),
             metainfo,
             paused: false,
@@ -70,6 +71,14 @@ impl Torrent {
             seeds: 0,
             connecting: 0,
         }
+    }
+
+    /// Adds a peer that the user named.
+    pub fn add_named_peer(&mut self, now: Instant, address: SocketAddr) {
+        if address.ip().is_loopback() {
+            self.candidates.allow_loopback();
+        }
+        self.candidates.add(now, address, Source::User);
     }
 
     /// What it is doing.
@@ -101,6 +110,6 @@ impl Torrent {
     pub fn wanted_bytes(&self, piece: u32) -> u64 {
         let range = self.download.geometry().piece_range(piece);
         let segments = self.metainfo.layout.segments(range.start, range.end - range.start);
-        segments.filter(|segment| !segment.pad).map(|segment| segment.length).sum()
+        segments.filter(|segment| segment.kind == FileKind::Normal).map(|segment| segment.length).sum()
     }
 }
