@@ -33,7 +33,7 @@ use crate::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX};
 use crate::meta::{File, Metainfo, Segment};
 use crate::session::StorageFault;
 use backend::Backend;
-use files::{Files, OpenFile};
+use files::Files;
 use parts::Parts;
 use reserve::Reserver;
 use std::io;
@@ -77,8 +77,8 @@ impl Storage {
     ) -> Result<(Self, Existing), OpenFault> {
         sigbus::ignore_file_size_signal();
         let mut tree = Tree::new(root);
-        let existing = survey::survey(&mut tree, metainfo.layout(), options.allocate)?;
-        let reserved = vec![false; metainfo.layout().count() as usize].into();
+        let existing = survey::survey(&mut tree, &metainfo.layout, options.allocate)?;
+        let reserved = vec![false; metainfo.layout.count() as usize].into();
         let storage = Self {
             metainfo,
             tree,
@@ -100,8 +100,8 @@ impl Storage {
     pub fn store(&mut self, offset: u64, parts: &[&[u8]]) -> Result<(), StorageFault> {
         let metainfo = Arc::clone(&self.metainfo);
         let mut parts = Parts::new(parts);
-        for segment in metainfo.layout().segments(offset, parts.len()) {
-            match metainfo.layout().file(segment.file) {
+        for segment in metainfo.layout.segments(offset, parts.len()) {
+            match metainfo.layout.file(segment.file) {
                 Some(file) if !file.is_pad() => {
                     self.store_segment(&file, segment, &mut parts).map_err(|e| self.fault(segment.file, &e))?;
                 }
@@ -119,10 +119,10 @@ impl Storage {
     pub fn load(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageFault> {
         let metainfo = Arc::clone(&self.metainfo);
         let mut rest = buffer;
-        for segment in metainfo.layout().segments(offset, rest.len() as u64) {
+        for segment in metainfo.layout.segments(offset, rest.len() as u64) {
             let (target, later) = rest.split_at_mut(segment.length as usize);
             rest = later;
-            match metainfo.layout().file(segment.file) {
+            match metainfo.layout.file(segment.file) {
                 Some(file) if !file.is_pad() => {
                     self.load_segment(&file, segment, target).map_err(|e| self.fault(segment.file, &e))?;
                 }
@@ -143,7 +143,7 @@ impl Storage {
     pub fn complete(&mut self) -> Result<(), StorageFault> {
         let metainfo = Arc::clone(&self.metainfo);
         self.files.close_all();
-        for (index, file) in (0_u32..).zip(metainfo.layout().files()) {
+        for (index, file) in (0_u32..).zip(metainfo.layout.files()) {
             if !file.is_pad() {
                 self.complete_file(&file).map_err(|error| self.fault(index, &error))?;
             }
