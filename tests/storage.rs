@@ -207,7 +207,7 @@ fn too_little_space_is_refused_before_anything_is_made() {
     let metainfo = torrent("t", &[("x", 16 << 20, "")]);
     match refused(&place.path, &metainfo) {
         OpenFault::NoSpace { needed, free } => {
-            assert!(needed == 16 << 20 && free <= 8 << 20, "{needed} {free}")
+            assert!(needed == 16 << 20 && free <= 8 << 20, "{needed} {free}");
         }
         other => panic!("{other}"),
     }
@@ -329,7 +329,8 @@ fn symlinks_that_come_later_are_not_followed_either() {
 fn what_is_something_else_is_refused() {
     let place = Place::new("else");
     let metainfo = torrent("t", &[("a/b", 10, "")]);
-    let cases: [(&str, fn(&Path), Found); 4] = [
+    type Case<'a> = (&'a str, fn(&Path), Found);
+    let cases: [Case<'_>; 4] = [
         ("fifo", |t| make_fifo(&t.join("a/b")), Found::Special),
         ("directory", |t| fs::create_dir(t.join("a/b")).expect("new"), Found::Directory),
         (
