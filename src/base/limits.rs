@@ -149,6 +149,17 @@ pub const SCATTER_BLOCKS_MAX: usize = 15;
 /// Bytes read from disk and hashed per turn while checking what is there.
 pub const CHECK_SLICE_BYTES: usize = 256 << 10;
 
+// ---- Files -------------------------------------------------------------------------------------------------
+
+/// Files of one torrent open at a time. Enough for pieces that cross files; far below any limit of descriptors.
+pub const OPEN_FILES_MAX: usize = 32;
+/// A file that was not used for longer is closed, so that its disk can be unmounted.
+pub const FILE_IDLE_MAX: Duration = Duration::from_secs(60);
+/// Bytes stored whose way to the device has not been started by us, per torrent.
+pub const UNSENT_BYTES_MAX: u64 = 64 << 20;
+/// Ranges of stored bytes that are remembered for it.
+pub const UNSENT_RANGES_MAX: usize = 256;
+
 // ---- Trackers ----------------------------------------------------------------------------------------------
 
 /// Longest head of an HTTP reply, in bytes.
