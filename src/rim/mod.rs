@@ -97,6 +97,6 @@ impl Rim {
         files: Vec<F>,
         screen: &mut impl Screen<M>,
     ) -> io::Result<Outcome> {
-        turn::Run::new(self, machine, files, screen).to_the_end()
+        turn::Run::new(self, machine, files, screen).until_finished()
     }
 }

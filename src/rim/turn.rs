@@ -54,7 +54,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
     }
 
     /// Turns until there is an outcome.
-    pub(super) fn to_the_end(mut self) -> io::Result<Outcome> {
+    pub(super) fn until_finished(mut self) -> io::Result<Outcome> {
         self.perform_all();
         self.finish_turn();
         loop {
