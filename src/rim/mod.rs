@@ -15,6 +15,7 @@ mod resolve;
 mod signals;
 mod sockets;
 mod stdin;
+pub mod storage;
 mod sys;
 mod traffic;
 mod turn;
@@ -34,8 +35,10 @@ const STDIN: Token = Token(usize::MAX - 2);
 
 /// Changes taken from the kernel in one poll; what does not fit comes with the next.
 const EVENTS_MAX: usize = 256;
-/// Open files beside the peers': the torrents' files, trackers, standard streams, our own.
-const OTHER_FILES: u64 = 256;
+/// Descriptors wished for: the most peers that may be asked for, and the open files of some hundred torrents.
+const DESCRIPTORS: u64 = 16 << 10;
+
+const _: () = assert!(PEERS_MAX as u64 * 2 <= DESCRIPTORS);
 
 /// Everything of the operating system that a run uses.
 #[derive(Debug)]
@@ -63,8 +66,8 @@ impl Rim {
         let signals = signals::Signals::new()?;
         let poll = Poll::new()?;
         signals.register(poll.registry(), SIGNALS)?;
-        // Without it fewer peers connect, each told that the resources are ours to find.
-        let _ = sys::raise_open_files_limit(u64::from(PEERS_MAX) + OTHER_FILES);
+        // Where it is refused, connections fail with `NoResources`, and the session makes do with fewer.
+        let _ = sys::raise_open_files_limit(DESCRIPTORS);
         Ok(Self {
             stdin: stdin::Stdin::open(commands, poll.registry(), STDIN),
             poll,
