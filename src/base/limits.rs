@@ -144,6 +144,8 @@ pub const SUSPECT_BLOCKS_MAX: usize = 16 << 10;
 pub const BEGUN_EXTENTS_MAX: usize = 64;
 /// Bytes read from one stream before the others get their turn.
 pub const TURN_READ_BYTES: usize = 256 << 10;
+/// The buffer for bytes that may land anywhere, in bytes: larger ones do not make reading cheaper.
+pub const RECEIVE_BYTES: usize = 64 << 10;
 /// Blocks that one scatter read may fill.
 pub const SCATTER_BLOCKS_MAX: usize = 15;
 /// Bytes read from disk and hashed per turn while checking what is there.
@@ -231,6 +233,13 @@ pub const DNS_TTL_MAX: Duration = Duration::from_secs(60 * 60);
 pub const DNS_NEGATIVE_TTL: Duration = Duration::from_secs(30);
 /// Lines of the hosts file that are kept.
 pub const HOSTS_MAX: usize = 10_000;
+
+// ---- Names -------------------------------------------------------------------------------------------------
+
+/// Most bytes read of `/etc/hosts`. Lists that block advertisements reach 5 MB.
+pub const HOSTS_BYTES_MAX: u64 = 8 << 20;
+/// Addresses of one name taken from `/etc/hosts`.
+pub const HOST_ADDRESSES_MAX: usize = 8;
 
 // ---- The user ----------------------------------------------------------------------------------------------
 

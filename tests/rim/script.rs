@@ -1,0 +1,235 @@
+//! A machine that does what a closure says, files that fail when told to, and a screen that keeps what is said.
+
+use core::time::Duration;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs::File;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use swarmlet::base::{Instant, StreamId, TorrentId};
+use swarmlet::rim::{Files, Machine, Rim, Screen};
+use swarmlet::session::{
+    Action, CloseCause, Command, Event, Landing, Outcome, Report, StorageFault, StorageFaultKind, StoreId,
+    StoreView,
+};
+
+pub const TORRENT: TorrentId = TorrentId(0);
+
+pub fn stream(slot: u32) -> StreamId {
+    StreamId { slot, generation: slot + 100 }
+}
+
+/// What the machine was told, in a form that can be kept.
+#[derive(Debug, PartialEq)]
+pub enum Fact {
+    Start,
+    Connected(StreamId),
+    Closed(StreamId, CloseCause),
+    Bytes(StreamId, Vec<u8>),
+    Stored(u32),
+    StoreFailed(u32, i32),
+    Loaded(u64, Vec<u8>),
+    LoadFailed(u64),
+    Resolved(u32, usize),
+    Command(Command),
+    Quit,
+    Time,
+}
+
+/// What a script may do, and what it remembers.
+#[derive(Default)]
+pub struct Desk {
+    pub actions: VecDeque<Action>,
+    pub outgoing: HashMap<StreamId, Vec<u8>>,
+    pub waiting: HashSet<StreamId>,
+    pub deadline: Option<Instant>,
+    pub now: Instant,
+    /// Turns in which hashing is left to do.
+    pub work: u32,
+    pub turns: u32,
+    pub bytes: HashMap<StreamId, usize>,
+    pub notes: Vec<String>,
+}
+
+impl Desk {
+    pub fn wish(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    pub fn connect(&mut self, slot: u32, address: SocketAddr) {
+        self.wish(Action::Connect { stream: stream(slot), address });
+    }
+
+    pub fn send(&mut self, slot: u32, bytes: &[u8]) {
+        self.outgoing.entry(stream(slot)).or_default().extend_from_slice(bytes);
+        self.wish(Action::Flush { stream: stream(slot) });
+    }
+
+    pub fn finish(&mut self) {
+        self.wish(Action::Finish(Outcome::Complete));
+    }
+
+    pub fn note(&mut self, what: impl Into<String>) {
+        self.notes.push(what.into());
+    }
+}
+
+/// A machine that does what a closure says.
+pub struct Script<S> {
+    pub desk: Desk,
+    pub script: S,
+}
+
+impl<S: FnMut(&mut Desk, Fact)> Script<S> {
+    fn told(&mut self, fact: Fact) {
+        (self.script)(&mut self.desk, fact);
+    }
+}
+
+impl<S: FnMut(&mut Desk, Fact)> Machine for Script<S> {
+    fn handle(&mut self, now: Instant, event: Event<'_>) {
+        self.desk.now = now;
+        self.told(match event {
+            Event::Connected { stream } => Fact::Connected(stream),
+            Event::Closed { stream, cause } => Fact::Closed(stream, cause),
+            Event::Stored { store, .. } => Fact::Stored(store.0),
+            Event::StoreFailed { store, fault, .. } => Fact::StoreFailed(store.0, fault.os_error),
+            Event::Loaded { offset, bytes, .. } => Fact::Loaded(offset, bytes.to_vec()),
+            Event::LoadFailed { offset, .. } => Fact::LoadFailed(offset),
+            Event::Resolved { query, addresses } => Fact::Resolved(query, addresses.len()),
+            Event::Command(command) => Fact::Command(command),
+            Event::Quit => Fact::Quit,
+        });
+    }
+
+    fn next_action(&mut self) -> Option<Action> {
+        self.desk.actions.pop_front()
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.desk.deadline
+    }
+
+    fn on_time(&mut self, now: Instant) {
+        assert!(self.desk.deadline.is_some_and(|deadline| deadline <= now), "called too early");
+        self.desk.now = now;
+        self.desk.deadline = None;
+        self.told(Fact::Time);
+    }
+
+    fn work(&mut self, _: Instant, budget_bytes: usize) -> bool {
+        assert!(budget_bytes >= 256 << 10);
+        self.desk.work = self.desk.work.saturating_sub(1);
+        self.desk.work > 0
+    }
+
+    fn landing(&mut self, stream: StreamId) -> Landing<'_> {
+        if self.desk.waiting.contains(&stream) { Landing::Wait } else { Landing::Anywhere }
+    }
+
+    fn received(&mut self, now: Instant, stream: StreamId, bytes: &[u8]) {
+        self.desk.now = now;
+        *self.desk.bytes.entry(stream).or_default() += bytes.len();
+        self.told(Fact::Bytes(stream, bytes.to_vec()));
+    }
+
+    fn landed(&mut self, _: Instant, _: StreamId, _: usize) {
+        panic!("no scatter was offered");
+    }
+
+    fn outgoing(&self, stream: StreamId) -> &[u8] {
+        self.desk.outgoing.get(&stream).map_or(&[], Vec::as_slice)
+    }
+
+    fn sent(&mut self, _: Instant, stream: StreamId, count: usize) {
+        self.desk.outgoing.get_mut(&stream).unwrap().drain(..count);
+    }
+
+    fn store(&self, _: TorrentId, store: StoreId) -> Option<StoreView<'_>> {
+        (store.0 < 10).then(|| StoreView { offset: u64::from(store.0), parts: vec![b"ab", b"c"] })
+    }
+}
+
+/// Files of 26 letters, the disk of which is full from offset 5 on.
+pub struct Letters;
+
+impl Files for Letters {
+    fn store(&mut self, offset: u64, parts: &[&[u8]]) -> Result<(), StorageFault> {
+        assert_eq!(parts.concat(), b"abc");
+        let kind = StorageFaultKind::NoSpace;
+        if offset < 5 { Ok(()) } else { Err(StorageFault { kind, file: 0, os_error: libc::ENOSPC }) }
+    }
+
+    fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
+        if offset >= 26 {
+            return Err(StorageFault { kind: StorageFaultKind::Io, file: 0, os_error: libc::EIO });
+        }
+        bytes.fill(b'a' + offset as u8);
+        Ok(())
+    }
+
+    fn complete(&mut self) -> Result<(), StorageFault> {
+        Err(StorageFault { kind: StorageFaultKind::Io, file: 3, os_error: libc::EIO })
+    }
+
+    fn tick(&mut self, _: Instant) {}
+}
+
+/// Keeps what the user would see.
+#[derive(Default)]
+pub struct Paper {
+    pub said: Vec<String>,
+    pub resized: u32,
+    pub refresh: Option<Duration>,
+}
+
+impl<S> Screen<Script<S>> for Paper {
+    fn say(&mut self, _: Instant, report: &Report) {
+        self.said.push(format!("{report:?}"));
+    }
+
+    fn command_fault(&mut self, _: Instant, text: &str) {
+        self.said.push(text.into());
+    }
+
+    fn refresh(&mut self, now: Instant, _: &Script<S>) -> Option<Instant> {
+        self.said.push(String::new());
+        self.refresh.map(|wait| now + wait)
+    }
+
+    fn resized(&mut self) {
+        self.resized += 1;
+    }
+}
+
+/// A run that a script drives until it finishes.
+pub struct Play {
+    pub outcome: Outcome,
+    pub desk: Desk,
+    pub paper: Paper,
+    /// Turns of the loop.
+    pub turns: usize,
+}
+
+/// Runs `script` with commands coming from `commands`. A run that hangs is ended by a timeout of 20 s.
+pub fn play_with(commands: &impl AsFd, mut paper: Paper, mut script: impl FnMut(&mut Desk, Fact)) -> Play {
+    let mut rim = Rim::new(commands.as_fd()).unwrap();
+    let late = rim.now() + Duration::from_secs(20);
+    let mut desk = Desk { now: rim.now(), ..Desk::default() };
+    script(&mut desk, Fact::Start);
+    let mut machine = Script {
+        desk,
+        script: |desk: &mut Desk, fact: Fact| {
+            assert!(desk.now < late, "the run hangs");
+            script(desk, fact);
+        },
+    };
+    let outcome = rim.run(&mut machine, vec![Letters], &mut paper).unwrap();
+    let turns = paper.said.iter().filter(|said| said.is_empty()).count();
+    paper.said.retain(|said| !said.is_empty());
+    Play { outcome, desk: machine.desk, paper, turns }
+}
+
+/// Runs `script` without commands.
+pub fn play(script: impl FnMut(&mut Desk, Fact)) -> Play {
+    play_with(&File::open("/dev/null").unwrap(), Paper::default(), script)
+}

@@ -1,0 +1,160 @@
+//! Files, commands, signals, the screen, and how long a turn sleeps.
+
+use crate::script::{Fact, Paper, TORRENT, play, play_with};
+use core::time::Duration;
+use std::fs::File;
+use std::io::{self, PipeWriter, Write};
+use std::thread;
+use swarmlet::base::limits::CHECK_SLICE_BYTES;
+use swarmlet::session::{Action, Command, Note, Outcome, Report, StorageFault, StorageFaultKind, StoreId};
+
+#[test]
+fn reading_the_files_takes_a_turn_each_and_keeps_no_command_waiting() {
+    let (commands, mut typed) = io::pipe().unwrap();
+    typed.write_all(b"status\n").unwrap();
+    let run = play_with(&commands, Paper::default(), |desk, fact| match fact {
+        Fact::Start => (0..20).for_each(|nth| {
+            desk.wish(Action::Load {
+                torrent: TORRENT,
+                offset: nth,
+                length: CHECK_SLICE_BYTES - nth as usize,
+            });
+        }),
+        Fact::Loaded(offset, bytes) => {
+            assert_eq!(bytes, vec![b'a' + offset as u8; CHECK_SLICE_BYTES - offset as usize]);
+            desk.note(format!("{offset}"));
+            if offset == 19 {
+                desk.wish(Action::Load { torrent: TORRENT, offset: 77, length: 1 });
+            }
+        }
+        Fact::LoadFailed(offset) => {
+            desk.note(format!("failed {offset}"));
+            desk.finish();
+        }
+        fact => desk.note(format!("{fact:?}")),
+    });
+    let mut expected: Vec<_> = (0..20).map(|nth| nth.to_string()).collect();
+    expected.insert(0, "Command(Status)".into());
+    expected.push("failed 77".into());
+    assert_eq!(run.desk.notes, expected);
+    assert!(run.turns >= 21, "{} turns", run.turns);
+}
+
+#[test]
+fn storing_is_answered_with_success_or_the_fault() {
+    let run = play(|desk, fact| match fact {
+        Fact::Start => {
+            for store in [1, 5, 99] {
+                desk.wish(Action::Store { torrent: TORRENT, store: StoreId(store) });
+            }
+            desk.wish(Action::Complete { torrent: TORRENT });
+            desk.deadline = Some(desk.now);
+        }
+        Fact::Time => desk.finish(),
+        fact => desk.note(format!("{fact:?}")),
+    });
+    assert_eq!(run.desk.notes, ["Stored(1)".to_string(), format!("StoreFailed(5, {})", libc::ENOSPC)]);
+    let fault = StorageFault { kind: StorageFaultKind::Io, file: 3, os_error: libc::EIO };
+    let report = Report::Note(Note::StorageFault { torrent: TORRENT, fault });
+    assert_eq!(run.paper.said, [format!("{report:?}")], "completing has no answer, so its fault is said");
+}
+
+#[test]
+fn names_are_answered_and_nothing_follows_the_wish_to_finish() {
+    let run = play(|desk, fact| match fact {
+        Fact::Start => {
+            desk.wish(Action::Resolve { query: 7, host: "localhost".into() });
+            desk.wish(Action::Say(Report::Help));
+        }
+        Fact::Resolved(7, 2) => {
+            desk.wish(Action::Finish(Outcome::GaveUp));
+            desk.wish(Action::Say(Report::Help));
+        }
+        fact => panic!("{fact:?}"),
+    });
+    assert_eq!((run.outcome, run.paper.said.len()), (Outcome::GaveUp, 1));
+}
+
+#[test]
+fn commands_are_told_and_faults_shown_until_the_input_ends() {
+    let (commands, mut typed) = io::pipe().unwrap();
+    let long = [b'x'; 5000];
+    for text in [b"fly\npeers\n".as_slice(), &long, b"\n\nadd nowhere\npause"] {
+        typed.write_all(text).unwrap();
+    }
+    drop(typed);
+    let run = play_with(&commands, Paper::default(), |desk, fact| match fact {
+        Fact::Command(Command::Pause) => {
+            desk.note("pause");
+            desk.deadline = Some(desk.now + Duration::from_millis(200));
+        }
+        Fact::Time => desk.finish(),
+        Fact::Start => {}
+        fact => desk.note(format!("{fact:?}")),
+    });
+    assert_eq!(run.desk.notes, ["Command(Peers)", "pause"], "the last one had no end");
+    let heads: Vec<_> = run.paper.said.iter().map(|said| said.split(';').next().unwrap()).collect();
+    let expected = [
+        r#"unknown command "fly""#,
+        "a line is longer than 4096 bytes and no command",
+        r#""nowhere" is not an address"#,
+    ];
+    assert_eq!(heads, expected);
+    assert!(run.turns < 12, "the end of input is no busy loop: {} turns", run.turns);
+}
+
+/// Sends a signal to this thread alone, where the rim has blocked it.
+fn raise(signal: i32) {
+    // SAFETY: the signal is blocked in this thread: it only becomes readable.
+    assert_eq!(unsafe { libc::raise(signal) }, 0);
+}
+
+#[test]
+fn the_first_signal_asks_and_the_second_ends() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        let run = play(|desk, fact| match fact {
+            Fact::Start => {
+                raise(libc::SIGWINCH);
+                desk.deadline = Some(desk.now + Duration::from_millis(20));
+            }
+            Fact::Time => {
+                raise(signal);
+                raise(libc::SIGCONT);
+            }
+            Fact::Quit => {
+                desk.note("quit");
+                raise(libc::SIGTERM);
+            }
+            fact => panic!("{fact:?}"),
+        });
+        assert_eq!((run.outcome, run.desk.notes.len(), run.paper.resized), (Outcome::Incomplete, 1, 2));
+    }
+}
+
+#[test]
+fn a_box_with_nothing_to_do_sleeps() {
+    let (commands, typed) = io::pipe().unwrap();
+    let typist = move |mut typed: PipeWriter| {
+        thread::sleep(Duration::from_millis(300));
+        typed.write_all(b"quit\n").unwrap();
+    };
+    thread::spawn(move || typist(typed));
+    let run = play_with(&commands, Paper::default(), |desk, fact| match fact {
+        Fact::Start => {}
+        Fact::Command(Command::Quit) => desk.finish(),
+        fact => panic!("{fact:?}"),
+    });
+    assert!(run.turns <= 4, "{} turns", run.turns);
+}
+
+#[test]
+fn the_screen_is_drawn_when_it_wants_to_be() {
+    let paper = Paper { refresh: Some(Duration::from_millis(20)), ..Paper::default() };
+    let nothing = File::open("/dev/null").unwrap();
+    let run = play_with(&nothing, paper, |desk, fact| match fact {
+        Fact::Start => desk.deadline = Some(desk.now + Duration::from_millis(200)),
+        Fact::Time => desk.finish(),
+        fact => panic!("{fact:?}"),
+    });
+    assert!((4..=13).contains(&run.turns), "{} turns", run.turns);
+}
