@@ -1,1 +1,3 @@
 //! Floor 5: the rim.
+
+pub mod storage;

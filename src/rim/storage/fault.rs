@@ -1,0 +1,149 @@
+//! What can go wrong with files, and what it means.
+
+use crate::session::{StorageFault, StorageFaultKind};
+use std::fmt;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
+
+/// Why the files of a torrent cannot be worked on at all.
+#[derive(Debug)]
+pub enum OpenFault {
+    /// The file system has less room than the torrent still needs.
+    NoSpace {
+        /// Bytes still needed.
+        needed: u64,
+        /// Bytes free for us.
+        free: u64,
+    },
+    /// Where the output has to be there is something else, which we neither overwrite nor follow.
+    Occupied {
+        /// Where; may hold what a stranger wrote.
+        path: PathBuf,
+        /// What is there.
+        found: Found,
+    },
+    /// The operating system does not let us look.
+    System {
+        /// At what; may hold what a stranger wrote.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// What stands in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A symbolic link.
+    Symlink,
+    /// A directory where a file has to be.
+    Directory,
+    /// A file where a directory has to be.
+    File,
+    /// A FIFO, socket or device.
+    Special,
+    /// A file that is longer than the torrent says.
+    Longer {
+        /// Its length, in bytes.
+        length: u64,
+        /// The length that the torrent says.
+        expected: u64,
+    },
+}
+
+impl Found {
+    /// What a thing that is not wanted is.
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let kind = metadata.file_type();
+        if kind.is_symlink() {
+            Self::Symlink
+        } else if kind.is_dir() {
+            Self::Directory
+        } else if kind.is_fifo() || kind.is_socket() || kind.is_char_device() || kind.is_block_device() {
+            Self::Special
+        } else {
+            Self::File
+        }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Symlink => write!(f, "a symbolic link"),
+            Self::Directory => write!(f, "a directory instead of a file"),
+            Self::File => write!(f, "a file instead of a directory"),
+            Self::Special => write!(f, "a FIFO, socket or device"),
+            Self::Longer { length, expected } => write!(f, "a file of {length} bytes instead of {expected}"),
+        }
+    }
+}
+
+impl fmt::Display for OpenFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSpace { needed, free } => {
+                write!(f, "not enough space: {needed} bytes are needed, {free} are free")
+            }
+            Self::Occupied { path, found } => {
+                write!(f, "output {} exists and is {found}", path.display().to_string().escape_debug())
+            }
+            Self::System { path, error } => {
+                write!(f, "cannot use output {}: {error}", path.display().to_string().escape_debug())
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenFault {}
+
+/// The fault of the file `file`, from what the operating system said.
+pub(super) fn of_file(file: u32, error: &io::Error) -> StorageFault {
+    StorageFault { kind: kind(error), file, os_error: error.raw_os_error().unwrap_or(0) }
+}
+
+/// Sorts an error of the operating system by what happens next.
+fn kind(error: &io::Error) -> StorageFaultKind {
+    match error.raw_os_error() {
+        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => StorageFaultKind::NoSpace,
+        Some(libc::EROFS | libc::EACCES | libc::EPERM) => StorageFaultKind::Denied,
+        // A symlink, file or directory in the way; gone between two calls; deleted or shortened behind our back.
+        Some(libc::ELOOP | libc::ENOTDIR | libc::EISDIR | libc::ENXIO | libc::ENOENT | libc::ESTALE) => {
+            StorageFaultKind::Changed
+        }
+        _ => StorageFaultKind::Io,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_sorted_by_what_happens_next() {
+        let cases = [
+            (libc::ENOSPC, StorageFaultKind::NoSpace),
+            (libc::EDQUOT, StorageFaultKind::NoSpace),
+            (libc::EFBIG, StorageFaultKind::NoSpace),
+            (libc::EROFS, StorageFaultKind::Denied),
+            (libc::EACCES, StorageFaultKind::Denied),
+            (libc::ELOOP, StorageFaultKind::Changed),
+            (libc::ESTALE, StorageFaultKind::Changed),
+            (libc::EIO, StorageFaultKind::Io),
+            (libc::EFAULT, StorageFaultKind::Io),
+        ];
+        for (number, expected) in cases {
+            let fault = of_file(3, &io::Error::from_raw_os_error(number));
+            assert_eq!(fault, StorageFault { kind: expected, file: 3, os_error: number });
+        }
+        assert_eq!(of_file(0, &io::ErrorKind::WriteZero.into()).kind, StorageFaultKind::Io);
+    }
+
+    #[test]
+    fn what_a_stranger_named_cannot_control_the_terminal() {
+        let fault = OpenFault::Occupied { path: PathBuf::from("/x/\u{1b}[2J\n\u{202e}"), found: Found::Symlink };
+        assert!(fault.to_string().chars().all(|c| !c.is_control() && c != '\u{202e}'), "{fault}");
+    }
+}

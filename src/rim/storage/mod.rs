@@ -1,0 +1,251 @@
+//! The files of a torrent: verified bytes go in, safely and cheaply; nothing else decides anything here.
+//!
+//! | what | where |
+//! |---|---|
+//! | what is there at the start, what is in the way | `survey` |
+//! | names and directories, no symlink followed | `tree` |
+//! | a few open files of many | `files` |
+//! | room on the device | `reserve` |
+//! | window or positioned write | `backend`, `window`, `positioned` |
+//! | a disk or a neighbour that takes pages away | `sigbus` |
+//! | bytes on their way to the device | `write_back` |
+
+mod backend;
+mod fault;
+mod files;
+mod parts;
+mod positioned;
+mod reserve;
+mod sigbus;
+mod survey;
+mod sys;
+mod tree;
+mod window;
+mod write_back;
+
+pub use backend::{Map, Tally};
+pub use fault::{Found, OpenFault};
+pub use reserve::Allocate;
+pub use survey::Existing;
+
+use crate::base::Instant;
+use crate::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX};
+use crate::meta::{File, Metainfo, Segment};
+use crate::session::StorageFault;
+use backend::Backend;
+use files::Files;
+use parts::Parts;
+use reserve::Reserver;
+use std::io;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use tree::Tree;
+use write_back::{Range, WriteBack};
+
+/// How the files of a torrent are written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// How space is taken.
+    pub allocate: Allocate,
+    /// Whether files are mapped.
+    pub map: Map,
+}
+
+/// The files of one torrent.
+pub struct Storage {
+    metainfo: Arc<Metainfo>,
+    tree: Tree,
+    files: Files,
+    /// For each file, whether it has its whole length and room on the device.
+    reserved: Box<[bool]>,
+    reserver: Reserver,
+    backend: Backend,
+    write_back: WriteBack,
+    now: Instant,
+}
+
+impl Storage {
+    /// Looks at what is on disk below the directory `root`, which may be missing. Creates and changes nothing.
+    ///
+    /// # Errors
+    /// Something else lies where the output has to be, there is not enough space, or the system does not let us look.
+    pub fn open(
+        root: &Path,
+        metainfo: Arc<Metainfo>,
+        options: &Options,
+    ) -> Result<(Self, Existing), OpenFault> {
+        sigbus::ignore_file_size_signal();
+        let mut tree = Tree::new(root);
+        let existing = survey::survey(&mut tree, &metainfo.layout, options.allocate)?;
+        let reserved = vec![false; metainfo.layout.count() as usize].into();
+        let storage = Self {
+            metainfo,
+            tree,
+            files: Files::default(),
+            reserved,
+            reserver: Reserver::new(options.allocate),
+            backend: Backend::new(options.map),
+            write_back: WriteBack::default(),
+            now: Instant::ZERO,
+        };
+        Ok((storage, existing))
+    }
+
+    /// Puts bytes into the files: contiguous in the torrent from `offset`, scattered in memory. They may cross files;
+    /// bytes of pad files are dropped.
+    ///
+    /// # Errors
+    /// The first fault. Some of the bytes may be in the files; storing all of them again is harmless.
+    pub fn store(&mut self, offset: u64, parts: &[&[u8]]) -> Result<(), StorageFault> {
+        let metainfo = Arc::clone(&self.metainfo);
+        let mut parts = Parts::new(parts);
+        for segment in metainfo.layout.segments(offset, parts.len()) {
+            match metainfo.layout.file(segment.file) {
+                Some(file) if !file.is_pad() => {
+                    self.store_segment(&file, segment, &mut parts).map_err(|e| self.fault(segment.file, &e))?;
+                }
+                _ => parts.advance(segment.length as usize),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the bytes of the torrent from `offset` until `buffer` is full. What is not there reads as zeros: holes,
+    /// missing and short files, pad files, and all behind the end of the torrent.
+    ///
+    /// # Errors
+    /// The first fault; then nothing is promised about `buffer`.
+    pub fn load(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageFault> {
+        let metainfo = Arc::clone(&self.metainfo);
+        let mut rest = buffer;
+        for segment in metainfo.layout.segments(offset, rest.len() as u64) {
+            let (target, later) = rest.split_at_mut(segment.length as usize);
+            rest = later;
+            match metainfo.layout.file(segment.file) {
+                Some(file) if !file.is_pad() => {
+                    self.load_segment(&file, segment, target).map_err(|e| self.fault(segment.file, &e))?;
+                }
+                _ => target.fill(0),
+            }
+        }
+        rest.fill(0);
+        Ok(())
+    }
+
+    /// Makes the files what the torrent says, when all of its pieces are stored: every file is there, also the empty
+    /// ones, has its exact length, its bytes are on the device, and it may be executed if that is wished. Then all
+    /// are closed. Blocks for as long as the device takes, file by file; what is behind by then is bounded by
+    /// `UNSENT_BYTES_MAX` and the kernel's own patience.
+    ///
+    /// # Errors
+    /// The first fault. Calling again is harmless.
+    pub fn complete(&mut self) -> Result<(), StorageFault> {
+        let metainfo = Arc::clone(&self.metainfo);
+        self.files.close_all();
+        for (index, file) in (0_u32..).zip(metainfo.layout.files()) {
+            if !file.is_pad() {
+                self.complete_file(&file).map_err(|error| self.fault(index, &error))?;
+            }
+        }
+        self.tree.forget();
+        Ok(())
+    }
+
+    /// To be called now and then, with the time: files that nobody used for a while are closed, so that the user may
+    /// move them or unmount their disk.
+    pub fn tick(&mut self, now: Instant) {
+        self.now = now;
+        self.files.close_idle(now, FILE_IDLE_MAX);
+    }
+
+    /// Bytes stored so far, by the way they went.
+    pub fn tally(&self) -> Tally {
+        self.backend.tally()
+    }
+
+    fn store_segment(&mut self, file: &File<'_>, segment: Segment, parts: &mut Parts<'_>) -> io::Result<()> {
+        let Segment { file: index, file_offset: at, length, .. } = segment;
+        let reserved = self.reserved.get(index as usize).copied().unwrap_or(false);
+        let open = self.files.get(&mut self.tree, index, file, true, self.now)?;
+        if reserved {
+            open.length = file.length;
+        }
+        open.unchanged()?;
+        // A small file that is stored in one go gains nothing by being reserved first.
+        let reserve = !reserved && (length < file.length || length >= EXTENT_BYTES);
+        let reserved = reserved || (reserve && self.reserver.reserve(&open.file, file.length)?);
+        self.backend.store(open, reserved, at, length, parts)?;
+        open.length = open.length.max(if reserved { file.length } else { at + length });
+        if let Some(known) = self.reserved.get_mut(index as usize) {
+            *known = reserved;
+        }
+        self.write_back.note(Range { file: index, offset: at, length });
+        self.start_write_back();
+        Ok(())
+    }
+
+    /// Starts what is due. A file that is closed by now is left to the kernel, as is a kernel that cannot do it.
+    fn start_write_back(&mut self) {
+        while let Some(Range { file, offset, length }) = self.write_back.due() {
+            if let Some(open) = self.files.find(file, true, self.now) {
+                let _ = sys::start_write_back(&open.file, offset, length);
+            }
+        }
+    }
+
+    fn load_segment(&mut self, file: &File<'_>, segment: Segment, target: &mut [u8]) -> io::Result<()> {
+        match self.files.get(&mut self.tree, segment.file, file, false, self.now) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => target.fill(0),
+            opened => read_or_zero(&opened?.file, segment.file_offset, target)?,
+        }
+        Ok(())
+    }
+
+    fn complete_file(&mut self, file: &File<'_>) -> io::Result<()> {
+        // Read-only is enough for a file that is what it should be, and works on a read-only file system.
+        let opened = match self.tree.open(file, libc::O_RDONLY) {
+            Ok(opened) if opened.metadata()?.len() == file.length => opened,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => self.tree.open(file, libc::O_RDWR | libc::O_CREAT)?,
+        };
+        let metadata = opened.metadata()?;
+        if !metadata.is_file() || metadata.len() > file.length {
+            return Err(io::Error::from_raw_os_error(libc::ESTALE));
+        }
+        // Verified bytes that are missing at the end are zeros, which is what lengthening gives.
+        if metadata.len() < file.length {
+            opened.set_len(file.length)?;
+        }
+        let mode = metadata.permissions().mode();
+        let executable = mode | (mode & 0o444) >> 2;
+        if file.executable && mode != executable {
+            opened.set_permissions(PermissionsExt::from_mode(executable))?;
+        }
+        opened.sync_data()
+    }
+
+    /// The fault of a file, which is opened anew when it is needed again: it may be another one by then.
+    fn fault(&mut self, index: u32, error: &io::Error) -> StorageFault {
+        self.files.close(index);
+        self.tree.forget();
+        if let Some(reserved) = self.reserved.get_mut(index as usize) {
+            *reserved = false;
+        }
+        fault::of_file(index, error)
+    }
+}
+
+/// Reads until `target` is full; what lies behind the end of the file reads as zeros.
+fn read_or_zero(file: &std::fs::File, mut offset: u64, mut target: &mut [u8]) -> io::Result<()> {
+    while !target.is_empty() {
+        let count = sys::retry(|| file.read_at(target, offset))?;
+        if count == 0 {
+            target.fill(0);
+            break;
+        }
+        offset += count as u64;
+        target = &mut target[count..];
+    }
+    Ok(())
+}

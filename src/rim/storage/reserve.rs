@@ -1,0 +1,66 @@
+//! Room on the device, taken before the bytes come: a disk that fills up is seen at the start of a file, and a page
+//! of a map always has a block to go to.
+
+use super::sys;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+/// How space is taken on the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Allocate {
+    /// All of a file when its first byte is stored; checked against the free space at the start.
+    #[default]
+    Full,
+    /// Only what is written, as it is written; holes stay holes. Nothing is checked, nothing is mapped.
+    Sparse,
+}
+
+/// Reserves, as far as the file system can.
+pub(super) struct Reserver {
+    active: bool,
+}
+
+impl Reserver {
+    /// One per torrent, as its files mostly lie on one file system.
+    pub(super) fn new(allocate: Allocate) -> Self {
+        Self { active: allocate == Allocate::Full }
+    }
+
+    /// Takes room for the first `length` bytes of `file` and makes it that long. False if it is not to be had here:
+    /// the user or the file system does not want it.
+    ///
+    /// The length is not set ahead where nothing can be reserved: vfat would fill the file with zeros then and there.
+    pub(super) fn reserve(&mut self, file: &File, length: u64) -> io::Result<bool> {
+        if !self.active {
+            return Ok(false);
+        }
+        let before = file.metadata()?;
+        if before.len() >= length && allocated(&before) >= length {
+            return Ok(true);
+        }
+        match sys::reserve(file, length) {
+            Ok(()) => Ok(true),
+            Err(fault) if is_unsupported(&fault) => {
+                log::debug!("the file system cannot reserve space ({fault}): writing without");
+                self.active = false;
+                Ok(false)
+            }
+            Err(fault) => {
+                // ext4 keeps what it got, which leaves nothing to anybody. If this fails too, the first fault counts.
+                let _ = file.set_len(before.len());
+                Err(fault)
+            }
+        }
+    }
+}
+
+/// Bytes that a file has on its device.
+pub(super) fn allocated(metadata: &Metadata) -> u64 {
+    metadata.blocks().saturating_mul(512)
+}
+
+/// True for the answers of a file system (vfat, NFS, ramfs, old FUSE) or kernel that does not know `fallocate`.
+fn is_unsupported(fault: &io::Error) -> bool {
+    matches!(fault.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::ENODEV))
+}

@@ -1,0 +1,148 @@
+//! The few system calls that std does not have, as safe functions. All offsets are 64 bits wide on every target.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Longest name of a directory entry and its final zero (`NAME_MAX` of Linux).
+const NAME_BYTES: usize = 256;
+
+/// Calls `act` with `name` as the kernel wants it. A name that is no plain entry of a directory is refused here,
+/// whatever the metainfo's reader let pass: this is the last door before the file system.
+fn with_name<T>(name: &[u8], act: impl FnOnce(&CStr) -> io::Result<T>) -> io::Result<T> {
+    let mut buffer = [0; NAME_BYTES];
+    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+    if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.len() >= NAME_BYTES {
+        return Err(invalid());
+    }
+    buffer[..name.len()].copy_from_slice(name);
+    // A zero inside of the name ends it early: refused.
+    act(CStr::from_bytes_with_nul(&buffer[..=name.len()]).map_err(|_| invalid())?)
+}
+
+/// The answer of a system call that answers -1 for a fault.
+fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
+/// Opens the entry `name` of the directory `dir`; never follows a symlink, never blocks on a FIFO, never becomes a
+/// controlling terminal.
+pub(super) fn open_at(
+    dir: BorrowedFd<'_>,
+    name: &[u8],
+    flags: libc::c_int,
+    mode: libc::mode_t,
+) -> io::Result<OwnedFd> {
+    let flags = flags | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+    with_name(name, |name| {
+        // SAFETY: `name` ends with a zero and lives through the call; `mode` is passed as the C prototype promotes it.
+        let fd = checked(unsafe { libc::openat64(dir.as_raw_fd(), name.as_ptr(), flags, mode) })?;
+        // SAFETY: the kernel has just given this descriptor to us, and nobody else knows it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    })
+}
+
+/// Makes the directory `name` in `dir`, if nothing of that name is there.
+pub(super) fn make_directory_at(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    with_name(name, |name| {
+        // SAFETY: `name` ends with a zero and lives through the call.
+        match checked(unsafe { libc::mkdirat(dir.as_raw_fd(), name.as_ptr(), 0o777) }) {
+            Err(error) if error.raw_os_error() != Some(libc::EEXIST) => Err(error),
+            _ => Ok(()),
+        }
+    })
+}
+
+/// Reserves the first `length` bytes of `file` on its device and makes the file that long, if it is shorter.
+///
+/// Raw `fallocate(2)`: where the file system cannot do it, glibc's `posix_fallocate` writes into every block.
+pub(super) fn reserve(file: &File, length: u64) -> io::Result<()> {
+    let length = wire_offset(length)?;
+    // SAFETY: takes numbers only.
+    retry(|| checked(unsafe { libc::fallocate64(file.as_raw_fd(), 0, 0, length) })).map(drop)
+}
+
+/// Writes the slices at `offset`; the number of bytes written, which may be less than all.
+pub(super) fn write_at(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    let offset = wire_offset(offset)?;
+    let count = libc::c_int::try_from(slices.len()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: std promises that an `IoSlice` is laid out as an `iovec`; there are `count` of them, and their bytes
+    // are borrowed through the call.
+    let written = unsafe { libc::pwritev64(file.as_raw_fd(), slices.as_ptr().cast(), count, offset) };
+    usize::try_from(written).map_err(|_| io::Error::last_os_error())
+}
+
+/// Starts writing `length` bytes at `offset` to the device, without waiting for it and without any promise.
+pub(super) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    let (offset, length) = (wire_offset(offset)?, wire_offset(length)?);
+    // SAFETY: takes numbers only.
+    checked(unsafe {
+        libc::sync_file_range(file.as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE)
+    })
+    .map(drop)
+}
+
+/// Bytes free for us on the file system of `file`; `None` where it does not count them (ramfs, some FUSE).
+pub(super) fn free_bytes(file: &File) -> Option<u64> {
+    // SAFETY: all fields of the structure are integers, for which zero is a value.
+    let mut answer: libc::statvfs64 = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a structure of the kind that the call fills.
+    checked(unsafe { libc::fstatvfs64(file.as_raw_fd(), &raw mut answer) }).ok()?;
+    #[allow(clippy::useless_conversion, reason = "the types differ per target")]
+    let (all, free, unit) =
+        (u64::from(answer.f_blocks), u64::from(answer.f_bavail), u64::from(answer.f_frsize));
+    (all != 0).then(|| free.saturating_mul(unit))
+}
+
+/// Page faults of this thread so far that needed no device.
+pub(super) fn minor_faults() -> u64 {
+    // SAFETY: all fields of the structure are integers, for which zero is a value.
+    let mut answer: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a structure of the kind that the call fills. It cannot fail; if it did, zero stays.
+    unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut answer) };
+    u64::try_from(answer.ru_minflt).unwrap_or(0)
+}
+
+/// An offset or length as the kernel takes it; more than 2^63 - 1 is `EFBIG`, as the kernel would say.
+fn wire_offset(bytes: u64) -> io::Result<libc::off64_t> {
+    libc::off64_t::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
+}
+
+/// Does it again as long as a signal interrupts it.
+pub(super) fn retry<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match act() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            answer => return answer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn names_that_are_no_entry_of_a_directory_are_refused() {
+        let root = File::open("/tmp").expect("/tmp is there");
+        let long = [b'x'; 256];
+        let names: [&[u8]; 8] = [b"", b".", b"..", b"/", b"a/b", b"../x", b"a\0b", &long];
+        for name in names {
+            let flags = libc::O_RDWR | libc::O_CREAT;
+            let opened = open_at(root.as_fd(), name, flags, 0o600).expect_err("a bad name");
+            let made = make_directory_at(root.as_fd(), name).expect_err("a bad name");
+            assert_eq!(opened.raw_os_error(), Some(libc::EINVAL), "{}", name.escape_ascii());
+            assert_eq!(made.raw_os_error(), Some(libc::EINVAL), "{}", name.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn offsets_beyond_the_kernels_are_faults() {
+        let file = File::open("/dev/null").expect("/dev/null is there");
+        for fault in [reserve(&file, u64::MAX), start_write_back(&file, 1 << 63, 1)] {
+            assert_eq!(fault.expect_err("too far").raw_os_error(), Some(libc::EFBIG));
+        }
+    }
+}
