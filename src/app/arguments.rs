@@ -44,7 +44,7 @@ impl Plain {
             if name == long {
                 return true;
             }
-            if find_long(name).is_some_and(|(_, _, takes_value)| takes_value) {
+            if find_long(name).is_some_and(|(_, _, takes_value)| *takes_value) {
                 words.next();
             }
         }
@@ -116,7 +116,8 @@ const CARRIER: u32 = 0x10_ff00;
 /// Text that [`to_os`] turns back into exactly these bytes.
 pub fn to_text(bytes: &OsStr) -> String {
     let mut text = String::new();
-    let carried = |byte: &u8| char::from_u32(CARRIER + u32::from(*byte)).unwrap_or(char::REPLACEMENT_CHARACTER);
+    let carried =
+        |byte: &u8| char::from_u32(CARRIER + u32::from(*byte)).unwrap_or(char::REPLACEMENT_CHARACTER);
     for chunk in bytes.as_bytes().utf8_chunks() {
         for character in chunk.valid().chars() {
             if u32::from(character) >= CARRIER {
@@ -169,7 +170,9 @@ mod tests {
         for (line, expected) in cases {
             assert_eq!(options_of(line), expected, "{line}");
         }
-        assert!(plain([OsString::from("--json=yes")]).unwrap_err().to_string().contains("--json takes no value"));
+        assert!(
+            plain([OsString::from("--json=yes")]).unwrap_err().to_string().contains("--json takes no value")
+        );
     }
 
     #[test]
@@ -181,7 +184,8 @@ mod tests {
 
     #[test]
     fn any_bytes_come_back_unchanged() {
-        let cases: [&[u8]; 5] = [b"plain", b"\xff\xfe", "é\u{10ffff}\u{10ff41}".as_bytes(), b"", b"\xf4\x8f\xbf"];
+        let cases: [&[u8]; 5] =
+            [b"plain", b"\xff\xfe", "é\u{10ffff}\u{10ff41}".as_bytes(), b"", b"\xf4\x8f\xbf"];
         for bytes in cases {
             assert_eq!(to_os(&to_text(OsStr::from_bytes(bytes))).as_bytes(), bytes);
         }

@@ -252,7 +252,9 @@ fn job_of(raw: &Raw) -> Result<Job, Fault> {
     }
     if let Some(create) = &raw.create {
         if !raw.torrents.is_empty() {
-            return fault("--create PATH takes no FILE.torrent beside it; name the torrent to be written with -o");
+            return fault(
+                "--create PATH takes no FILE.torrent beside it; name the torrent to be written with -o",
+            );
         }
         let out = raw.output.as_deref().map(path);
         return Ok(Job::Create { path: path(create), announce: raw.announce.clone(), out });
@@ -358,7 +360,8 @@ mod tests {
         assert_eq!((cli.give_up, cli.reserve, cli.json), (Some(Duration::from_secs(30)), false, true));
         assert_eq!(parse("--check a").unwrap().job, Job::Check);
         assert_eq!(parse("--show a").unwrap().job, Job::Show);
-        let create = Job::Create { path: "dir".into(), announce: Some("http://t".into()), out: Some("x".into()) };
+        let create =
+            Job::Create { path: "dir".into(), announce: Some("http://t".into()), out: Some("x".into()) };
         assert_eq!(parse("--create dir --announce http://t -o x").unwrap().job, create);
     }
 

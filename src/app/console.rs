@@ -133,6 +133,13 @@ impl Console {
         self.drawn = Some(line.to_string());
     }
 
+    /// Writes a line to stdout unless that would block: what comes again soon may be left out.
+    pub fn offer(&mut self, line: &str) {
+        if terminal::takes_bytes(std::io::stdout().as_fd()) {
+            self.answer(line);
+        }
+    }
+
     /// The terminal has another size: what was drawn may be anywhere, and is left there.
     pub fn resized(&mut self) {
         self.drawn = None;
@@ -154,7 +161,8 @@ impl Console {
         let rows: Vec<String> = text.lines().flat_map(|line| width::rows(line, columns - 1)).collect();
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
         // No more at a time than the screen has rows for, or the top ones would be written over.
-        let bytes: String = rows.chunks(height.saturating_sub(3).max(1)).map(|rows| above(rows, is_above)).collect();
+        let bytes: String =
+            rows.chunks(height.saturating_sub(3).max(1)).map(|rows| above(rows, is_above)).collect();
         write(to, bytes.as_bytes());
     }
 }

@@ -60,7 +60,8 @@ mod tests {
     #[test]
     fn only_a_complete_download_ends_with_zero() {
         use Outcome::{CheckFailed, Complete, GaveUp, Incomplete, IoError, NoSpace};
-        let codes = [Complete, IoError, NoSpace, Incomplete, CheckFailed, GaveUp].map(|o| Exit::from(o).code());
+        let codes =
+            [Complete, IoError, NoSpace, Incomplete, CheckFailed, GaveUp].map(|o| Exit::from(o).code());
         assert_eq!(codes, [0, 1, 4, 6, 7, 8]);
     }
 }

@@ -59,7 +59,8 @@ impl Filter {
 
 /// True if `target` is the module `prefix` or inside it.
 fn begins(target: &str, prefix: &str) -> bool {
-    prefix.is_empty() || target.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    prefix.is_empty()
+        || target.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 /// The session's words for loudness in the logger's.
@@ -141,7 +142,11 @@ mod tests {
         ];
         for (quiet, verbose, environment, target, level, expected) in cases {
             let filter = Filter::chosen(quiet, verbose, environment);
-            assert_eq!(filter.wants(target, level), expected, "{quiet} {verbose} {environment:?} {target} {level}");
+            assert_eq!(
+                filter.wants(target, level),
+                expected,
+                "{quiet} {verbose} {environment:?} {target} {level}"
+            );
         }
     }
 

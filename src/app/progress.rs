@@ -115,7 +115,11 @@ impl Sum {
         let chosen = fitting(&parts, columns.saturating_sub(width::of(&percent)));
         let text: String = chosen.iter().map(|part| format!("  {part}")).collect();
         let room = columns.saturating_sub(width::of(&percent) + width::of(&text) + 3);
-        let bar = if room >= *BAR_COLUMNS.start() { bar(permille, room.min(*BAR_COLUMNS.end())) } else { String::new() };
+        let bar = if room >= *BAR_COLUMNS.start() {
+            bar(permille, room.min(*BAR_COLUMNS.end()))
+        } else {
+            String::new()
+        };
         width::cut(&format!("{percent}{bar}{text}"), columns)
     }
 }
@@ -265,7 +269,8 @@ mod tests {
 
     #[test]
     fn several_torrents_are_one_line() {
-        let complete = TorrentStatus { phase: Phase::Complete, done_bytes: 100, size_bytes: 100, ..torrent_status() };
+        let complete =
+            TorrentStatus { phase: Phase::Complete, done_bytes: 100, size_bytes: 100, ..torrent_status() };
         let both = Sum::of(&Status { torrents: vec![torrent_status(), complete], ..Status::default() });
         assert!(both.line(120).contains("  1/2 torrents  "), "{}", both.line(120));
     }

@@ -113,7 +113,11 @@ impl Torrents {
             let same = torrents.iter().find(|first| first.metainfo.info_hash == torrent.metainfo.info_hash);
             match same {
                 Some(first) => {
-                    twice.push(format!("{}: the same torrent as {}", shown(&torrent.file), shown(&first.file)));
+                    twice.push(format!(
+                        "{}: the same torrent as {}",
+                        shown(&torrent.file),
+                        shown(&first.file)
+                    ));
                 }
                 None => torrents.push(torrent),
             }
@@ -128,8 +132,13 @@ impl Torrents {
         }
         let (mut files, mut directories) = (HashSet::new(), HashSet::new());
         for torrent in &self.0 {
-            let paths: Vec<_> =
-                torrent.metainfo.layout.files().filter(|file| !file.is_pad()).map(|file| file.path()).collect();
+            let paths: Vec<_> = torrent
+                .metainfo
+                .layout
+                .files()
+                .filter(|file| !file.is_pad())
+                .map(|file| file.path())
+                .collect();
             let above = |path: &Vec<u8>| {
                 let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
                 ends.map(|end| path[..end].to_vec()).collect::<Vec<_>>()
@@ -181,7 +190,8 @@ mod tests {
 
     fn bencoded(name: &str, info: &str) -> Vec<u8> {
         let hash = "x".repeat(20);
-        format!("d4:infod{info}4:name{}:{name}12:piece lengthi1024e6:pieces20:{hash}ee", name.len()).into_bytes()
+        format!("d4:infod{info}4:name{}:{name}12:piece lengthi1024e6:pieces20:{hash}ee", name.len())
+            .into_bytes()
     }
 
     fn torrent(bytes: &[u8]) -> Torrent {

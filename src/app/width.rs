@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn wide_and_combining_letters_count_as_the_terminal_counts_them() {
-        for (text, columns) in [("abc", 3), ("日本", 4), ("e\u{301}", 1), ("", 0), ("…", 1), ("🦀", 2)] {
+        for (text, columns) in [("abc", 3), ("日本", 4), ("e\u{301}", 1), ("", 0), ("…", 1), ("🦀", 2)]
+        {
             assert_eq!(of(text), columns, "{text}");
         }
     }

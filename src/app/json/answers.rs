@@ -155,7 +155,8 @@ fn tracker(tracker: &TrackerStatus) -> Object {
 }
 
 fn help() -> Object {
-    let each = COMMANDS.iter().map(|(command, what)| Object::inner().text("command", command).text("what", what));
+    let each =
+        COMMANDS.iter().map(|(command, what)| Object::inner().text("command", command).text("what", what));
     Object::new("help").list("commands", each)
 }
 

@@ -143,7 +143,9 @@ fn push_string(out: &mut String, value: &str) {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
-            c if c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}') => {
+            c if c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}') =>
+            {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
             c => out.push(c),
@@ -174,6 +176,9 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_come_in_hexadecimal_too() {
         assert_eq!(Object::inner().bytes("name", b"ok").end(), r#"{"name":"ok"}"#);
-        assert_eq!(Object::inner().bytes("name", b"a\xff").end(), "{\"name\":\"a\u{fffd}\",\"name_hex\":\"61ff\"}");
+        assert_eq!(
+            Object::inner().bytes("name", b"a\xff").end(),
+            "{\"name\":\"a\u{fffd}\",\"name_hex\":\"61ff\"}"
+        );
     }
 }

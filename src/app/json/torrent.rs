@@ -21,11 +21,17 @@ pub fn torrent(number: u32, torrent: &Torrent) -> Object {
         .flag("private", metainfo.private)
         .flag("hybrid", metainfo.hybrid)
         .bytes("output", torrent.output.as_os_str().as_bytes())
-        .list("trackers", trackers.map(|(tier, url)| Object::inner().number("tier", tier as u64).text("url", url)))
+        .list(
+            "trackers",
+            trackers.map(|(tier, url)| Object::inner().number("tier", tier as u64).text("url", url)),
+        )
         .texts("web_seeds", metainfo.web_seeds.iter().map(String::as_str))
         .bytes("comment", &metainfo.comment)
         .bytes("created_by", &metainfo.created_by)
         .maybe("creation_date", metainfo.creation_date)
         .texts("cleaned", metainfo.cleaned.iter().map(String::as_str))
-        .list("files", files.map(|file| Object::inner().bytes("path", &file.path()).number("size_bytes", file.length)))
+        .list(
+            "files",
+            files.map(|file| Object::inner().bytes("path", &file.path()).number("size_bytes", file.length)),
+        )
 }

@@ -39,7 +39,8 @@ pub fn answer(report: &Report, torrents: &Torrents) -> Option<String> {
 
 fn help() -> String {
     let width = COMMANDS.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
-    let lines: Vec<_> = COMMANDS.iter().map(|(command, what)| format!("  {command:<width$}  {what}")).collect();
+    let lines: Vec<_> =
+        COMMANDS.iter().map(|(command, what)| format!("  {command:<width$}  {what}")).collect();
     lines.join("\n")
 }
 
@@ -97,7 +98,10 @@ pub mod tests {
 
     #[test]
     fn one_is_not_many() {
-        assert_eq!((count(1, "file", "files"), count(0, "file", "files")), ("1 file".into(), "0 files".into()));
+        assert_eq!(
+            (count(1, "file", "files"), count(0, "file", "files")),
+            ("1 file".into(), "0 files".into())
+        );
         assert_eq!(percent(1000), "100.0 %");
     }
 }

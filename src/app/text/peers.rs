@@ -28,7 +28,10 @@ pub fn peers(list: &[PeerStatus], torrents: &Torrents) -> String {
         last = Some(peer.torrent);
         push(&mut lines, peer);
     }
-    lines.push("D/d we download / would if let, U/u the same for it, S silent, F fast, E ext., I came in".to_string());
+    lines.push(
+        "D/d we download / would if let, U/u the same for it, S silent, F fast, E ext., I came in"
+            .to_string(),
+    );
     lines.join("\n")
 }
 
@@ -76,7 +79,13 @@ mod tests {
             torrent: TorrentId(0),
             address: address.parse().unwrap(),
             client: client.to_vec(),
-            flags: PeerFlags { interested: true, unchoked: true, fast: true, extended: true, ..Default::default() },
+            flags: PeerFlags {
+                interested: true,
+                unchoked: true,
+                fast: true,
+                extended: true,
+                ..Default::default()
+            },
             down_rate: 1_048_064,
             up_rate: 1_048_064,
             downloaded_bytes: 0,

@@ -27,7 +27,12 @@ fn torrent(state: &TorrentStatus, torrents: &Torrents) -> Vec<String> {
             count(u64::from(state.pieces), "piece", "pieces"),
             state.pieces_open
         ),
-        format!("  rate      {}/s down, {}/s up{}", Bytes(state.down_rate), Bytes(state.up_rate), left(state)),
+        format!(
+            "  rate      {}/s down, {}/s up{}",
+            Bytes(state.down_rate),
+            Bytes(state.up_rate),
+            left(state)
+        ),
         format!(
             "  received  {}, of that {} twice and {} corrupt; sent {}",
             Bytes(state.downloaded_bytes),
@@ -120,7 +125,8 @@ memory: 4.0 MiB of 13.0 MiB hold blocks";
 
     #[test]
     fn phases_without_trackers_or_peers_read_well() {
-        let state = TorrentStatus { phase: Phase::Checking, trackers: (0, 0), time_left: None, ..torrent_status() };
+        let state =
+            TorrentStatus { phase: Phase::Checking, trackers: (0, 0), time_left: None, ..torrent_status() };
         let text = torrent(&state, &Torrents::samples(&["a"])).join("\n");
         assert!(text.contains("a: 45.2 %, checking what is on disk (10.0 %)"), "{text}");
         assert!(text.contains("  trackers  none"), "{text}");

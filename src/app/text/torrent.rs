@@ -47,7 +47,12 @@ pub fn listing(torrent: &Torrent) -> String {
 fn size(torrent: &Torrent) -> String {
     let layout = &torrent.metainfo.layout;
     let files = layout.files().filter(|file| !file.is_pad()).count() as u64;
-    format!("{} ({} bytes) in {}", Bytes(layout.wanted_bytes()), layout.wanted_bytes(), count(files, "file", "files"))
+    format!(
+        "{} ({} bytes) in {}",
+        Bytes(layout.wanted_bytes()),
+        layout.wanted_bytes(),
+        count(files, "file", "files")
+    )
 }
 
 fn pieces(torrent: &Torrent) -> String {
@@ -74,7 +79,12 @@ pub fn summary(torrent: &Torrent, state: &TorrentStatus, took: Duration) -> Stri
     let (name, size, place) = (torrent.name(), Bytes(state.size_bytes), shown(&torrent.output));
     let came = match mean_rate(state.downloaded_bytes, took) {
         Some(mean) if state.downloaded_bytes > 0 => {
-            format!("{} received in {}, {}/s on average", Bytes(state.downloaded_bytes), Span(took), Bytes(mean))
+            format!(
+                "{} received in {}, {}/s on average",
+                Bytes(state.downloaded_bytes),
+                Span(took),
+                Bytes(mean)
+            )
         }
         _ => format!("nothing received in {}", Span(took)),
     };
@@ -145,7 +155,10 @@ mod tests {
 
     #[test]
     fn a_check_counts_what_is_bad() {
-        assert_eq!(checked(&sample(), &torrent_status()), "debian.iso: 522 of 950 pieces bad or missing, 1.67 GiB good");
+        assert_eq!(
+            checked(&sample(), &torrent_status()),
+            "debian.iso: 522 of 950 pieces bad or missing, 1.67 GiB good"
+        );
         let good = TorrentStatus { pieces_have: 950, ..torrent_status() };
         assert_eq!(checked(&sample(), &good), "debian.iso: all 950 pieces are good, 3.70 GiB");
     }

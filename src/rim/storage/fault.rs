@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn what_a_stranger_named_cannot_control_the_terminal() {
-        let fault = OpenFault::Occupied { path: PathBuf::from("/x/\u{1b}[2J\n\u{202e}"), found: Found::Symlink };
+        let fault =
+            OpenFault::Occupied { path: PathBuf::from("/x/\u{1b}[2J\n\u{202e}"), found: Found::Symlink };
         assert!(fault.to_string().chars().all(|c| !c.is_control() && c != '\u{202e}'), "{fault}");
     }
 }

@@ -103,7 +103,8 @@ impl Storage {
         for segment in metainfo.layout.segments(offset, parts.len()) {
             match metainfo.layout.file(segment.file) {
                 Some(file) if !file.is_pad() => {
-                    self.store_segment(&file, segment, &mut parts).map_err(|e| self.fault(segment.file, &e))?;
+                    self.store_segment(&file, segment, &mut parts)
+                        .map_err(|e| self.fault(segment.file, &e))?;
                 }
                 _ => parts.advance(segment.length as usize),
             }

@@ -77,10 +77,8 @@ pub(super) fn write_at(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::
 pub(super) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
     let (offset, length) = (wire_offset(offset)?, wire_offset(length)?);
     // SAFETY: takes numbers only.
-    checked(unsafe {
-        libc::sync_file_range(file.as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE)
-    })
-    .map(drop)
+    checked(unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) })
+        .map(drop)
 }
 
 /// Bytes free for us on the file system of `file`; `None` where it does not count them (ramfs, some FUSE).
