@@ -116,6 +116,8 @@ pub const EXTENT_BYTES: u64 = 2 << 20;
 pub const HELD_MAX: Duration = Duration::from_secs(5);
 /// Bytes read from one stream before the others get their turn.
 pub const TURN_READ_BYTES: usize = 256 << 10;
+/// The buffer for bytes that may land anywhere, in bytes: larger ones do not make reading cheaper.
+pub const RECEIVE_BYTES: usize = 64 << 10;
 /// Blocks that one scatter read may fill.
 pub const SCATTER_BLOCKS_MAX: usize = 15;
 /// Bytes read from disk and hashed per turn while checking what is there.
@@ -160,6 +162,13 @@ pub const TRACKER_BACKOFF_MAX: Duration = Duration::from_secs(30 * 60);
 pub const NUMWANT: u32 = 200;
 /// Longest `failure reason`, `warning message` or `tracker id` kept, in bytes.
 pub const TRACKER_TEXT_BYTES_MAX: usize = 512;
+
+// ---- Names -------------------------------------------------------------------------------------------------
+
+/// Most bytes read of `/etc/hosts`. Lists that block advertisements reach 5 MB.
+pub const HOSTS_BYTES_MAX: u64 = 8 << 20;
+/// Addresses of one name taken from `/etc/hosts`.
+pub const HOST_ADDRESSES_MAX: usize = 8;
 
 // ---- The user ----------------------------------------------------------------------------------------------
 

@@ -1,3 +1,103 @@
-//! Floor 5: the rim.
+//! Floor 5: the rim. It owns every descriptor, the clock and the entropy, carries out what the core wishes and
+//! tells it what came of it. It decides nothing: not whom to connect to, not what to ask for, not when to stop.
+//!
+//! One thread, one poll. A turn ([`turn`]) polls, then serves what is ready, each stream for a bounded number of
+//! bytes; everything that follows from a fact is carried out ([`perform`]) before the next fact is told.
 
+mod clock;
+pub mod entropy;
+mod hosts;
+mod lines;
+mod machine;
+mod pace;
+mod perform;
+mod resolve;
+mod signals;
+mod sockets;
+mod stdin;
 pub mod storage;
+mod sys;
+mod traffic;
+mod turn;
+
+pub use machine::{Files, Machine, Screen};
+
+use crate::base::Instant;
+use crate::base::limits::{PEERS_MAX, RECEIVE_BYTES};
+use crate::session::Outcome;
+use mio::{Events, Poll, Token};
+use std::io;
+use std::os::fd::BorrowedFd;
+
+/// The tokens that are no socket's: sockets have theirs from a slab, from 0 up.
+const SIGNALS: Token = Token(usize::MAX - 1);
+const STDIN: Token = Token(usize::MAX - 2);
+
+/// Changes taken from the kernel in one poll; what does not fit comes with the next.
+const EVENTS_MAX: usize = 256;
+/// Open files beside the peers': the torrents' files, trackers, standard streams, our own.
+const OTHER_FILES: u64 = 256;
+
+/// Everything of the operating system that a run uses.
+#[derive(Debug)]
+pub struct Rim {
+    poll: Poll,
+    events: Events,
+    clock: clock::Clock,
+    signals: signals::Signals,
+    stdin: stdin::Stdin,
+    sockets: sockets::Sockets,
+    resolver: resolve::Resolver,
+    /// Where streams are read into whose bytes may land anywhere: one buffer for all.
+    receive: Box<[u8]>,
+    /// Bytes that may be hashed in one turn.
+    hash_budget_bytes: usize,
+}
+
+impl Rim {
+    /// Takes over the signals of this thread and `commands`, usually standard input. Call it first, so that an
+    /// early Ctrl-C is not lost, and [`run`](Self::run) it on the same thread.
+    ///
+    /// # Errors
+    /// The kernel lacks epoll or signalfd, or no descriptor is left.
+    pub fn new(commands: BorrowedFd<'_>) -> io::Result<Self> {
+        let signals = signals::Signals::new()?;
+        let poll = Poll::new()?;
+        signals.register(poll.registry(), SIGNALS)?;
+        // Without it fewer peers connect, each told that the resources are ours to find.
+        let _ = sys::raise_open_files_limit(u64::from(PEERS_MAX) + OTHER_FILES);
+        Ok(Self {
+            stdin: stdin::Stdin::open(commands, poll.registry(), STDIN),
+            poll,
+            events: Events::with_capacity(EVENTS_MAX),
+            clock: clock::Clock::new(),
+            signals,
+            sockets: sockets::Sockets::default(),
+            resolver: resolve::Resolver::new("/etc/hosts"),
+            receive: vec![0; RECEIVE_BYTES].into_boxed_slice(),
+            hash_budget_bytes: pace::hash_budget_bytes(),
+        })
+    }
+
+    /// The time, as every `now` of the core means it.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Turns until the machine wishes to finish, or a second signal asks to end at once
+    /// ([`Outcome::Incomplete`]). `files` has the files of each torrent, in the order of their ids.
+    ///
+    /// # Errors
+    /// The poll itself fails, which no outside event can bring about.
+    ///
+    /// # Panics
+    /// If the machine names a torrent that has no files.
+    pub fn run<M: Machine, F: Files>(
+        &mut self,
+        machine: &mut M,
+        files: Vec<F>,
+        screen: &mut impl Screen<M>,
+    ) -> io::Result<Outcome> {
+        turn::Run::new(self, machine, files, screen).to_the_end()
+    }
+}

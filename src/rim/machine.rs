@@ -1,0 +1,108 @@
+//! What the rim drives and what it stores into, as traits with one implementation each in the product: the loop
+//! can be tested with a machine that follows a script and files that fail when told to.
+
+use crate::base::{Instant, StreamId, TorrentId};
+use crate::session::{Action, Event, Landing, Report, Session, StorageFault, StoreId, StoreView};
+
+/// The pure core as the rim sees it. Each method is documented at [`Session`]'s of the same name.
+#[expect(missing_docs, reason = "the documentation is Session's")]
+pub trait Machine {
+    fn handle(&mut self, now: Instant, event: Event<'_>);
+    fn next_action(&mut self) -> Option<Action>;
+    fn next_deadline(&self) -> Option<Instant>;
+    fn on_time(&mut self, now: Instant);
+    fn work(&mut self, now: Instant, budget_bytes: usize) -> bool;
+    fn landing(&mut self, stream: StreamId) -> Landing<'_>;
+    fn received(&mut self, now: Instant, stream: StreamId, bytes: &[u8]);
+    fn landed(&mut self, now: Instant, stream: StreamId, count: usize);
+    fn outgoing(&self, stream: StreamId) -> &[u8];
+    fn sent(&mut self, now: Instant, stream: StreamId, count: usize);
+    fn store(&self, torrent: TorrentId, store: StoreId) -> Option<StoreView<'_>>;
+}
+
+impl Machine for Session {
+    fn handle(&mut self, now: Instant, event: Event<'_>) {
+        Self::handle(self, now, event);
+    }
+
+    fn next_action(&mut self) -> Option<Action> {
+        Self::next_action(self)
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        Self::next_deadline(self)
+    }
+
+    fn on_time(&mut self, now: Instant) {
+        Self::on_time(self, now);
+    }
+
+    fn work(&mut self, now: Instant, budget_bytes: usize) -> bool {
+        Self::work(self, now, budget_bytes)
+    }
+
+    fn landing(&mut self, stream: StreamId) -> Landing<'_> {
+        Self::landing(self, stream)
+    }
+
+    fn received(&mut self, now: Instant, stream: StreamId, bytes: &[u8]) {
+        Self::received(self, now, stream, bytes);
+    }
+
+    fn landed(&mut self, now: Instant, stream: StreamId, count: usize) {
+        Self::landed(self, now, stream, count);
+    }
+
+    fn outgoing(&self, stream: StreamId) -> &[u8] {
+        Self::outgoing(self, stream)
+    }
+
+    fn sent(&mut self, now: Instant, stream: StreamId, count: usize) {
+        Self::sent(self, now, stream, count);
+    }
+
+    fn store(&self, torrent: TorrentId, store: StoreId) -> Option<StoreView<'_>> {
+        Self::store(self, torrent, store)
+    }
+}
+
+/// The files of one torrent as the loop sees them.
+pub trait Files {
+    /// Puts `parts`, one after the other, at `offset` of the torrent.
+    ///
+    /// # Errors
+    /// What went wrong, with which file; nothing or only some of the bytes are there.
+    fn store(&mut self, offset: u64, parts: &[&[u8]]) -> Result<(), StorageFault>;
+
+    /// Reads the bytes at `offset` of the torrent; holes and missing files read as zeros.
+    ///
+    /// # Errors
+    /// What went wrong, with which file.
+    fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault>;
+
+    /// Makes the files durable and closes them.
+    ///
+    /// # Errors
+    /// What went wrong, with which file.
+    fn complete(&mut self) -> Result<(), StorageFault>;
+
+    /// Told the time about once a second while the loop turns: what nobody used for a while may be closed.
+    fn tick(&mut self, now: Instant);
+}
+
+/// Where the user sees what happens. `M` is the machine whose state is shown.
+pub trait Screen<M = Session> {
+    /// Shows an answer or news.
+    fn say(&mut self, now: Instant, report: &Report);
+
+    /// Shows why a typed line is no command; one line, no full stop, control characters escaped.
+    fn command_fault(&mut self, now: Instant, text: &str);
+
+    /// Draws the progress if that is due, and answers when to be called again at the latest; `None` if there is
+    /// nothing to draw until something happens. Called at the end of each turn: cheap when nothing is due.
+    fn refresh(&mut self, now: Instant, machine: &M) -> Option<Instant>;
+
+    /// The terminal has another size, or another program wrote on it while we were stopped: ask for its size and
+    /// draw everything again.
+    fn resized(&mut self);
+}

@@ -1,0 +1,117 @@
+//! The wishes of the machine, carried out.
+
+use crate::base::TorrentId;
+use crate::base::limits::CHECK_SLICE_BYTES;
+use crate::rim::machine::{Files, Machine, Screen};
+use crate::rim::turn::Run;
+use crate::session::{Action, Event, Note, Report, StoreId};
+use std::collections::VecDeque;
+
+/// A wish to read from the files.
+#[derive(Debug)]
+struct Load {
+    torrent: TorrentId,
+    offset: u64,
+    length: usize,
+}
+
+/// Wishes to read that wait for their turn, and the one buffer for all.
+#[derive(Debug, Default)]
+pub(super) struct Loads {
+    waiting: VecDeque<Load>,
+    buffer: Vec<u8>,
+    /// Turns in a row without a load.
+    idle_turns: u32,
+}
+
+impl Loads {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Gives the buffer's memory back when the check is over: between two loads there is at most a turn of hashing.
+    pub(super) fn forget_buffer_when_idle(&mut self) {
+        self.idle_turns = if self.waiting.is_empty() { self.idle_turns.saturating_add(1) } else { 0 };
+        if self.idle_turns > IDLE_TURNS && self.buffer.capacity() > 0 {
+            self.buffer = Vec::new();
+        }
+    }
+}
+
+/// After so many turns without a load nothing is being checked.
+const IDLE_TURNS: u32 = 16;
+
+impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
+    /// Carries out all wishes in order, also those that follow from carrying them out; stops at the wish to finish.
+    pub(super) fn perform_all(&mut self) {
+        while self.outcome.is_none()
+            && let Some(action) = self.machine.next_action()
+        {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Connect { stream, address } => {
+                if let Err(cause) = self.rim.sockets.connect(self.rim.poll.registry(), stream, address) {
+                    self.refused.push((stream, cause));
+                }
+            }
+            Action::Flush { stream } => self.rim.sockets.list_flush(stream),
+            Action::Resume { stream } => self.rim.sockets.list(stream),
+            Action::Close { stream } => {
+                self.refused.retain(|(refused, _)| *refused != stream);
+                self.rim.sockets.remove(self.rim.poll.registry(), stream);
+            }
+            Action::Store { torrent, store } => self.store(torrent, store),
+            Action::Load { torrent, offset, length } => {
+                self.loads.waiting.push_back(Load { torrent, offset, length: length.min(CHECK_SLICE_BYTES) });
+            }
+            Action::Complete { torrent } => self.complete(torrent),
+            Action::Resolve { query, host } => self.rim.resolver.ask(query, &host),
+            Action::Say(report) => self.screen.say(self.rim.clock.now(), &report),
+            Action::Finish(outcome) => self.outcome = Some(outcome),
+        }
+    }
+
+    /// Puts bytes into the files. Told without carrying out what follows: [`Self::perform_all`] is about to.
+    fn store(&mut self, torrent: TorrentId, store: StoreId) {
+        let Some(view) = self.machine.store(torrent, store) else { return };
+        let result = files_of(&mut self.files, torrent).store(view.offset, &view.parts);
+        let event = match result {
+            Ok(()) => Event::Stored { torrent, store },
+            Err(fault) => Event::StoreFailed { torrent, store, fault },
+        };
+        self.machine.handle(self.rim.clock.now(), event);
+    }
+
+    /// Carries out the wish to read that has waited longest.
+    pub(super) fn load_one(&mut self) {
+        if self.outcome.is_some() {
+            return;
+        }
+        let Some(Load { torrent, offset, length }) = self.loads.waiting.pop_front() else { return };
+        self.loads.buffer.resize(CHECK_SLICE_BYTES, 0);
+        let bytes = &mut self.loads.buffer[..length];
+        let event = match files_of(&mut self.files, torrent).load(offset, bytes) {
+            Ok(()) => Event::Loaded { torrent, offset, bytes },
+            Err(fault) => Event::LoadFailed { torrent, offset, fault },
+        };
+        self.machine.handle(self.rim.clock.now(), event);
+        self.perform_all();
+    }
+
+    /// Makes a torrent durable. There is no answer, but the user hears of a fault.
+    fn complete(&mut self, torrent: TorrentId) {
+        if let Err(fault) = files_of(&mut self.files, torrent).complete() {
+            let report = Report::Note(Note::StorageFault { torrent, fault });
+            self.screen.say(self.rim.clock.now(), &report);
+        }
+    }
+}
+
+/// The files of `torrent`.
+fn files_of<F>(files: &mut [F], torrent: TorrentId) -> &mut F {
+    files.get_mut(torrent.0 as usize).expect("run() is given the files of every torrent of the machine")
+}

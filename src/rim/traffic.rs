@@ -1,0 +1,165 @@
+//! Bytes between sockets and the machine: bounded reads in turn, one write per stream and turn.
+
+use crate::base::StreamId;
+use crate::base::limits::TURN_READ_BYTES;
+use crate::rim::Rim;
+use crate::rim::machine::{Files, Machine, Screen};
+use crate::rim::sockets::{Socket, close_cause};
+use crate::rim::turn::Run;
+use crate::session::{CloseCause, Event, Landing, Scatter};
+use core::array;
+use mio::net::TcpStream;
+use std::io::{self, IoSliceMut, Read, Write};
+
+/// What a read found.
+#[derive(Debug, PartialEq, Eq)]
+enum Reading {
+    /// Nothing was read: there is no memory to read into.
+    Wait,
+    /// All that was there; the poll tells when there is more.
+    Drained,
+    /// So many bytes, and there may be more.
+    More(usize),
+    /// The stream is over.
+    Over(CloseCause),
+}
+
+impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
+    /// Serves each stream that is ready, once.
+    pub(super) fn serve_ready(&mut self) {
+        for _ in 0..self.rim.sockets.ready_count() {
+            if let Some(stream) = self.rim.sockets.next_ready() {
+                self.serve(stream);
+            }
+        }
+    }
+
+    /// Gives `stream` its turn: at most [`TURN_READ_BYTES`] and one read more, then the others.
+    fn serve(&mut self, stream: StreamId) {
+        let Some(socket) = self.rim.sockets.get(stream) else { return };
+        if !socket.open {
+            match socket.outcome() {
+                None => return,
+                Some(Err(cause)) => return self.lose(stream, cause),
+                Some(Ok(())) => self.tell(Event::Connected { stream }),
+            }
+            self.rim.sockets.list_flush(stream);
+        }
+        let mut left = TURN_READ_BYTES;
+        while self.outcome.is_none() {
+            match self.read(stream) {
+                None | Some(Reading::Wait) => return,
+                Some(Reading::Drained) => return self.perform_all(),
+                Some(Reading::Over(cause)) => return self.lose(stream, cause),
+                Some(Reading::More(count)) => left = left.saturating_sub(count),
+            }
+            self.perform_all();
+            if left == 0 {
+                return self.rim.sockets.list(stream);
+            }
+        }
+    }
+
+    /// Reads once from `stream` and hands the bytes over. `None` if it is closed or has nothing.
+    fn read(&mut self, stream: StreamId) -> Option<Reading> {
+        let Rim { sockets, receive, clock, .. } = &mut *self.rim;
+        let socket = sockets.get(stream).filter(|socket| socket.readable)?;
+        let (result, capacity) = match self.machine.landing(stream) {
+            Landing::Wait => return Some(Reading::Wait),
+            Landing::Anywhere => (socket.io.read(receive), receive.len()),
+            Landing::Scatter(scatter) => {
+                let (result, capacity) = read_scattered(&mut socket.io, scatter);
+                if let Ok(count @ 1..) = result {
+                    self.machine.landed(clock.now(), stream, count);
+                }
+                return Some(socket.judge(result, capacity));
+            }
+        };
+        if let Ok(count @ 1..) = result {
+            self.machine.received(clock.now(), stream, &receive[..count]);
+        }
+        Some(socket.judge(result, capacity))
+    }
+
+    /// Writes once to each stream that has bytes and takes them.
+    pub(super) fn flush(&mut self) {
+        for _ in 0..self.rim.sockets.flush_count() {
+            if let Some(stream) = self.rim.sockets.next_flush()
+                && self.outcome.is_none()
+            {
+                self.write(stream);
+            }
+        }
+    }
+
+    fn write(&mut self, stream: StreamId) {
+        let Some(socket) = self.rim.sockets.get(stream).filter(|socket| socket.writable) else { return };
+        let bytes = self.machine.outgoing(stream);
+        if bytes.is_empty() {
+            return;
+        }
+        match socket.io.write(bytes) {
+            Ok(count) => {
+                // A short write means that the kernel's buffer is full; the poll tells when it is not.
+                socket.writable = count == bytes.len();
+                self.machine.sent(self.rim.clock.now(), stream, count);
+                self.perform_all();
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.writable = false,
+            Err(error) => {
+                socket.fail(close_cause(&error));
+                return self.rim.sockets.list(stream);
+            }
+        }
+        if !self.machine.outgoing(stream).is_empty() {
+            self.rim.sockets.list_flush(stream);
+        }
+    }
+
+    /// Forgets a stream that is over, then tells the machine.
+    fn lose(&mut self, stream: StreamId, cause: CloseCause) {
+        self.rim.sockets.remove(self.rim.poll.registry(), stream);
+        self.tell(Event::Closed { stream, cause });
+    }
+}
+
+impl Socket {
+    /// What a read with room for `capacity` bytes means. TCP gives all it has: less than the room is the last of
+    /// it, unless the other side has said its last, for then only a read of 0 or the error shows how.
+    fn judge(&mut self, result: io::Result<usize>, capacity: usize) -> Reading {
+        let reading = match result {
+            Ok(0) => Reading::Over(self.failed.unwrap_or(CloseCause::Ended)),
+            Ok(count) if count < capacity && !self.read_closed => Reading::Drained,
+            Ok(count) => Reading::More(count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Reading::More(0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.failed.map_or(Reading::Drained, Reading::Over)
+            }
+            Err(error) => Reading::Over(self.failed.unwrap_or_else(|| close_cause(&error))),
+        };
+        self.readable &= reading != Reading::Drained;
+        reading
+    }
+
+    /// Writing has failed for `cause`: a tracker may have sent its reply and gone, so what is there is read first.
+    fn fail(&mut self, cause: CloseCause) {
+        self.failed = Some(cause);
+        self.writable = false;
+        self.readable = true;
+        self.read_closed = true;
+    }
+}
+
+/// Reads into the areas of `scatter`, one after the other; also says how many bytes they take.
+fn read_scattered(io: &mut TcpStream, scatter: &mut Scatter) -> (io::Result<usize>, usize) {
+    let mut areas: [IoSliceMut<'_>; Scatter::AREAS_MAX] = array::from_fn(|_| IoSliceMut::new(&mut []));
+    let (mut count, mut capacity) = (0, 0);
+    for (slot, area) in areas.iter_mut().zip(scatter.areas()) {
+        capacity += area.len();
+        count += 1;
+        *slot = IoSliceMut::new(area);
+    }
+    debug_assert!(capacity > 0, "an empty read would look like the end of the stream");
+    (io.read_vectored(&mut areas[..count]), capacity)
+}
