@@ -3,6 +3,17 @@
 //! A window is cheap only over whole extents, and only where the kernel maps a whole huge page with one fault. That
 //! depends on kernel, file system, processor and luck with memory, so it is not looked up but counted: after a
 //! window that took one fault per small page, the next extents go by positioned writes, and then one is tried again.
+//!
+//! CPU seconds per GiB of random 2 MiB extents of 16 KiB parts, Linux 6.18 on x86-64, space reserved before:
+//!
+//! | way | ext4 | tmpfs | tmpfs with huge pages |
+//! |---|---|---|---|
+//! | positioned writes | 0.14 | 0.16 | 0.065 |
+//! | windows of one extent, populated first | 0.19 | 0.37 | 0.087 |
+//! | the same without populating | 0.19 | 0.87 | |
+//! | windows of two extents | 0.18 | | |
+//! | windows without huge pages | 0.77 | | |
+//! | as chosen here by counting faults | 0.19 | 0.16 | 0.087 |
 
 use super::files::OpenFile;
 use super::parts::Parts;
@@ -11,13 +22,13 @@ use super::{positioned, sys};
 use crate::base::limits::EXTENT_BYTES;
 use std::io;
 
-/// Longest window, in bytes: bounds resident memory and addresses. Longer windows were not cheaper.
-const WINDOW_BYTES: u64 = 2 * EXTENT_BYTES;
 /// Faults that an extent may cost before its window counts as dear: a huge page costs 1 to 3, pages of 64 KiB cost
 /// 32, pages of 4 KiB cost 512, which is five times the price of a positioned write.
 const FAULTS_MAX: u64 = 64;
-/// Extents that go by positioned writes after a dear window, which makes its price a small part of theirs.
-const REST_EXTENTS: u64 = 64;
+/// Extents that go by positioned writes after a first dear window: it may have been bad luck.
+const REST_MIN: u32 = 4;
+/// The same after many in a row, each of which doubles it: the price of trying is lost in that of the others.
+const REST_MAX: u32 = 256;
 
 /// Whether files are mapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +54,9 @@ pub(super) struct Backend {
     map: bool,
     populate: bool,
     /// Extents until a window is tried again.
-    rest: u64,
+    rest: u32,
+    /// How long the next rest will be, in extents.
+    next_rest: u32,
     /// True once a window was dear: said once.
     said: bool,
     tally: Tally,
@@ -53,7 +66,7 @@ impl Backend {
     /// One per torrent, as its files mostly lie on one file system.
     pub(super) fn new(map: Map) -> Self {
         let map = map == Map::Auto;
-        Self { map, populate: true, rest: 0, said: false, tally: Tally::default() }
+        Self { map, populate: true, rest: 0, next_rest: REST_MIN, said: false, tally: Tally::default() }
     }
 
     /// What was stored so far.
@@ -73,8 +86,8 @@ impl Backend {
     ) -> io::Result<()> {
         let end = at.saturating_add(length);
         while at < end {
-            let (length, whole) = cut(at, end);
-            if whole && reserved && self.by_window(open, at, length, parts)? {
+            let length = cut(at, end);
+            if length == EXTENT_BYTES && reserved && self.by_window(open, at, parts)? {
                 self.tally.mapped_bytes += length;
             } else {
                 positioned::store(&open.file, at, length, parts)?;
@@ -85,20 +98,13 @@ impl Backend {
         Ok(())
     }
 
-    /// Stores through a window; `Ok(false)` if it has to go by positioned writes, with `parts` as they were.
-    fn by_window(
-        &mut self,
-        open: &OpenFile,
-        at: u64,
-        length: u64,
-        parts: &mut Parts<'_>,
-    ) -> io::Result<bool> {
-        let extents = length / EXTENT_BYTES;
+    /// Stores an extent through a window; `Ok(false)` if it has to go by positioned writes, with `parts` as they were.
+    fn by_window(&mut self, open: &OpenFile, at: u64, parts: &mut Parts<'_>) -> io::Result<bool> {
         if !self.map || self.rest > 0 {
-            self.rest = self.rest.saturating_sub(extents);
+            self.rest = self.rest.saturating_sub(1);
             return Ok(false);
         }
-        let window = match Window::map(&open.file, at, length as usize) {
+        let window = match Window::map(&open.file, at, EXTENT_BYTES as usize) {
             Ok(window) => window,
             Err(refusal) => {
                 self.on_refusal(&refusal);
@@ -111,7 +117,7 @@ impl Backend {
             return open.unchanged().map(|_| false);
         }
         *parts = ahead;
-        self.on_faults((sys::minor_faults() - before) / extents);
+        self.on_faults(sys::minor_faults().saturating_sub(before));
         Ok(true)
     }
 
@@ -130,17 +136,22 @@ impl Backend {
     /// A file that cannot be mapped. No addresses left may pass; a file system that does not map stays so.
     fn on_refusal(&mut self, refusal: &io::Error) {
         if refusal.raw_os_error() == Some(libc::ENOMEM) {
-            self.rest = REST_EXTENTS;
+            self.rest = REST_MAX;
         } else {
             self.map = false;
         }
         self.say(format_args!("the file cannot be mapped ({refusal}): using positioned writes"));
     }
 
-    /// A window took so many faults per extent.
+    /// An extent took so many faults.
     fn on_faults(&mut self, faults: u64) {
-        if faults > FAULTS_MAX {
-            self.rest = REST_EXTENTS;
+        if faults <= FAULTS_MAX {
+            self.next_rest = REST_MIN;
+            return;
+        }
+        self.rest = self.next_rest;
+        self.next_rest = (2 * self.next_rest).min(REST_MAX);
+        if self.next_rest == REST_MAX {
             self.say(format_args!("mapping costs {faults} page faults per extent: using positioned writes"));
         }
     }
@@ -152,14 +163,9 @@ impl Backend {
     }
 }
 
-/// The length of the next store of the range `at..end`, and whether it is a window of whole extents.
-fn cut(at: u64, end: u64) -> (u64, bool) {
-    let (left, over) = (end - at, at % EXTENT_BYTES);
-    if over == 0 && left >= EXTENT_BYTES {
-        ((left - left % EXTENT_BYTES).min(WINDOW_BYTES), true)
-    } else {
-        (left.min(EXTENT_BYTES - over), false)
-    }
+/// How much of the range `at..end` is stored next: up to the border of an extent.
+fn cut(at: u64, end: u64) -> u64 {
+    (end - at).min(EXTENT_BYTES - at % EXTENT_BYTES)
 }
 
 #[cfg(test)]
@@ -169,38 +175,42 @@ mod tests {
     #[test]
     fn ranges_are_cut_at_extents() {
         const E: u64 = EXTENT_BYTES;
-        let cases: [(u64, u64, &[(u64, bool)]); 6] = [
-            (0, 5, &[(5, false)]),
-            (0, E, &[(E, true)]),
-            (E - 1, E + 1, &[(1, false), (1, false)]),
-            (E / 2, 3 * E + 7, &[(E / 2, false), (2 * E, true), (7, false)]),
-            (0, 5 * E, &[(2 * E, true), (2 * E, true), (E, true)]),
-            (3 * E, 3 * E + E - 1, &[(E - 1, false)]),
+        let cases: [(u64, u64, &[u64]); 5] = [
+            (0, 5, &[5]),
+            (0, E, &[E]),
+            (E - 1, E + 1, &[1, 1]),
+            (E / 2, 3 * E + 7, &[E / 2, E, E, 7]),
+            (3 * E, 3 * E + E - 1, &[E - 1]),
         ];
         for (mut at, end, expected) in cases {
             let mut cuts = Vec::new();
             while at < end {
                 cuts.push(cut(at, end));
-                at += cuts.last().expect("pushed").0;
+                at += cut(at, end);
             }
             assert_eq!(cuts, expected);
         }
     }
 
     #[test]
-    fn dear_windows_rest_and_are_tried_again() {
+    fn dear_windows_rest_longer_each_time_until_one_is_cheap() {
         let mut backend = Backend::new(Map::Auto);
-        backend.on_faults(3);
-        assert_eq!(backend.rest, 0);
-        backend.on_faults(512);
-        assert_eq!((backend.rest, backend.map), (REST_EXTENTS, true));
+        let mut rests = Vec::new();
+        for faults in [1, 512, 512, 512, 2, 512] {
+            backend.rest = 0;
+            backend.on_faults(faults);
+            rests.push(backend.rest);
+        }
+        assert_eq!(rests, [0, REST_MIN, 2 * REST_MIN, 4 * REST_MIN, 0, REST_MIN]);
+        (0..100).for_each(|_| backend.on_faults(512));
+        assert_eq!((backend.rest, backend.map), (REST_MAX, true));
     }
 
     #[test]
     fn a_refusal_for_want_of_addresses_passes_and_any_other_stays() {
         let mut backend = Backend::new(Map::Auto);
         backend.on_refusal(&io::Error::from_raw_os_error(libc::ENOMEM));
-        assert_eq!((backend.rest, backend.map), (REST_EXTENTS, true));
+        assert_eq!((backend.rest, backend.map), (REST_MAX, true));
         backend.on_refusal(&io::Error::from_raw_os_error(libc::ENODEV));
         assert!(!backend.map);
     }

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn idle_files_are_closed() {
         let mut files = Files::default();
-        let at = |seconds| Instant::from_micros(seconds * 1_000_000);
+        let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
         files.add(open(1, true, at(0)));
         files.add(open(2, true, at(0)));
         assert!(files.find(1, true, at(50)).is_some());

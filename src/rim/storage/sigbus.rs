@@ -91,3 +91,34 @@ fn replace(start: usize, length: usize) -> bool {
     let map = unsafe { libc::mmap(start as *mut libc::c_void, length, access, flags, -1, 0) };
     map != libc::MAP_FAILED
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    /// Set in the child of the test below, which is this very test in another process.
+    const CHILD: &str = "SWARMLET_TEST_SIGBUS_CHILD";
+
+    #[test]
+    fn a_fault_outside_of_the_window_still_ends_the_process() {
+        if std::env::var_os(CHILD).is_some() {
+            let file = std::fs::File::open("/proc/self/exe").expect("ourselves");
+            let beyond = file.metadata().expect("ours").len().next_multiple_of(1 << 16);
+            // SAFETY: nobody changes the file of a running program.
+            let map =
+                unsafe { memmap2::MmapOptions::new().offset(beyond).len(4096).map(&file) }.expect("map");
+            let _guard = Guard::new(0x1000..0x2000);
+            std::hint::black_box(map[0]);
+            return;
+        }
+        let name = "rim::storage::sigbus::tests::a_fault_outside_of_the_window_still_ends_the_process";
+        let child = Command::new(std::env::current_exe().expect("ourselves"))
+            .args(["--exact", name])
+            .env(CHILD, "1")
+            .output()
+            .expect("started");
+        assert_eq!(child.status.signal(), Some(libc::SIGBUS), "{child:?}");
+    }
+}

@@ -37,3 +37,63 @@ impl Window {
         copied == wanted && !guard.hit()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::limits::EXTENT_BYTES;
+    use std::os::unix::fs::FileExt;
+
+    const LENGTH: usize = EXTENT_BYTES as usize;
+
+    /// A file of two extents that nobody else can reach.
+    fn file(name: &str) -> File {
+        let path = std::env::temp_dir().join(format!("swarmlet-window-{name}-{}", std::process::id()));
+        let file = File::options().read(true).write(true).create_new(true).open(&path).expect("new file");
+        std::fs::remove_file(&path).expect("ours");
+        file.set_len(2 * EXTENT_BYTES).expect("room for a sparse file");
+        file
+    }
+
+    #[test]
+    fn what_is_filled_in_is_in_the_file() {
+        let file = file("fill");
+        let bytes: Vec<u8> = (0..LENGTH).map(|n| (n % 253) as u8).collect();
+        let parts: Vec<&[u8]> = bytes.chunks(16 << 10).collect();
+        let window = Window::map(&file, EXTENT_BYTES, LENGTH).expect("mapped");
+        assert!(window.fill(&mut Parts::new(&parts)));
+        let mut back = vec![1; 2 * LENGTH];
+        file.read_exact_at(&mut back, 0).expect("there");
+        assert!(back[..LENGTH].iter().all(|byte| *byte == 0) && back[LENGTH..] == bytes);
+    }
+
+    #[test]
+    fn a_file_cut_short_under_the_window_ends_nothing() {
+        let file = file("cut");
+        for shorter in [0, 5 << 12] {
+            file.set_len(2 * EXTENT_BYTES).expect("room");
+            let window = Window::map(&file, 0, LENGTH).expect("mapped");
+            file.set_len(shorter).expect("shorter");
+            assert!(!window.fill(&mut Parts::new(&[&vec![7; LENGTH]])), "SIGBUS became a value");
+        }
+        // The guard is gone with the window: the next one works.
+        file.set_len(2 * EXTENT_BYTES).expect("room");
+        let window = Window::map(&file, 0, LENGTH).expect("mapped");
+        assert!(window.fill(&mut Parts::new(&[&vec![7; LENGTH]])));
+    }
+
+    #[test]
+    fn populating_a_file_cut_short_is_an_error() {
+        let file = file("populate");
+        let window = Window::map(&file, 0, LENGTH).expect("mapped");
+        file.set_len(0).expect("shorter");
+        let error = window.populate().expect_err("no pages to be had").raw_os_error();
+        assert!(matches!(error, Some(libc::EFAULT | libc::EINVAL)), "{error:?} (EINVAL before Linux 5.14)");
+    }
+
+    #[test]
+    fn too_few_bytes_are_noticed() {
+        let window = Window::map(&file("few"), 0, LENGTH).expect("mapped");
+        assert!(!window.fill(&mut Parts::new(&[b"abc"])));
+    }
+}

@@ -1,4 +1,8 @@
 //! Starting the way of stored bytes to the device: in the order they came, a bounded number of bytes behind.
+//!
+//! Left alone, the kernel waits for 30 seconds or a tenth of the memory: gigabytes on a big box, which the sync at the
+//! end would have to wait for. Started after each extent, it costs the caller 0.1 s of CPU per GiB; 64 MiB later, when
+//! neighbours go together, 0.03 s (mapped and positioned alike, ext4).
 
 use crate::base::limits::{UNSENT_BYTES_MAX, UNSENT_RANGES_MAX};
 use std::collections::VecDeque;
