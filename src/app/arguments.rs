@@ -55,7 +55,7 @@ impl Plain {
 /// Sorts the arguments into options and operands.
 ///
 /// # Errors
-/// Only for a value given to an option that takes none; what else is wrong, argh finds.
+/// A value given to an option that takes none, or missing where one is needed; what else is wrong, argh finds.
 pub fn plain(arguments: impl IntoIterator<Item = OsString>) -> Result<Plain, Fault> {
     let mut rest = arguments.into_iter().map(|argument| to_text(&argument));
     let mut plain = Plain::default();
@@ -66,7 +66,7 @@ pub fn plain(arguments: impl IntoIterator<Item = OsString>) -> Result<Plain, Fau
         } else if let Some(long) = argument.strip_prefix("--") {
             take_long(&mut plain.options, long, &mut rest)?;
         } else if argument.len() > 1 && argument.starts_with('-') {
-            take_short(&mut plain.options, &argument[1..], &mut rest);
+            take_short(&mut plain.options, &argument[1..], &mut rest)?;
         } else {
             plain.operands.push(argument);
         }
@@ -83,14 +83,18 @@ fn take_long(
     options.push(format!("--{name}"));
     match (find_long(name), attached) {
         (Some((_, _, true)), Some(value)) => options.push(value.to_string()),
-        (Some((_, _, true)), None) => options.extend(rest.next()),
+        (Some((_, _, true)), None) => options.push(rest.next().ok_or_else(|| missing(name))?),
         (Some((_, _, false)), Some(_)) => return Err(Fault::new(format!("--{name} takes no value"))),
         _ => {}
     }
     Ok(())
 }
 
-fn take_short(options: &mut Vec<String>, letters: &str, rest: &mut impl Iterator<Item = String>) {
+fn take_short(
+    options: &mut Vec<String>,
+    letters: &str,
+    rest: &mut impl Iterator<Item = String>,
+) -> Result<(), Fault> {
     for (at, letter) in letters.char_indices() {
         let Some((_, name, takes_value)) = OPTIONS.iter().find(|(short, ..)| *short == Some(letter)) else {
             options.push(format!("-{letter}"));
@@ -98,11 +102,17 @@ fn take_short(options: &mut Vec<String>, letters: &str, rest: &mut impl Iterator
         };
         options.push(format!("--{name}"));
         if *takes_value {
-            let attached = &letters[at + letter.len_utf8()..];
-            options.extend(if attached.is_empty() { rest.next() } else { Some(attached.to_string()) });
-            return;
+            let attached = Some(&letters[at + letter.len_utf8()..]).filter(|rest| !rest.is_empty());
+            let value = attached.map(str::to_string).or_else(|| rest.next());
+            options.push(value.ok_or_else(|| missing(name))?);
+            break;
         }
     }
+    Ok(())
+}
+
+fn missing(name: &str) -> Fault {
+    Fault::new(format!("--{name} needs a value; swarmlet --help shows which"))
 }
 
 fn find_long(name: &str) -> Option<&'static (Option<char>, &'static str, bool)> {
@@ -165,7 +175,6 @@ mod tests {
             ("--json -- -v --", "--json | -v --"),
             ("--announce=http://t/?a=b -", "--announce http://t/?a=b | -"),
             ("-vx --what=3", "--verbose -x --what | "),
-            ("--memory", "--memory | "),
         ];
         for (line, expected) in cases {
             assert_eq!(options_of(line), expected, "{line}");

@@ -3,6 +3,8 @@
 pub mod arguments;
 pub mod cli;
 pub mod console;
+#[cfg(feature = "create")]
+pub mod create;
 mod date;
 pub mod exit;
 pub mod json;

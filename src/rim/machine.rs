@@ -2,6 +2,7 @@
 //! can be tested with a machine that follows a script and files that fail when told to.
 
 use crate::base::{Instant, StreamId, TorrentId};
+use crate::rim::storage::Storage;
 use crate::session::{Action, Event, Landing, Report, Session, StorageFault, StoreId, StoreView};
 
 /// The pure core as the rim sees it. Each method is documented at [`Session`]'s of the same name.
@@ -88,6 +89,24 @@ pub trait Files {
 
     /// Told the time about once a second while the loop turns: what nobody used for a while may be closed.
     fn tick(&mut self, now: Instant);
+}
+
+impl Files for Storage {
+    fn store(&mut self, offset: u64, parts: &[&[u8]]) -> Result<(), StorageFault> {
+        Self::store(self, offset, parts)
+    }
+
+    fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
+        Self::load(self, offset, bytes)
+    }
+
+    fn complete(&mut self) -> Result<(), StorageFault> {
+        Self::complete(self)
+    }
+
+    fn tick(&mut self, now: Instant) {
+        Self::tick(self, now);
+    }
 }
 
 /// Where the user sees what happens. `M` is the machine whose state is shown.

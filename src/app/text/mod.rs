@@ -55,7 +55,7 @@ pub fn percent(permille: u64) -> String {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::base::{InfoHash, TorrentId};
     use crate::session::{Phase, TorrentStatus};

@@ -9,7 +9,7 @@ use crate::session::{PeerFlags, PeerStatus};
 
 /// Room for an IPv4 address with its port. A longer one has a line of its own.
 const ADDRESS_COLUMNS: usize = 21;
-const CLIENT_COLUMNS: usize = 15;
+const CLIENT_COLUMNS: usize = 14;
 
 /// The answer to `peers`.
 pub fn peers(list: &[PeerStatus], torrents: &Torrents) -> String {
@@ -29,7 +29,7 @@ pub fn peers(list: &[PeerStatus], torrents: &Torrents) -> String {
         push(&mut lines, peer);
     }
     lines.push(
-        "D/d we download / would if let, U/u the same for it, S silent, F fast, E ext., I came in"
+        "D we download, d would if let; U, u it does; S silent, F fast, E extended, I came"
             .to_string(),
     );
     lines.join("\n")
@@ -50,7 +50,7 @@ fn push(lines: &mut Vec<String>, peer: &PeerStatus) {
 fn row(address: &str, client: &str, flags: &str, has: &str, rates: [&str; 2], asked: &str) -> String {
     let (address, client) = (width::left(address, ADDRESS_COLUMNS), width::left(client, CLIENT_COLUMNS));
     let [down, up] = rates;
-    format!("{address} {client} {flags:<6} {has:>6} {down:>10} {up:>9} {asked:>7}")
+    format!("{address} {client} {flags:<6} {has:>6} {down:>10} {up:>10} {asked:>7}")
 }
 
 /// One letter for each thing that is so.
