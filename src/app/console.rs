@@ -158,7 +158,7 @@ impl Console {
             return write(to, format!("{text}\n").as_bytes());
         }
         let (columns, height) = terminal::size(stderr.as_fd());
-        let rows: Vec<String> = text.lines().flat_map(|line| width::rows(line, columns - 1)).collect();
+        let rows: Vec<String> = text.lines().flat_map(|line| width::rows(line, columns)).collect();
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
         // No more at a time than the screen has rows for, or the top ones would be written over.
         let bytes: String =

@@ -114,12 +114,10 @@ impl Sum {
         ];
         let chosen = fitting(&parts, columns.saturating_sub(width::of(&percent)));
         let text: String = chosen.iter().map(|part| format!("  {part}")).collect();
-        let room = columns.saturating_sub(width::of(&percent) + width::of(&text) + 3);
-        let bar = if room >= *BAR_COLUMNS.start() {
-            bar(permille, room.min(*BAR_COLUMNS.end()))
-        } else {
-            String::new()
-        };
+        // In steps of four, so that it does not jump with each digit that comes or goes.
+        let room = columns.saturating_sub(width::of(&percent) + width::of(&text) + 3) / 4 * 4;
+        let is_wide = room >= *BAR_COLUMNS.start();
+        let bar = if is_wide { bar(permille, room.min(*BAR_COLUMNS.end())) } else { String::new() };
         width::cut(&format!("{percent}{bar}{text}"), columns)
     }
 }
@@ -251,7 +249,7 @@ mod tests {
         let cases = [
             (120, " 45.2% [==================>                     ]  1.67 GiB of "),
             (100, " 45.2% [==============>                 ]  1.67 GiB of "),
-            (79, " 45.2% [====>      ]  1.67 GiB of 3.70 GiB"),
+            (79, " 45.2% [===>    ]  1.67 GiB of 3.70 GiB"),
             (60, " 45.2%  1.67 GiB of 3.70 GiB  11.2 MiB/s  3 m 10 s left"),
             (30, " 45.2%  11.2 MiB/s"),
             (19, " 45.2%  11.2 MiB/s"),
@@ -282,7 +280,7 @@ mod tests {
             let torrent = TorrentStatus { phase, ..torrent_status() };
             Sum::of(&Status { torrents: vec![torrent], ..Status::default() }).line(79)
         };
-        assert!(of(Phase::Checking).starts_with(" 10.0% [====>"), "{}", of(Phase::Checking));
+        assert!(of(Phase::Checking).starts_with(" 10.0% [====>  "), "{}", of(Phase::Checking));
         assert!(of(Phase::Checking).ends_with("  checking"));
         assert!(of(Phase::Paused).contains("  paused  "));
         assert!(of(Phase::Stalled).contains("  disk trouble  "));

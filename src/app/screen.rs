@@ -8,9 +8,21 @@ use crate::app::torrents::Torrents;
 use crate::app::{json, text};
 use crate::base::Instant;
 use crate::rim::Screen;
-use crate::session::{Note, Report, Session};
+use crate::session::{Note, Report, Session, Status};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// What has a state to be shown: the session, and in tests whatever plays it.
+pub trait Watched {
+    /// [`Session::status`].
+    fn status(&self, now: Instant) -> Status;
+}
+
+impl Watched for Session {
+    fn status(&self, now: Instant) -> Status {
+        Self::status(self, now)
+    }
+}
 
 /// The user's side of a run.
 #[derive(Debug)]
@@ -64,7 +76,7 @@ impl View {
     }
 }
 
-impl Screen<Session> for View {
+impl<M: Watched> Screen<M> for View {
     fn say(&mut self, _: Instant, report: &Report) {
         if let Report::Note(note) = report {
             return self.news(note);
@@ -88,12 +100,12 @@ impl Screen<Session> for View {
         }
     }
 
-    fn refresh(&mut self, now: Instant, session: &Session) -> Option<Instant> {
+    fn refresh(&mut self, now: Instant, watched: &M) -> Option<Instant> {
         let due = self.timetable.due(now)?;
         if now < due {
             return Some(due);
         }
-        let status = session.status(now);
+        let status = watched.status(now);
         let sum = Sum::of(&status);
         let (is_worth_it, again) = self.timetable.look(now, &sum);
         if is_worth_it {

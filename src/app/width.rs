@@ -68,25 +68,36 @@ pub fn left(text: &str, columns: usize) -> String {
     text + &" ".repeat(blanks)
 }
 
-/// Breaks a line into rows of at most `columns`, which is 2 at least. Colours (`ESC [ … m`) take no column.
+/// Breaks a line into rows of at most `columns`, which is 2 at least: at a blank where there is one in the second half
+/// of the row, else anywhere. Colours (`ESC [ … m`) take no column.
 pub fn rows(line: &str, columns: usize) -> Vec<String> {
-    let mut rows = vec![String::new()];
-    let mut used = 0;
-    let mut is_colour = false;
-    for character in line.chars() {
-        is_colour |= character == '\x1b';
-        let width = if is_colour { 0 } else { of_char(character) };
-        is_colour &= character != 'm';
-        if used + width > columns.max(2) {
-            rows.push(String::new());
-            used = 0;
+    let mut rows = Vec::new();
+    let mut rest = line;
+    loop {
+        let (end, next) = row_end(rest, columns.max(2));
+        rows.push(rest[..end].to_string());
+        if next >= rest.len() {
+            return rows;
         }
-        used += width;
-        if let Some(row) = rows.last_mut() {
-            row.push(character);
+        rest = &rest[next..];
+    }
+}
+
+/// Where the first row of `text` ends, and where the next one begins.
+fn row_end(text: &str, columns: usize) -> (usize, usize) {
+    let (mut used, mut is_colour, mut blank) = (0, false, None);
+    for (at, character) in text.char_indices() {
+        is_colour |= character == '\x1b';
+        used += if is_colour { 0 } else { of_char(character) };
+        is_colour &= character != 'm';
+        if character == ' ' && used > columns / 2 {
+            blank = Some(at);
+        }
+        if used > columns {
+            return blank.map_or((at, at), |blank| (blank, blank + 1));
         }
     }
-    rows
+    (text.len(), text.len())
 }
 
 #[cfg(test)]
@@ -117,6 +128,10 @@ mod tests {
         assert_eq!(rows("", 4), [""]);
         assert_eq!(rows("日本語", 5), ["日本", "語"]);
         assert_eq!(rows("abc", 0).concat(), "abc");
+        assert_eq!(rows("one two three", 9), ["one two", "three"]);
+        assert_eq!(rows("one two three", 7), ["one two", "three"]);
+        assert_eq!(rows("a threefold", 6), ["a thre", "efold"]);
+        assert_eq!(rows("abc ", 3), ["abc"]);
         assert_eq!(rows("\x1b[31mab\x1b[0mcd", 3), ["\x1b[31mab\x1b[0mc", "d"]);
     }
 }
