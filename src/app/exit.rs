@@ -1,6 +1,10 @@
 //! How the program ends: one stable number for each reason, listed in `--help` and README.
 
+#[cfg(feature = "create")]
+use crate::app::create::CreateFault;
+use crate::rim::storage::OpenFault;
 use crate::session::Outcome;
+use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
 /// Why the program ended, as the number that a script sees. The numbers never change their meaning.
@@ -44,6 +48,36 @@ impl From<Outcome> for Exit {
             Outcome::CheckFailed => Self::CheckFailed,
             Outcome::GaveUp => Self::GaveUp,
         }
+    }
+}
+
+impl From<&OpenFault> for Exit {
+    fn from(fault: &OpenFault) -> Self {
+        match fault {
+            OpenFault::NoSpace { .. } => Self::NoSpace,
+            OpenFault::Occupied { .. } => Self::OutputTaken,
+            OpenFault::System { error, .. } => of_system(error),
+        }
+    }
+}
+
+#[cfg(feature = "create")]
+impl From<&CreateFault> for Exit {
+    fn from(fault: &CreateFault) -> Self {
+        match fault {
+            CreateFault::Io(_, error) => of_system(error),
+            CreateFault::Announce(..) | CreateFault::PieceBytes(_) => Self::Usage,
+            _ => Self::IoError,
+        }
+    }
+}
+
+/// What an error of the operating system means for the output.
+fn of_system(error: &io::Error) -> Exit {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Exit::NoSpace,
+        ErrorKind::AlreadyExists => Exit::OutputTaken,
+        _ => Exit::IoError,
     }
 }
 

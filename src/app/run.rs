@@ -10,7 +10,7 @@ use crate::app::text;
 use crate::app::torrents::{Torrent, Torrents};
 use crate::base::limits::RECEIVE_BYTES;
 use crate::base::units::MIB;
-use crate::rim::storage::{Allocate, Existing, OpenFault, Options, Storage};
+use crate::rim::storage::{Allocate, Existing, Options, Storage};
 use crate::rim::{Rim, entropy};
 use crate::session::{Session, Settings};
 use log::Level;
@@ -128,7 +128,8 @@ impl App {
             files.push(storage);
         }
         let (json, quiet) = (self.cli.json, self.cli.quiet);
-        let mut view = View::new(Arc::clone(&torrents), self.console.clone(), self.filter.clone(), json, quiet);
+        let mut view =
+            View::new(Arc::clone(&torrents), self.console.clone(), self.filter.clone(), json, quiet);
         let outcome = rim.run(&mut session, files, &mut view).map_err(|error| self.system("poll", &error))?;
         let exit = Exit::from(outcome);
         let (now, status) = (rim.now(), session.status(rim.now()));
@@ -157,14 +158,8 @@ impl App {
         let allocate = if is_reserved { Allocate::Full } else { Allocate::Sparse };
         let options = Options { allocate, ..Options::default() };
         let open = |torrent: &Torrent| {
-            Storage::open(&self.cli.output, Arc::clone(&torrent.metainfo), &options).map_err(|fault| {
-                let exit = match fault {
-                    OpenFault::NoSpace { .. } => Exit::NoSpace,
-                    OpenFault::Occupied { .. } => Exit::OutputTaken,
-                    OpenFault::System { .. } => Exit::IoError,
-                };
-                self.error(&format!("{}: {fault}", torrent.name()), exit)
-            })
+            Storage::open(&self.cli.output, Arc::clone(&torrent.metainfo), &options)
+                .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))
         };
         torrents.iter().map(open).collect()
     }
@@ -196,15 +191,16 @@ impl App {
 
     #[cfg(feature = "create")]
     fn create(&self, path: &Path, announce: Option<&str>, out: Option<&Path>) -> Result<Exit, Ended> {
-        use crate::app::create;
-        let written = create::create(path, announce, out).map_err(|fault| {
-            self.error(&text::clean(fault.to_string().as_bytes()), Exit::IoError)
-        })?;
+        use crate::app::create::{self, Options};
+        let options = Options { announce, ..Options::default() };
+        let created = create::create(path, out, &options)
+            .map_err(|fault| self.error(&text::clean(fault.to_string().as_bytes()), Exit::from(&fault)))?;
         let text = if self.cli.json {
             use std::os::unix::ffi::OsStrExt;
-            Object::new("created").bytes("path", written.as_os_str().as_bytes()).end()
+            let object = Object::new("created").bytes("path", created.file.as_os_str().as_bytes());
+            object.text("info_hash", &created.metainfo.info_hash.to_string()).end()
         } else {
-            crate::app::torrents::shown(&written)
+            format!("{} {}", created.metainfo.info_hash, crate::app::torrents::shown(&created.file))
         };
         self.answer(&text)
     }

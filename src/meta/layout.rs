@@ -282,7 +282,8 @@ mod tests {
             ("x", 0, Normal),
         ];
         let layout = layout(None, &files);
-        let cases: [(u64, u64, &[(u32, u64, u64)]); 9] = [
+        type Parts = &'static [(u32, u64, u64)];
+        let cases: [(u64, u64, Parts); 9] = [
             (0, 17, &[(1, 0, 3), (3, 0, 5), (4, 0, 9)]),
             (0, 3, &[(1, 0, 3)]),
             (3, 1, &[(3, 0, 1)]),

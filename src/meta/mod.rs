@@ -15,3 +15,4 @@ pub use extents::Extents;
 pub use fault::{Expected, MetainfoFault};
 pub use layout::{File, FileKind, Layout, Segment};
 pub use metainfo::Metainfo;
+pub use urls::check_url;

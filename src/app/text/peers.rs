@@ -29,8 +29,7 @@ pub fn peers(list: &[PeerStatus], torrents: &Torrents) -> String {
         push(&mut lines, peer);
     }
     lines.push(
-        "D we download, d would if let; U, u it does; S silent, F fast, E extended, I came"
-            .to_string(),
+        "D we download, d would if let; U, u it does; S silent, F fast, E extended, I came".to_string(),
     );
     lines.join("\n")
 }
