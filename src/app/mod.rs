@@ -1,4 +1,18 @@
-//! Floor 6: the app.
+//! Floor 6: what the user sees. Arguments in; lines, JSON and exit codes out.
 
+pub mod arguments;
+pub mod cli;
+pub mod console;
 #[cfg(feature = "create")]
 pub mod create;
+mod date;
+pub mod exit;
+pub mod json;
+pub mod logger;
+pub mod progress;
+pub mod run;
+pub mod screen;
+mod terminal;
+pub mod text;
+pub mod torrents;
+mod width;

@@ -1,0 +1,402 @@
+//! What the user asks for: the options, their bounds, and one line for each mistake.
+
+use crate::app::arguments::{self, Plain};
+use crate::app::text::clean;
+use crate::base::limits;
+use argh::FromArgs;
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The port that trackers are told unless `--port` says another.
+const PORT_DEFAULT: u16 = 6881;
+/// Longest `--give-up`, in seconds: a week.
+const GIVE_UP_SECONDS_MAX: u64 = 7 * 24 * 60 * 60;
+
+/// The text of `--help`: one screen of 80 columns and 24 lines.
+pub const HELP: &str = "\
+Usage: swarmlet [options] FILE.torrent...
+Downloads torrents. While it runs, type status, info, peers, files, trackers,
+add IP:PORT, announce, pause, resume, help or quit.
+
+  -o, --output DIR    where the files go (default: here)
+      --peer IP:PORT  connect to this peer too (repeatable)
+      --port N        port that trackers are told (default 6881)
+      --max-peers N   connections at a time, 1 to 5000 (default 200)
+      --memory MiB    memory for blocks, 2 to 1024 (default 16)
+      --allocate HOW  full: reserve the space first (default); sparse: do not
+      --give-up SECS  end when nobody has been reached for so long
+      --show          print what the torrent says, and end
+      --check         verify what is on disk, and end
+      --create PATH   write a torrent of PATH; [--announce URL] [-o FILE]
+      --json          answers, progress and events as JSON, one object a line
+  -q, --quiet         errors only
+  -v, --verbose       say more; -vv says everything
+      --help, --version
+
+Environment: RUST_LOG=level or target=level,...  NO_COLOR=1
+Exit codes: 0 done, 1 I/O error, 2 usage, 3 torrent unreadable, 4 no space,
+  5 output exists and is something else, 6 ended before it was complete,
+  7 --check found bad or missing pieces, 8 nobody reached within --give-up
+";
+
+/// A mistake in the arguments, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault(String);
+
+impl Fault {
+    /// The mistake in words: which option, which value, what is allowed.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Display for Fault {
+    /// Control characters of what the user typed are escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// Print [`HELP`].
+    Help,
+    /// Print the version.
+    Version,
+    /// Print what the torrents say.
+    Show,
+    /// Verify what is on disk.
+    Check,
+    /// Download.
+    Download,
+    /// Write a torrent of what is at `path`.
+    Create {
+        /// A file or a directory.
+        path: PathBuf,
+        /// URL of its tracker.
+        announce: Option<String>,
+        /// The `.torrent` to be written; beside `path` if not given.
+        out: Option<PathBuf>,
+    },
+}
+
+/// Everything the user chose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cli {
+    /// What to do.
+    pub job: Job,
+    /// The `.torrent` files.
+    pub torrents: Vec<PathBuf>,
+    /// The directory for the output.
+    pub output: PathBuf,
+    /// Peers to connect to beside the trackers'.
+    pub peers: Vec<SocketAddr>,
+    /// The port that trackers are told.
+    pub port: u16,
+    /// Connections at a time.
+    pub max_peers: u32,
+    /// Memory for blocks, in MiB.
+    pub memory_mib: u32,
+    /// Reserve space before writing.
+    pub reserve: bool,
+    /// End when nobody was reached within this span.
+    pub give_up: Option<Duration>,
+    /// JSON on stdout.
+    pub json: bool,
+    /// Errors only.
+    pub quiet: bool,
+    /// How often `-v` was given.
+    pub verbose: u8,
+}
+
+/// The options as argh reads them; numbers are still text, so that our own words name what is allowed.
+#[derive(FromArgs)]
+/// A BitTorrent client.
+#[argh(help_triggers("--help"))]
+struct Raw {
+    /// directory for the files
+    #[argh(option)]
+    output: Option<String>,
+    /// peer to connect to
+    #[argh(option)]
+    peer: Vec<String>,
+    /// port that trackers are told
+    #[argh(option)]
+    port: Option<String>,
+    /// connections at a time
+    #[argh(option)]
+    max_peers: Option<String>,
+    /// memory for blocks, in MiB
+    #[argh(option)]
+    memory: Option<String>,
+    /// full or sparse
+    #[argh(option)]
+    allocate: Option<String>,
+    /// seconds
+    #[argh(option)]
+    give_up: Option<String>,
+    /// print the torrent
+    #[argh(switch)]
+    show: bool,
+    /// verify what is on disk
+    #[argh(switch)]
+    check: bool,
+    /// write a torrent
+    #[argh(option)]
+    create: Option<String>,
+    /// tracker of the torrent to be written
+    #[argh(option)]
+    announce: Option<String>,
+    /// JSON on stdout
+    #[argh(switch)]
+    json: bool,
+    /// errors only
+    #[argh(switch)]
+    quiet: bool,
+    /// say more
+    #[argh(switch)]
+    verbose: u8,
+    /// the .torrent files
+    #[argh(positional)]
+    torrents: Vec<String>,
+}
+
+impl Cli {
+    /// Reads the arguments, program name left out.
+    ///
+    /// # Errors
+    /// [`Fault`] names the option, the value and what is allowed.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Fault> {
+        let plain = arguments::plain(arguments)?;
+        if plain.has("help") {
+            return Ok(Self::only(Job::Help));
+        }
+        if plain.has("version") {
+            return Ok(Self::only(Job::Version));
+        }
+        Self::from_raw(read(&plain)?)
+    }
+
+    fn only(job: Job) -> Self {
+        Self {
+            job,
+            torrents: Vec::new(),
+            output: PathBuf::from("."),
+            peers: Vec::new(),
+            port: PORT_DEFAULT,
+            max_peers: limits::PEERS_DEFAULT,
+            memory_mib: limits::MEMORY_DEFAULT_MIB,
+            reserve: true,
+            give_up: None,
+            json: false,
+            quiet: false,
+            verbose: 0,
+        }
+    }
+
+    fn from_raw(raw: Raw) -> Result<Self, Fault> {
+        let default = Self::only(job_of(&raw)?);
+        let give_up = number("--give-up", raw.give_up.as_deref(), 0, 1..=GIVE_UP_SECONDS_MAX, "seconds")?;
+        Ok(Self {
+            output: raw.output.as_deref().map_or(default.output, path),
+            peers: raw.peer.iter().map(|text| address(text)).collect::<Result<_, _>>()?,
+            port: number("--port", raw.port.as_deref(), default.port, 1..=u16::MAX, "a port")?,
+            max_peers: number(
+                "--max-peers",
+                raw.max_peers.as_deref(),
+                default.max_peers,
+                1..=limits::PEERS_MAX,
+                "connections",
+            )?,
+            memory_mib: number(
+                "--memory",
+                raw.memory.as_deref(),
+                default.memory_mib,
+                limits::MEMORY_MIN_MIB..=limits::MEMORY_MAX_MIB,
+                "MiB",
+            )?,
+            reserve: reserve(raw.allocate.as_deref())?,
+            give_up: raw.give_up.map(|_| Duration::from_secs(give_up)),
+            json: raw.json,
+            quiet: raw.quiet,
+            verbose: raw.verbose,
+            torrents: raw.torrents.iter().map(|text| path(text)).collect(),
+            job: default.job,
+        })
+    }
+}
+
+/// Lets argh sort the options out.
+fn read(plain: &Plain) -> Result<Raw, Fault> {
+    let mut words: Vec<&str> = plain.options.iter().map(String::as_str).collect();
+    words.push("--");
+    words.extend(plain.operands.iter().map(String::as_str));
+    Raw::from_args(&["swarmlet"], &words).map_err(|exit| {
+        let line = exit.output.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = line.strip_prefix("Error parsing ").unwrap_or(&line).trim_end_matches('.');
+        let mut letters = line.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+        Fault(clean(first.into_iter().chain(letters).collect::<String>().as_bytes()))
+    })
+}
+
+fn job_of(raw: &Raw) -> Result<Job, Fault> {
+    let fault = |text: &str| Err(Fault(text.to_string()));
+    let chosen = [raw.show, raw.check, raw.create.is_some()];
+    if chosen.iter().filter(|is_chosen| **is_chosen).count() > 1 {
+        return fault("--show, --check and --create exclude each other");
+    }
+    if let Some(create) = &raw.create {
+        if !raw.torrents.is_empty() {
+            return fault(
+                "--create PATH takes no FILE.torrent beside it; name the torrent to be written with -o",
+            );
+        }
+        let out = raw.output.as_deref().map(path);
+        return Ok(Job::Create { path: path(create), announce: raw.announce.clone(), out });
+    }
+    if raw.announce.is_some() {
+        return fault("--announce URL goes with --create PATH");
+    }
+    if raw.torrents.is_empty() {
+        return fault("no FILE.torrent given; swarmlet --help shows how");
+    }
+    if raw.torrents.len() > limits::TORRENTS_MAX {
+        return Err(Fault(format!("at most {} torrents at a time", limits::TORRENTS_MAX)));
+    }
+    Ok(match (raw.show, raw.check) {
+        (true, _) => Job::Show,
+        (_, true) => Job::Check,
+        _ => Job::Download,
+    })
+}
+
+fn path(text: &str) -> PathBuf {
+    PathBuf::from(arguments::to_os(text))
+}
+
+fn number<N: FromStr + PartialOrd + fmt::Display>(
+    option: &str,
+    text: Option<&str>,
+    default: N,
+    allowed: std::ops::RangeInclusive<N>,
+    unit: &str,
+) -> Result<N, Fault> {
+    let Some(text) = text else { return Ok(default) };
+    text.parse().ok().filter(|number| allowed.contains(number)).ok_or_else(|| {
+        let (least, most) = (allowed.start(), allowed.end());
+        Fault(format!("{option} {}: allowed is {unit} from {least} to {most}", quoted(text)))
+    })
+}
+
+fn address(text: &str) -> Result<SocketAddr, Fault> {
+    let parsed = text.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
+    parsed.ok_or_else(|| Fault(format!("--peer {}: allowed is IP:PORT or [IPv6]:PORT", quoted(text))))
+}
+
+fn reserve(text: Option<&str>) -> Result<bool, Fault> {
+    match text {
+        None | Some("full") => Ok(true),
+        Some("sparse") => Ok(false),
+        Some(other) => Err(Fault(format!("--allocate {}: allowed is full or sparse", quoted(other)))),
+    }
+}
+
+/// What the user typed, in quotes, escaped and short enough for one line.
+fn quoted(text: &str) -> String {
+    let end = text.char_indices().nth(60).map_or(text.len(), |(end, _)| end);
+    let dots = if end < text.len() { "…" } else { "" };
+    format!("'{}{dots}'", clean(text[..end].as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, Fault> {
+        Cli::parse(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from))
+    }
+
+    #[test]
+    fn help_fits_on_one_screen() {
+        assert!(HELP.lines().count() <= 23, "{} lines", HELP.lines().count());
+        assert!(HELP.lines().all(|line| line.chars().count() <= 79));
+        let bounds = format!("1 to {} (default {})", limits::PEERS_MAX, limits::PEERS_DEFAULT);
+        assert!(HELP.contains(&bounds));
+        let (least, most) = (limits::MEMORY_MIN_MIB, limits::MEMORY_MAX_MIB);
+        assert!(HELP.contains(&format!("{least} to {most} (default {})", limits::MEMORY_DEFAULT_MIB)));
+        assert!(HELP.contains(&format!("(default {PORT_DEFAULT})")));
+    }
+
+    #[test]
+    fn help_names_every_option_and_argh_knows_it() {
+        for (short, long, takes_value) in arguments::OPTIONS {
+            assert!(HELP.contains(&format!("--{long}")), "--help does not name --{long}");
+            let is_shown = short.is_none_or(|short| short == 'h' || HELP.contains(&format!("-{short}, ")));
+            assert!(is_shown, "--help does not name {short:?}");
+            let value = if takes_value { "1" } else { "" };
+            let fault = parse(&format!("--{long} {value} a.torrent")).err().map(|fault| fault.to_string());
+            assert!(!fault.clone().unwrap_or_default().contains("nrecognized"), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_plain_call_takes_the_defaults() {
+        let cli = parse("a.torrent b.torrent").unwrap();
+        assert_eq!(cli.torrents, [PathBuf::from("a.torrent"), PathBuf::from("b.torrent")]);
+        assert_eq!((cli.job, cli.output, cli.memory_mib), (Job::Download, PathBuf::from("."), 16));
+    }
+
+    #[test]
+    fn all_options_are_taken() {
+        let line = "-vvo out --peer 127.0.0.1:5 --peer=[::1]:6 --port 9 --max-peers 7 --memory=8 --give-up 30 \
+                    --allocate sparse --json a.torrent";
+        let cli = parse(line).unwrap();
+        assert_eq!(cli.peers.len(), 2);
+        assert_eq!((cli.port, cli.max_peers, cli.memory_mib, cli.verbose), (9, 7, 8, 2));
+        assert_eq!((cli.give_up, cli.reserve, cli.json), (Some(Duration::from_secs(30)), false, true));
+        assert_eq!(parse("--check a").unwrap().job, Job::Check);
+        assert_eq!(parse("--show a").unwrap().job, Job::Show);
+        let create =
+            Job::Create { path: "dir".into(), announce: Some("http://t".into()), out: Some("x".into()) };
+        assert_eq!(parse("--create dir --announce http://t -o x").unwrap().job, create);
+    }
+
+    #[test]
+    fn a_mistake_is_one_line_that_names_option_value_and_bounds() {
+        let cases = [
+            ("", "no FILE.torrent given"),
+            ("--memory 1 a", "--memory '1': allowed is MiB from 2 to 1024"),
+            ("--memory lots a", "--memory 'lots': allowed is MiB"),
+            ("--port 65536 a", "--port '65536': allowed is a port from 1 to 65535"),
+            ("--peer localhost a", "--peer 'localhost': allowed is IP:PORT"),
+            ("--peer 1.2.3.4:0 a", "--peer '1.2.3.4:0'"),
+            ("--give-up 0 a", "--give-up '0': allowed is seconds from 1"),
+            ("--allocate maybe a", "--allocate 'maybe': allowed is full or sparse"),
+            ("--show --check a", "exclude each other"),
+            ("--create d a.torrent", "--create PATH takes no FILE.torrent"),
+            ("--announce http://t a", "goes with --create"),
+            ("--wat a", "unrecognized argument: --wat"),
+            ("--memory", "--memory needs a value"),
+            ("--port 1 --port 2 a", "duplicate"),
+            ("-x a", "unrecognized argument: -x"),
+            ("--port \u{1b}[2J a", "--port '\\x1b[2J'"),
+        ];
+        for (line, expected) in cases {
+            let fault = parse(line).unwrap_err().to_string();
+            assert!(fault.contains(expected), "{line}: {fault}");
+            assert_eq!(fault.lines().count(), 1, "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_file_called_help_is_a_file() {
+        assert_eq!(parse("help").unwrap().torrents, [PathBuf::from("help")]);
+        assert_eq!(parse("-- --help").unwrap().torrents, [PathBuf::from("--help")]);
+    }
+}

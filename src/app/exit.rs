@@ -1,0 +1,101 @@
+//! How the program ends: one stable number for each reason, listed in `--help` and README.
+
+#[cfg(feature = "create")]
+use crate::app::create::CreateFault;
+use crate::rim::storage::OpenFault;
+use crate::session::Outcome;
+use std::io::{self, ErrorKind};
+use std::process::ExitCode;
+
+/// Why the program ended, as the number that a script sees. The numbers never change their meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Everything that was asked for is done.
+    Done = 0,
+    /// A file could not be read or written.
+    IoError = 1,
+    /// The arguments make no sense.
+    Usage = 2,
+    /// A `.torrent` could not be read, or is none.
+    TorrentUnreadable = 3,
+    /// No space, quota or file-size limit.
+    NoSpace = 4,
+    /// In the place of an output file is something else, which is left alone.
+    OutputTaken = 5,
+    /// The user or a signal ended it before everything was there.
+    Incomplete = 6,
+    /// `--check` found pieces that are bad or missing.
+    CheckFailed = 7,
+    /// Nobody was reached within `--give-up`.
+    GaveUp = 8,
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<Outcome> for Exit {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Complete => Self::Done,
+            Outcome::Incomplete => Self::Incomplete,
+            Outcome::NoSpace => Self::NoSpace,
+            Outcome::IoError => Self::IoError,
+            Outcome::CheckFailed => Self::CheckFailed,
+            Outcome::GaveUp => Self::GaveUp,
+        }
+    }
+}
+
+impl From<&OpenFault> for Exit {
+    fn from(fault: &OpenFault) -> Self {
+        match fault {
+            OpenFault::NoSpace { .. } => Self::NoSpace,
+            OpenFault::Occupied { .. } => Self::OutputTaken,
+            OpenFault::System { error, .. } => of_system(error),
+        }
+    }
+}
+
+#[cfg(feature = "create")]
+impl From<&CreateFault> for Exit {
+    fn from(fault: &CreateFault) -> Self {
+        match fault {
+            CreateFault::Io(_, error) => of_system(error),
+            CreateFault::Announce(..) | CreateFault::PieceBytes(_) => Self::Usage,
+            _ => Self::IoError,
+        }
+    }
+}
+
+/// What an error of the operating system means for the output.
+fn of_system(error: &io::Error) -> Exit {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Exit::NoSpace,
+        ErrorKind::AlreadyExists => Exit::OutputTaken,
+        _ => Exit::IoError,
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_complete_download_ends_with_zero() {
+        use Outcome::{CheckFailed, Complete, GaveUp, Incomplete, IoError, NoSpace};
+        let codes =
+            [Complete, IoError, NoSpace, Incomplete, CheckFailed, GaveUp].map(|o| Exit::from(o).code());
+        assert_eq!(codes, [0, 1, 4, 6, 7, 8]);
+    }
+}

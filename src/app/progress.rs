@@ -1,0 +1,332 @@
+//! The progress line: all torrents in one line that fits the terminal, and when it is due.
+
+use crate::app::width;
+use crate::base::Instant;
+use crate::base::units::{Bytes, Span};
+use crate::session::{Phase, Status, TorrentStatus};
+use std::time::Duration;
+
+/// Narrowest and widest bar, brackets not counted, in columns.
+const BAR_COLUMNS: std::ops::RangeInclusive<usize> = 8..=40;
+
+/// All torrents of a run as one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    torrents: usize,
+    complete: usize,
+    checking: usize,
+    paused: usize,
+    stalled: usize,
+    size_bytes: u64,
+    done_bytes: u64,
+    pieces: u64,
+    pieces_checked: u64,
+    down_rate: u64,
+    peers: u32,
+    connecting: u32,
+    time_left: Option<Duration>,
+}
+
+impl Sum {
+    /// Adds the torrents up.
+    pub fn of(status: &Status) -> Self {
+        let mut sum = Self::default();
+        status.torrents.iter().for_each(|torrent| sum.add(torrent));
+        let missing = sum.size_bytes.saturating_sub(sum.done_bytes);
+        sum.time_left = match status.torrents.as_slice() {
+            [single] => single.time_left,
+            _ => missing.checked_div(sum.down_rate).map(Duration::from_secs),
+        };
+        sum
+    }
+
+    fn add(&mut self, torrent: &TorrentStatus) {
+        self.torrents += 1;
+        self.complete += usize::from(torrent.phase == Phase::Complete);
+        self.checking += usize::from(torrent.phase == Phase::Checking);
+        self.paused += usize::from(torrent.phase == Phase::Paused);
+        self.stalled += usize::from(torrent.phase == Phase::Stalled);
+        self.size_bytes = self.size_bytes.saturating_add(torrent.size_bytes);
+        self.done_bytes = self.done_bytes.saturating_add(torrent.done_bytes);
+        if torrent.phase == Phase::Checking {
+            self.pieces += u64::from(torrent.pieces);
+            self.pieces_checked += u64::from(torrent.pieces_checked);
+        }
+        self.down_rate = self.down_rate.saturating_add(torrent.down_rate);
+        self.peers += torrent.peers;
+        self.connecting += torrent.connecting;
+    }
+
+    /// True if time alone changes what is shown: a rate that decays, a check that goes on.
+    pub fn is_moving(&self) -> bool {
+        self.down_rate > 0 || self.checking > 0
+    }
+
+    /// Tenths of a percent that are done, or checked while checking. Rounded down: 100.0 % means everything.
+    pub fn permille(&self) -> u64 {
+        if self.checking > 0 {
+            return share(self.pieces_checked, self.pieces);
+        }
+        if self.size_bytes == 0 {
+            return if self.complete == self.torrents { 1000 } else { 0 };
+        }
+        share(self.done_bytes, self.size_bytes)
+    }
+
+    fn doing(&self) -> Option<String> {
+        let unfinished = self.torrents - self.complete;
+        let text = if self.checking > 0 {
+            "checking"
+        } else if unfinished > 0 && self.paused == unfinished {
+            "paused"
+        } else if self.stalled > 0 {
+            "disk trouble"
+        } else {
+            return None;
+        };
+        Some(text.to_string())
+    }
+
+    /// One line of at most `columns`. What matters least is left out first; the bar takes the room that is left.
+    pub fn line(&self, columns: usize) -> String {
+        let is_checking = self.checking > 0;
+        let permille = self.permille();
+        let percent = format!("{:>3}.{}%", permille / 10, permille % 10);
+        let sizes = format!("{} of {}", Bytes(self.done_bytes), Bytes(self.size_bytes));
+        let is_fetching = !is_checking && self.complete < self.torrents;
+        let rate = is_fetching.then(|| format!("{}/s", Bytes(self.down_rate)));
+        let left = self.time_left.filter(|_| is_fetching && self.down_rate > 0);
+        let left = left.map(|left| format!("{} left", Span(left)));
+        let peers = is_fetching.then(|| match self.peers {
+            0 if self.connecting > 0 => format!("connecting to {}", self.connecting),
+            1 => "1 peer".to_string(),
+            peers => format!("{peers} peers"),
+        });
+        let count = (self.torrents > 1).then(|| format!("{}/{} torrents", self.complete, self.torrents));
+        // In the order in which they stand, each with the order in which they are let in.
+        let parts = [
+            (count, 5),
+            (self.doing(), 1),
+            (Some(sizes).filter(|_| !is_checking), 3),
+            (rate, 0),
+            (left, 2),
+            (peers, 4),
+        ];
+        let chosen = fitting(&parts, columns.saturating_sub(width::of(&percent)));
+        let text: String = chosen.iter().map(|part| format!("  {part}")).collect();
+        // In steps of four, so that it does not jump with each digit that comes or goes.
+        let room = columns.saturating_sub(width::of(&percent) + width::of(&text) + 3) / 4 * 4;
+        let is_wide = room >= *BAR_COLUMNS.start();
+        let bar = if is_wide { bar(permille, room.min(*BAR_COLUMNS.end())) } else { String::new() };
+        width::cut(&format!("{percent}{bar}{text}"), columns)
+    }
+}
+
+/// The parts that fit into `columns`, two blanks before each; those of low number are let in first.
+fn fitting(parts: &[(Option<String>, usize)], mut columns: usize) -> Vec<&str> {
+    let mut is_in = vec![false; parts.len()];
+    for order in 0..parts.len() {
+        let candidate = parts.iter().position(|(text, rank)| *rank == order && text.is_some());
+        let Some(index) = candidate else { continue };
+        let needs = parts[index].0.as_deref().map_or(0, width::of) + 2;
+        if needs <= columns {
+            columns -= needs;
+            is_in[index] = true;
+        }
+    }
+    parts.iter().zip(is_in).filter(|(_, is_in)| *is_in).filter_map(|((text, _), _)| text.as_deref()).collect()
+}
+
+fn bar(permille: u64, columns: usize) -> String {
+    let full = (columns as u64 * permille / 1000) as usize;
+    let tip = if full < columns { ">" } else { "" };
+    format!(" [{:<columns$}]", "=".repeat(full) + tip)
+}
+
+/// Tenths of a percent, rounded down; all of nothing is all.
+pub fn share(part: u64, whole: u64) -> u64 {
+    (u128::from(part) * 1000).checked_div(u128::from(whole)).map_or(1000, |share| share.min(1000) as u64)
+}
+
+/// How progress is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// One line redrawn in place: at most twice a second, and only if it changed.
+    Redrawn,
+    /// A line of its own now and then: after ten seconds and then when it is worth one.
+    Lines,
+    /// An object a second, if anything changed.
+    Objects,
+    /// Never.
+    Silent,
+}
+
+impl Pace {
+    fn interval(self) -> Duration {
+        match self {
+            Self::Redrawn => Duration::from_millis(500),
+            Self::Lines => Duration::from_secs(10),
+            Self::Objects | Self::Silent => Duration::from_secs(1),
+        }
+    }
+}
+
+/// A plain line is due after this long, even if less than a percent has come.
+const QUIET_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Remembers what was told, so that nothing is told twice and an idle box is not woken.
+#[derive(Debug)]
+pub struct Timetable {
+    pace: Pace,
+    /// When we looked last.
+    looked: Option<Instant>,
+    /// When we told something last, and what.
+    told: Option<(Instant, Sum)>,
+}
+
+impl Timetable {
+    /// Nothing has been told yet.
+    pub fn new(pace: Pace) -> Self {
+        Self { pace, looked: None, told: None }
+    }
+
+    /// When the state is to be looked at. A plain line waits for ten seconds at the start, too.
+    pub fn due(&mut self, now: Instant) -> Option<Instant> {
+        match (self.pace, self.looked) {
+            (Pace::Silent, _) => None,
+            (Pace::Lines, None) => {
+                self.looked = Some(now);
+                Some(now + self.pace.interval())
+            }
+            (_, None) => Some(now),
+            (_, Some(looked)) => Some(looked + self.pace.interval()),
+        }
+    }
+
+    /// The state at `now`: true if it is to be told, and when to look again although nothing happens.
+    pub fn look(&mut self, now: Instant, sum: &Sum) -> (bool, Option<Instant>) {
+        self.looked = Some(now);
+        let is_worth_it = match (&self.told, self.pace) {
+            (_, Pace::Silent) => false,
+            (None, Pace::Lines) => sum.is_moving(),
+            (None, _) => true,
+            (Some((at, told)), Pace::Lines) => {
+                let steps = sum.permille().abs_diff(told.permille());
+                steps >= 10 || sum.doing() != told.doing() || (told != sum && now.since(*at) >= QUIET_MAX)
+            }
+            (Some((_, told)), _) => told != sum,
+        };
+        if is_worth_it {
+            self.told = Some((now, sum.clone()));
+        }
+        let again = (is_worth_it || sum.is_moving()) && self.pace != Pace::Silent;
+        (is_worth_it, again.then(|| now + self.pace.interval()))
+    }
+
+    /// What was told is no longer on the screen: tell it again at once.
+    pub fn forget(&mut self) {
+        if self.pace == Pace::Redrawn {
+            (self.looked, self.told) = (None, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::text::tests::torrent_status;
+
+    fn seconds(seconds: u64) -> Instant {
+        Instant::from_micros(seconds * 1_000_000)
+    }
+
+    fn sum() -> Sum {
+        Sum::of(&Status { torrents: vec![torrent_status()], ..Status::default() })
+    }
+
+    #[test]
+    fn a_line_fits_every_width_and_keeps_what_matters() {
+        let cases = [
+            (120, " 45.2% [==================>                     ]  1.67 GiB of "),
+            (100, " 45.2% [==============>                 ]  1.67 GiB of "),
+            (79, " 45.2% [===>    ]  1.67 GiB of 3.70 GiB"),
+            (60, " 45.2%  1.67 GiB of 3.70 GiB  11.2 MiB/s  3 m 10 s left"),
+            (30, " 45.2%  11.2 MiB/s"),
+            (19, " 45.2%  11.2 MiB/s"),
+            (5, " 45.…"),
+        ];
+        for (columns, beginning) in cases {
+            let line = sum().line(columns);
+            assert!(line.starts_with(beginning), "{columns}: {line:?}");
+        }
+        for columns in 0..200 {
+            let line = sum().line(columns);
+            assert!(width::of(&line) <= columns, "{columns}: {line:?}");
+        }
+        assert!(sum().line(79).ends_with("  1.67 GiB of 3.70 GiB  11.2 MiB/s  3 m 10 s left  12 peers"));
+    }
+
+    #[test]
+    fn several_torrents_are_one_line() {
+        let complete =
+            TorrentStatus { phase: Phase::Complete, done_bytes: 100, size_bytes: 100, ..torrent_status() };
+        let both = Sum::of(&Status { torrents: vec![torrent_status(), complete], ..Status::default() });
+        assert!(both.line(120).contains("  1/2 torrents  "), "{}", both.line(120));
+    }
+
+    #[test]
+    fn phases_have_words() {
+        let of = |phase| {
+            let torrent = TorrentStatus { phase, ..torrent_status() };
+            Sum::of(&Status { torrents: vec![torrent], ..Status::default() }).line(79)
+        };
+        assert!(of(Phase::Checking).starts_with(" 10.0% [====>  "), "{}", of(Phase::Checking));
+        assert!(of(Phase::Checking).ends_with("  checking"));
+        assert!(of(Phase::Paused).contains("  paused  "));
+        assert!(of(Phase::Stalled).contains("  disk trouble  "));
+    }
+
+    #[test]
+    fn all_but_a_byte_is_not_all() {
+        assert_eq!(share(u64::MAX - 1, u64::MAX), 999);
+        assert_eq!((share(7, 7), share(0, 0), share(9, 7)), (1000, 1000, 1000));
+    }
+
+    #[test]
+    fn an_idle_box_is_not_woken() {
+        for pace in [Pace::Redrawn, Pace::Lines, Pace::Objects] {
+            let still = Sum { down_rate: 0, ..sum() };
+            let mut table = Timetable::new(pace);
+            table.look(seconds(0), &still);
+            assert_eq!(table.look(seconds(20), &still), (false, None), "{pace:?}");
+        }
+        assert_eq!(Timetable::new(Pace::Silent).due(seconds(0)), None);
+    }
+
+    #[test]
+    fn a_redrawn_line_is_drawn_twice_a_second_at_most() {
+        let mut table = Timetable::new(Pace::Redrawn);
+        assert_eq!(table.due(seconds(1)), Some(seconds(1)));
+        let next = seconds(1) + Duration::from_millis(500);
+        assert_eq!(table.look(seconds(1), &sum()), (true, Some(next)));
+        assert_eq!(table.due(seconds(1)), Some(next));
+        assert!(!table.look(next, &sum()).0);
+        table.forget();
+        assert_eq!(table.due(next), Some(next));
+        assert!(table.look(next, &sum()).0);
+    }
+
+    #[test]
+    fn plain_lines_come_by_the_percent() {
+        let mut table = Timetable::new(Pace::Lines);
+        assert_eq!(table.due(seconds(0)), Some(seconds(10)));
+        let at = |percent: u64| Sum { size_bytes: 10_000, done_bytes: percent * 100, ..sum() };
+        assert!(table.look(seconds(10), &at(10)).0);
+        let little_more = Sum { done_bytes: 1_050, ..at(10) };
+        assert!(!table.look(seconds(20), &little_more).0);
+        assert!(table.look(seconds(30), &at(11)).0);
+        let later = Sum { done_bytes: 1_150, ..at(11) };
+        assert!(!table.look(seconds(300), &later).0);
+        assert!(table.look(seconds(331), &later).0);
+    }
+}

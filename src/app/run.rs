@@ -1,0 +1,222 @@
+//! From arguments to exit code.
+
+use crate::app::cli::{Cli, HELP, Job};
+use crate::app::console::{Console, Shared};
+use crate::app::exit::Exit;
+use crate::app::json::{self, Object};
+use crate::app::logger::{self, Filter, Logger};
+use crate::app::screen::View;
+use crate::app::text;
+use crate::app::torrents::{Torrent, Torrents};
+use crate::base::limits::RECEIVE_BYTES;
+use crate::base::units::MIB;
+use crate::rim::storage::{Allocate, Existing, Options, Storage};
+use crate::rim::{Rim, entropy};
+use crate::session::{Session, Settings};
+use log::Level;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Does what the arguments, program name left out, ask for.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let wants_json = arguments.iter().any(|argument| argument == "--json");
+    match Cli::parse(arguments) {
+        Ok(cli) => App::new(cli).run(),
+        Err(fault) => {
+            let console = Shared::new(Console::new(false));
+            report_error(&console, wants_json, &fault.to_string(), Exit::Usage)
+        }
+    }
+}
+
+/// Why a run ended before its time; it has been said.
+type Ended = Exit;
+
+struct App {
+    cli: Cli,
+    console: Shared,
+    filter: Filter,
+}
+
+impl App {
+    fn new(cli: Cli) -> Self {
+        let is_run = matches!(cli.job, Job::Download | Job::Check);
+        let console = Shared::new(Console::new(is_run && !cli.json && !cli.quiet));
+        let environment = std::env::var("RUST_LOG").ok();
+        let filter = Filter::chosen(cli.quiet, cli.verbose, environment.as_deref());
+        Logger::install(&filter, &console);
+        Self { cli, console, filter }
+    }
+
+    fn run(&self) -> Exit {
+        let result = match &self.cli.job {
+            Job::Help => self.answer(HELP.trim_end()),
+            Job::Version => self.answer(concat!("swarmlet ", env!("CARGO_PKG_VERSION"))),
+            Job::Show => self.show(),
+            Job::Create { path, announce, out } => self.create(path, announce.as_deref(), out.as_deref()),
+            Job::Check | Job::Download => self.download(),
+        };
+        result.unwrap_or_else(|ended| ended)
+    }
+
+    fn answer(&self, text: &str) -> Result<Exit, Ended> {
+        self.console.lock().answer(text);
+        Ok(Exit::Done)
+    }
+
+    fn error(&self, text: &str, exit: Exit) -> Ended {
+        report_error(&self.console, self.cli.json, text, exit)
+    }
+
+    fn news(&self, level: Level, line: &str) {
+        if self.filter.wants(logger::NEWS, level) {
+            let mut console = self.console.lock();
+            let line = logger::line(level, line, console.colours());
+            console.news(&line);
+        }
+    }
+
+    /// Reads all torrents. Those that cannot be read are said, each in a line.
+    fn read(&self) -> (Vec<Torrent>, Result<(), Ended>) {
+        let (mut good, mut result) = (Vec::new(), Ok(()));
+        for file in &self.cli.torrents {
+            match Torrent::read(file, &self.cli.output) {
+                Ok(torrent) => good.push(torrent),
+                Err(fault) => result = Err(self.error(&fault.to_string(), Exit::TorrentUnreadable)),
+            }
+        }
+        (good, result)
+    }
+
+    fn show(&self) -> Result<Exit, Ended> {
+        let (torrents, result) = self.read();
+        for (number, torrent) in torrents.iter().enumerate() {
+            let text = if self.cli.json {
+                json::torrent(number as u32, torrent).end()
+            } else {
+                let gap = if number > 0 { "\n" } else { "" };
+                format!("{gap}{}", text::torrent::listing(torrent))
+            };
+            self.console.lock().answer(&text);
+        }
+        result.map(|()| Exit::Done)
+    }
+
+    fn download(&self) -> Result<Exit, Ended> {
+        // Nothing is begun unless everything can be: a script that names five torrents means all five.
+        let (given, result) = self.read();
+        result?;
+        let (torrents, twice) = Torrents::unique(given);
+        twice.iter().for_each(|line| self.news(Level::Warn, line));
+        if let Some(clash) = torrents.clash() {
+            return Err(self.error(&clash, Exit::OutputTaken));
+        }
+        let torrents = Arc::new(torrents);
+        let mut rim = Rim::new(io::stdin().as_fd()).map_err(|error| self.system("start", &error))?;
+        let storages = self.open(&torrents)?;
+        self.say_start(&torrents);
+        let rng = entropy::generator().map_err(|error| self.system("get random numbers", &error))?;
+        let start = rim.now();
+        let mut session = Session::new(start, rng, self.settings());
+        let mut files = Vec::with_capacity(storages.len());
+        for (torrent, (storage, existing)) in torrents.iter().zip(storages) {
+            session.add_torrent(start, Arc::clone(&torrent.metainfo), existing == Existing::Nothing);
+            files.push(storage);
+        }
+        let (json, quiet) = (self.cli.json, self.cli.quiet);
+        let mut view =
+            View::new(Arc::clone(&torrents), self.console.clone(), self.filter.clone(), json, quiet);
+        let outcome = rim.run(&mut session, files, &mut view).map_err(|error| self.system("poll", &error))?;
+        let exit = Exit::from(outcome);
+        let (now, status) = (rim.now(), session.status(rim.now()));
+        let mut console = self.console.lock();
+        console.clear();
+        if json {
+            console.answer(&json::summary(&status, &torrents, now.since(start), exit.code()).end());
+        } else if !quiet {
+            for (index, (torrent, state)) in torrents.iter().zip(&status.torrents).enumerate() {
+                let took = view.took(index).unwrap_or(now.since(start));
+                console.answer(&match self.cli.job {
+                    Job::Check => text::torrent::checked(torrent, state),
+                    _ => text::torrent::summary(torrent, state, took),
+                });
+            }
+        }
+        Ok(exit)
+    }
+
+    fn system(&self, what: &str, error: &io::Error) -> Ended {
+        self.error(&format!("cannot {what}: {error}"), Exit::IoError)
+    }
+
+    fn open(&self, torrents: &Torrents) -> Result<Vec<(Storage, Existing)>, Ended> {
+        let is_reserved = self.cli.reserve && self.cli.job != Job::Check;
+        let allocate = if is_reserved { Allocate::Full } else { Allocate::Sparse };
+        let options = Options { allocate, ..Options::default() };
+        let open = |torrent: &Torrent| {
+            Storage::open(&self.cli.output, Arc::clone(&torrent.metainfo), &options)
+                .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))
+        };
+        torrents.iter().map(open).collect()
+    }
+
+    fn say_start(&self, torrents: &Torrents) {
+        for (number, torrent) in torrents.iter().enumerate() {
+            if self.cli.json {
+                self.console.lock().answer(&json::torrent(number as u32, torrent).end());
+            } else {
+                self.news(Level::Info, &text::torrent::start(torrent));
+            }
+            for what in &torrent.metainfo.cleaned {
+                self.news(Level::Warn, &format!("{}: {}", torrent.name(), text::clean(what.as_bytes())));
+            }
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        let memory_bytes = u64::from(self.cli.memory_mib) * u64::from(MIB);
+        Settings {
+            memory_bytes: memory_bytes.saturating_sub(RECEIVE_BYTES as u64),
+            max_peers: self.cli.max_peers,
+            port: self.cli.port,
+            peers: self.cli.peers.clone(),
+            give_up: self.cli.give_up,
+            check_only: self.cli.job == Job::Check,
+        }
+    }
+
+    #[cfg(feature = "create")]
+    fn create(&self, path: &Path, announce: Option<&str>, out: Option<&Path>) -> Result<Exit, Ended> {
+        use crate::app::create::{self, Options};
+        let options = Options { announce, ..Options::default() };
+        let created = create::create(path, out, &options)
+            .map_err(|fault| self.error(&text::clean(fault.to_string().as_bytes()), Exit::from(&fault)))?;
+        let text = if self.cli.json {
+            use std::os::unix::ffi::OsStrExt;
+            let object = Object::new("created").bytes("path", created.file.as_os_str().as_bytes());
+            object.text("info_hash", &created.metainfo.info_hash.to_string()).end()
+        } else {
+            format!("{} {}", created.metainfo.info_hash, crate::app::torrents::shown(&created.file))
+        };
+        self.answer(&text)
+    }
+
+    #[cfg(not(feature = "create"))]
+    fn create(&self, _: &Path, _: Option<&str>, _: Option<&Path>) -> Result<Exit, Ended> {
+        Err(self.error("--create is not part of this build", Exit::Usage))
+    }
+}
+
+/// Says why the run ends: a line on stderr, and with `--json` an object on stdout.
+fn report_error(console: &Shared, json: bool, text: &str, exit: Exit) -> Exit {
+    let mut console = console.lock();
+    console.news(&format!("swarmlet: {text}"));
+    if json {
+        console.answer(&Object::new("error").text("text", text).number("exit_code", exit.code()).end());
+    }
+    exit
+}

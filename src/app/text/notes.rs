@@ -1,0 +1,118 @@
+//! News as one line each. Lines name the torrent only where there are several.
+
+use crate::app::text::{clean, count};
+use crate::app::torrents::Torrents;
+use crate::base::TorrentId;
+use crate::base::units::{Bytes, Span};
+use crate::session::{Note, StorageFault, StorageFaultKind};
+use std::fmt::Write;
+
+/// The torrent that a piece of news is about.
+pub fn torrent_of(note: &Note) -> TorrentId {
+    match note {
+        Note::Checked { torrent, .. }
+        | Note::Complete { torrent, .. }
+        | Note::PeerConnected { torrent, .. }
+        | Note::PeerGone { torrent, .. }
+        | Note::PeerBanned { torrent, .. }
+        | Note::PieceFailed { torrent, .. }
+        | Note::PieceStored { torrent, .. }
+        | Note::TrackerAnswered { torrent, .. }
+        | Note::TrackerFailed { torrent, .. }
+        | Note::TrackerWarning { torrent, .. }
+        | Note::StorageFault { torrent, .. }
+        | Note::StorageRecovered { torrent } => *torrent,
+    }
+}
+
+/// The line.
+pub fn line(note: &Note, torrents: &Torrents) -> String {
+    let text = words(note, torrents);
+    if torrents.len() > 1 { format!("{}: {text}", torrents.name(torrent_of(note))) } else { text }
+}
+
+fn words(note: &Note, torrents: &Torrents) -> String {
+    match note {
+        Note::Checked { good, pieces, .. } => {
+            format!("checked: {good} of {} are good", count(u64::from(*pieces), "piece", "pieces"))
+        }
+        Note::Complete { downloaded_bytes, took, .. } => {
+            format!("complete: {} received in {}", Bytes(*downloaded_bytes), Span(*took))
+        }
+        Note::PeerConnected { address, .. } => format!("peer {address} connected"),
+        Note::PeerGone { address, why, guilty: true, .. } => {
+            format!("peer {address} dropped, it broke the protocol: {}", clean(why.as_bytes()))
+        }
+        Note::PeerGone { address, why, .. } => format!("peer {address} gone: {}", clean(why.as_bytes())),
+        Note::PeerBanned { address, piece, .. } => format!("peer {address} banned: it spoiled piece {piece}"),
+        Note::PieceFailed { piece, .. } => format!("piece {piece} has the wrong hash, fetched again"),
+        Note::PieceStored { piece, .. } => format!("piece {piece} verified and in its files"),
+        Note::TrackerAnswered { url, peers, next, .. } => {
+            let peers = count(u64::from(*peers), "peer", "peers");
+            format!("tracker {} gave {peers}, asked again in {}", clean(url.as_bytes()), Span(*next))
+        }
+        Note::TrackerFailed { url, why, next, .. } => {
+            let (url, why) = (clean(url.as_bytes()), clean(why.as_bytes()));
+            format!("tracker {url} failed: {why}; asked again in {}", Span(*next))
+        }
+        Note::TrackerWarning { url, text, .. } => {
+            format!("tracker {} warns: {}", clean(url.as_bytes()), clean(text.as_bytes()))
+        }
+        Note::StorageFault { torrent, fault } => {
+            format!("{}; tried again until it works", storage_fault(*torrent, fault, torrents))
+        }
+        Note::StorageRecovered { .. } => "storing works again".to_string(),
+    }
+}
+
+/// A storage fault in words: the file, what is wrong, and what the operating system said.
+pub fn storage_fault(torrent: TorrentId, fault: &StorageFault, torrents: &Torrents) -> String {
+    let what = match fault.kind {
+        StorageFaultKind::NoSpace => "no space left for it",
+        StorageFaultKind::Changed => "is not the file it was",
+        StorageFaultKind::Denied => "may not be read or written",
+        StorageFaultKind::Io => "cannot be read or written",
+    };
+    let file = torrents.get(torrent).and_then(|torrent| torrent.metainfo.layout.file(fault.file));
+    let mut text = file.map_or_else(|| format!("file {}", fault.file), |file| clean(&file.path()));
+    let _ = write!(text, ": {what}");
+    if fault.os_error != 0 {
+        let _ = write!(text, " ({})", std::io::Error::from_raw_os_error(fault.os_error));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn news_are_one_line_that_strangers_cannot_break() {
+        let note = Note::TrackerFailed {
+            torrent: TorrentId(0),
+            url: "http://t/\n".into(),
+            why: "go\r\n\x1b[Haway".into(),
+            next: Duration::from_secs(15),
+        };
+        let text = line(&note, &Torrents::samples(&["a"]));
+        assert_eq!(text, "tracker http://t/\\x0a failed: go\\x0d\\x0a\\x1b[Haway; asked again in 15 s");
+    }
+
+    #[test]
+    fn several_torrents_are_named() {
+        let note = Note::Checked { torrent: TorrentId(1), good: 3, pieces: 4 };
+        assert_eq!(line(&note, &Torrents::samples(&["a", "b"])), "b: checked: 3 of 4 pieces are good");
+        assert_eq!(line(&note, &Torrents::samples(&["b"])), "checked: 3 of 4 pieces are good");
+    }
+
+    #[test]
+    fn a_storage_fault_names_the_file_and_the_reason() {
+        let fault = StorageFault { kind: StorageFaultKind::NoSpace, file: 0, os_error: libc::ENOSPC };
+        let text = storage_fault(TorrentId(0), &fault, &Torrents::samples(&["a.iso"]));
+        assert!(text.starts_with("a.iso: no space left for it (No space left on device"), "{text}");
+        let nowhere = StorageFault { file: 9, os_error: 0, ..fault };
+        let text = storage_fault(TorrentId(5), &nowhere, &Torrents::samples(&["a"]));
+        assert_eq!(text, "file 9: no space left for it");
+    }
+}

@@ -1,0 +1,122 @@
+//! `peers`: who is connected, as a table of 80 columns.
+
+use crate::app::text::{clean, percent};
+use crate::app::torrents::Torrents;
+use crate::app::width;
+use crate::base::TorrentId;
+use crate::base::units::Bytes;
+use crate::session::{PeerFlags, PeerStatus};
+
+/// Room for an IPv4 address with its port. A longer one has a line of its own.
+const ADDRESS_COLUMNS: usize = 21;
+const CLIENT_COLUMNS: usize = 14;
+
+/// The answer to `peers`.
+pub fn peers(list: &[PeerStatus], torrents: &Torrents) -> String {
+    if list.is_empty() {
+        return "no peers connected".to_string();
+    }
+    let mut lines = Vec::with_capacity(list.len() + 2);
+    let mut last: Option<TorrentId> = None;
+    for peer in list {
+        if torrents.len() > 1 && last != Some(peer.torrent) {
+            lines.push(format!("{}:", torrents.name(peer.torrent)));
+        }
+        if last.is_none() {
+            lines.push(row("address", "client", "flags", "has", ["down/s", "up/s"], "asked"));
+        }
+        last = Some(peer.torrent);
+        push(&mut lines, peer);
+    }
+    lines.push(
+        "D we download, d would if let; U, u it does; S silent, F fast, E extended, I came".to_string(),
+    );
+    lines.join("\n")
+}
+
+fn push(lines: &mut Vec<String>, peer: &PeerStatus) {
+    let mut address = peer.address.to_string();
+    if address.len() > ADDRESS_COLUMNS {
+        lines.push(std::mem::take(&mut address));
+    }
+    let rates = [peer.down_rate, peer.up_rate].map(|rate| Bytes(rate).to_string());
+    let asked = format!("{}/{}", peer.requests.0, peer.requests.1);
+    let has = percent(u64::from(peer.has_permille)).replace(' ', "");
+    let rates = [rates[0].as_str(), rates[1].as_str()];
+    lines.push(row(&address, &clean(&peer.client), &flags(peer.flags), &has, rates, &asked));
+}
+
+fn row(address: &str, client: &str, flags: &str, has: &str, rates: [&str; 2], asked: &str) -> String {
+    let (address, client) = (width::left(address, ADDRESS_COLUMNS), width::left(client, CLIENT_COLUMNS));
+    let [down, up] = rates;
+    format!("{address} {client} {flags:<6} {has:>6} {down:>10} {up:>10} {asked:>7}")
+}
+
+/// One letter for each thing that is so.
+pub fn flags(flags: PeerFlags) -> String {
+    let download = match (flags.interested, flags.unchoked) {
+        (true, true) => Some('D'),
+        (true, false) => Some('d'),
+        (false, _) => None,
+    };
+    let upload = match (flags.peer_interested, flags.peer_unchoked) {
+        (true, true) => Some('U'),
+        (true, false) => Some('u'),
+        (false, _) => None,
+    };
+    let others = [(flags.snubbed, 'S'), (flags.fast, 'F'), (flags.extended, 'E'), (flags.incoming, 'I')];
+    let others = others.into_iter().filter_map(|(is_so, letter)| is_so.then_some(letter));
+    download.into_iter().chain(upload).chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(address: &str, client: &[u8]) -> PeerStatus {
+        PeerStatus {
+            torrent: TorrentId(0),
+            address: address.parse().unwrap(),
+            client: client.to_vec(),
+            flags: PeerFlags {
+                interested: true,
+                unchoked: true,
+                fast: true,
+                extended: true,
+                ..Default::default()
+            },
+            down_rate: 1_048_064,
+            up_rate: 1_048_064,
+            downloaded_bytes: 0,
+            uploaded_bytes: 0,
+            has_permille: 1000,
+            requests: (512, 512),
+        }
+    }
+
+    #[test]
+    fn rows_align_and_fit_80_columns_whatever_strangers_write() {
+        let list = [
+            peer("255.255.255.255:65535", b"Transmission 4.0.6"),
+            peer("1.2.3.4:5", "日本語日本語日本語".as_bytes()),
+            peer("[2001:db8:1111:2222:3333:4444:5555:6666]:65535", b"\x1b[2J\n\xff"),
+        ];
+        let text = peers(&list, &Torrents::samples(&["a"]));
+        let table: Vec<&str> = text.lines().collect();
+        assert_eq!(table.len(), 6, "{text}");
+        for line in &table[..3] {
+            assert_eq!(width::of(line), 80, "{line}");
+        }
+        assert!(!text.contains('\x1b'), "{text}");
+        assert!(table[3].starts_with("[2001:"), "{text}");
+        assert!(table[1].ends_with("DFE    100.0% 1023.5 KiB 1023.5 KiB 512/512"), "{text}");
+    }
+
+    #[test]
+    fn peers_of_several_torrents_stand_under_their_names() {
+        let other = PeerStatus { torrent: TorrentId(1), ..peer("1.2.3.4:5", b"x") };
+        let text = peers(&[peer("1.2.3.4:5", b"y"), other], &Torrents::samples(&["a", "b"]));
+        assert!(text.starts_with("a:\naddress") && text.contains("\nb:\n1.2.3.4:5"), "{text}");
+        assert_eq!(peers(&[], &Torrents::samples(&["a"])), "no peers connected");
+    }
+}

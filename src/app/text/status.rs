@@ -1,0 +1,141 @@
+//! `status` and `files`: how far everything is.
+
+use crate::app::progress::share;
+use crate::app::text::{clean, count, notes, percent};
+use crate::app::torrents::Torrents;
+use crate::base::TorrentId;
+use crate::base::units::{Bytes, Span};
+use crate::session::{Phase, Status, TorrentStatus};
+
+/// The answer to `status`.
+pub fn status(status: &Status, torrents: &Torrents) -> String {
+    let mut lines: Vec<String> = status.torrents.iter().flat_map(|state| torrent(state, torrents)).collect();
+    let (used, limit) = (Bytes(status.buffered_bytes), Bytes(status.buffer_limit_bytes));
+    lines.push(format!("memory: {used} of {limit} hold blocks"));
+    lines.join("\n")
+}
+
+fn torrent(state: &TorrentStatus, torrents: &Torrents) -> Vec<String> {
+    let done = percent(share(state.done_bytes, state.size_bytes));
+    let mut lines = vec![
+        format!("{}: {done}, {}", torrents.name(state.torrent), doing(state)),
+        format!(
+            "  data      {} of {}, {} of {}, {} open",
+            Bytes(state.done_bytes),
+            Bytes(state.size_bytes),
+            state.pieces_have,
+            count(u64::from(state.pieces), "piece", "pieces"),
+            state.pieces_open
+        ),
+        format!(
+            "  rate      {}/s down, {}/s up{}",
+            Bytes(state.down_rate),
+            Bytes(state.up_rate),
+            left(state)
+        ),
+        format!(
+            "  received  {}, of that {} twice and {} corrupt; sent {}",
+            Bytes(state.downloaded_bytes),
+            Bytes(state.duplicate_bytes),
+            Bytes(state.corrupt_bytes),
+            Bytes(state.uploaded_bytes)
+        ),
+        format!(
+            "  peers     {} connected ({}), {} connecting, {} known",
+            state.peers,
+            count(u64::from(state.seeds), "seed", "seeds"),
+            state.connecting,
+            count(u64::from(state.known), "address", "addresses"),
+        ),
+        format!("  trackers  {}", announces(state)),
+    ];
+    if let Some(fault) = &state.fault {
+        lines.push(format!("  disk      {}", notes::storage_fault(state.torrent, fault, torrents)));
+    }
+    lines
+}
+
+fn left(state: &TorrentStatus) -> String {
+    state.time_left.map(|left| format!(", {} left", Span(left))).unwrap_or_default()
+}
+
+/// The phase in words.
+fn doing(state: &TorrentStatus) -> String {
+    match state.phase {
+        Phase::Checking => {
+            let checked = share(u64::from(state.pieces_checked), u64::from(state.pieces));
+            format!("checking what is on disk ({})", percent(checked))
+        }
+        Phase::Downloading => "downloading".to_string(),
+        Phase::Paused => "paused".to_string(),
+        Phase::Stalled => "waiting for the disk".to_string(),
+        Phase::Complete => "complete".to_string(),
+    }
+}
+
+fn announces(state: &TorrentStatus) -> String {
+    let (all, good) = state.trackers;
+    match state.next_announce {
+        _ if all == 0 => "none".to_string(),
+        Some(next) => format!("{good} of {all} answered, next announce in {}", Span(next)),
+        None => format!("{good} of {all} answered"),
+    }
+}
+
+/// The answer to `files`.
+pub fn files(list: &[(TorrentId, Vec<u64>)], torrents: &Torrents) -> String {
+    let mut lines = Vec::new();
+    for (id, done) in list {
+        let Some(torrent) = torrents.get(*id) else { continue };
+        if torrents.len() > 1 {
+            lines.push(format!("{}:", torrents.name(*id)));
+        }
+        let wanted = torrent.metainfo.layout.files().zip(done).filter(|(file, _)| !file.is_pad());
+        lines.extend(wanted.map(|(file, done)| {
+            let (done, size) = (percent(share(*done, file.length)), Bytes(file.length).to_string());
+            format!("{done:>7} of {size:>10}  {}", clean(&file.path()))
+        }));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::text::tests::torrent_status;
+
+    #[test]
+    fn status_says_everything_in_80_columns() {
+        let state = Status {
+            torrents: vec![torrent_status()],
+            buffered_bytes: 4 << 20,
+            buffer_limit_bytes: 13 << 20,
+        };
+        let text = status(&state, &Torrents::samples(&["debian.iso"]));
+        let expected = "\
+debian.iso: 45.2 %, downloading
+  data      1.67 GiB of 3.70 GiB, 428 of 950 pieces, 12 open
+  rate      11.2 MiB/s down, 0 B/s up, 3 m 10 s left
+  received  1.68 GiB, of that 32.0 KiB twice and 0 B corrupt; sent 0 B
+  peers     12 connected (8 seeds), 3 connecting, 120 addresses known
+  trackers  1 of 2 answered, next announce in 12 m 03 s
+memory: 4.0 MiB of 13.0 MiB hold blocks";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn phases_without_trackers_or_peers_read_well() {
+        let state =
+            TorrentStatus { phase: Phase::Checking, trackers: (0, 0), time_left: None, ..torrent_status() };
+        let text = torrent(&state, &Torrents::samples(&["a"])).join("\n");
+        assert!(text.contains("a: 45.2 %, checking what is on disk (10.0 %)"), "{text}");
+        assert!(text.contains("  trackers  none"), "{text}");
+    }
+
+    #[test]
+    fn files_are_listed_with_what_is_there() {
+        let torrents = Torrents::samples(&["a\x1bb"]);
+        let text = files(&[(TorrentId(0), vec![512])], &torrents);
+        assert_eq!(text, " 50.0 % of    1.0 KiB  a\\x1bb");
+    }
+}

@@ -1,0 +1,137 @@
+//! How many columns text takes on a terminal, so that lines fit and tables align.
+
+/// Ranges of characters that take two columns: East Asian wide and full-width letters, and pictographs.
+const WIDE: [(u32, u32); 10] = [
+    (0x1100, 0x115f),
+    (0x2e80, 0x303e),
+    (0x3041, 0xa4cf),
+    (0xac00, 0xd7a3),
+    (0xf900, 0xfaff),
+    (0xfe30, 0xfe6f),
+    (0xff00, 0xff60),
+    (0xffe0, 0xffe6),
+    (0x1f300, 0x1faff),
+    (0x20000, 0x3fffd),
+];
+/// Ranges of characters that take none: combining marks, joiners, variation selectors.
+const NARROW: [(u32, u32); 6] = [
+    (0x0300, 0x036f),
+    (0x0483, 0x0489),
+    (0x200b, 0x200f),
+    (0x20d0, 0x20ff),
+    (0xfe00, 0xfe0f),
+    (0xe0100, 0xe01ef),
+];
+
+/// Columns of one character: 0, 1 or 2.
+pub fn of_char(character: char) -> usize {
+    let is_in = |ranges: &[(u32, u32)]| {
+        ranges.iter().any(|(first, last)| (*first..=*last).contains(&u32::from(character)))
+    };
+    match character {
+        ' '..='~' => 1,
+        _ if is_in(&NARROW) => 0,
+        _ if is_in(&WIDE) => 2,
+        _ => 1,
+    }
+}
+
+/// Columns of a text without control characters.
+pub fn of(text: &str) -> usize {
+    text.chars().map(of_char).sum()
+}
+
+/// The text if it fits into `columns`, else its beginning and `…`.
+pub fn cut(text: &str, columns: usize) -> String {
+    if of(text) <= columns {
+        return text.to_string();
+    }
+    let mut short = String::new();
+    let mut used = 1;
+    for character in text.chars() {
+        used += of_char(character);
+        if used > columns {
+            break;
+        }
+        short.push(character);
+    }
+    if columns > 0 {
+        short.push('…');
+    }
+    short
+}
+
+/// The text, cut and filled with blanks, in exactly `columns`.
+pub fn left(text: &str, columns: usize) -> String {
+    let text = cut(text, columns);
+    let blanks = columns.saturating_sub(of(&text));
+    text + &" ".repeat(blanks)
+}
+
+/// Breaks a line into rows of at most `columns`, which is 2 at least: at a blank where there is one in the second half
+/// of the row, else anywhere. Colours (`ESC [ … m`) take no column.
+pub fn rows(line: &str, columns: usize) -> Vec<String> {
+    let mut rows = Vec::new();
+    let mut rest = line;
+    loop {
+        let (end, next) = row_end(rest, columns.max(2));
+        rows.push(rest[..end].to_string());
+        if next >= rest.len() {
+            return rows;
+        }
+        rest = &rest[next..];
+    }
+}
+
+/// Where the first row of `text` ends, and where the next one begins.
+fn row_end(text: &str, columns: usize) -> (usize, usize) {
+    let (mut used, mut is_colour, mut blank) = (0, false, None);
+    for (at, character) in text.char_indices() {
+        is_colour |= character == '\x1b';
+        used += if is_colour { 0 } else { of_char(character) };
+        is_colour &= character != 'm';
+        if character == ' ' && used > columns / 2 {
+            blank = Some(at);
+        }
+        if used > columns {
+            return blank.map_or((at, at), |blank| (blank, blank + 1));
+        }
+    }
+    (text.len(), text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_and_combining_letters_count_as_the_terminal_counts_them() {
+        for (text, columns) in [("abc", 3), ("日本", 4), ("e\u{301}", 1), ("", 0), ("…", 1), ("🦀", 2)]
+        {
+            assert_eq!(of(text), columns, "{text}");
+        }
+    }
+
+    #[test]
+    fn cut_text_never_takes_more_than_it_may() {
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdef", 4), "abc…");
+        for columns in 0..9 {
+            assert!(of(&cut("日本語abc", columns)) <= columns, "{columns}");
+            assert_eq!(of(&left("日本語", columns.max(1))), columns.max(1));
+        }
+    }
+
+    #[test]
+    fn rows_hold_everything() {
+        assert_eq!(rows("abcdef", 4), ["abcd", "ef"]);
+        assert_eq!(rows("", 4), [""]);
+        assert_eq!(rows("日本語", 5), ["日本", "語"]);
+        assert_eq!(rows("abc", 0).concat(), "abc");
+        assert_eq!(rows("one two three", 9), ["one two", "three"]);
+        assert_eq!(rows("one two three", 7), ["one two", "three"]);
+        assert_eq!(rows("a threefold", 6), ["a thre", "efold"]);
+        assert_eq!(rows("abc ", 3), ["abc"]);
+        assert_eq!(rows("\x1b[31mab\x1b[0mcd", 3), ["\x1b[31mab\x1b[0mc", "d"]);
+    }
+}
