@@ -220,9 +220,9 @@ fn functions(code: &str) -> Vec<(String, usize, usize)> {
     for (nth, line) in lines.iter().enumerate() {
         let Some(name) = function_name(line) else { continue };
         let indent = &line[..line.len() - line.trim_start().len()];
-        let ends = |line: &&str| line.strip_prefix(indent).is_some_and(|rest| rest.trim_end() == "}");
+        let ends = |line: &str| line.strip_prefix(indent).is_some_and(|rest| rest.trim_end() == "}");
         let one_line = line.trim_end().ends_with(['}', ';']);
-        let rest = if one_line { Some(0) } else { lines[nth..].iter().position(|line| ends(&line)) };
+        let rest = if one_line { Some(0) } else { lines[nth..].iter().position(|line| ends(line)) };
         found.push((name.to_string(), nth + 1, rest.unwrap_or(0) + 1));
     }
     found
