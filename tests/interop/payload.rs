@@ -49,7 +49,7 @@ pub fn names() -> &'static Payload {
             "日本語/ファイル 名.dat",
             "кириллица/файл.bin",
             "emoji 🎈.bin",
-            "it's (100%) & more; $HOME `x` \"q\".bin",
+            "it's (100%) & more; $HOME `x`.bin",
         ];
         let sizes = (0..).map(|n| 3_000_000 + mix(n) % 3_000_000);
         Payload::make("Größe – 中文", names.map(String::from).into_iter().zip(sizes).collect(), 256 << 10)
