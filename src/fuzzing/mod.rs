@@ -1,6 +1,7 @@
 //! The bodies of all fuzz targets: ordinary functions that take bytes or operations and assert properties.
 //! `fuzz/` calls them under cargo-fuzz; `tests/corpus.rs` replays the corpora through them on stable Rust.
 
+pub mod command;
 pub mod meta;
 pub mod tracker;
 pub mod wire;
