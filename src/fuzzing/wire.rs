@@ -191,7 +191,7 @@ mod tests {
     fn some_message(rng: &mut Rng, geometry: Geometry) -> Vec<u8> {
         let piece = rng.below(geometry.pieces);
         let block =
-            Block { piece, begin: 0, length: 1 + rng.below(geometry.bytes_of(piece).unwrap().min(90)) };
+            Block { piece, begin: 0, length: 1 + rng.below(geometry.piece_length(piece).min(90)) };
         let bits = vec![0; geometry.bitfield_bytes() as usize];
         let messages = [
             Message::Unchoke,
