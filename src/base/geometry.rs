@@ -106,8 +106,13 @@ mod tests {
         let block = |piece, begin, length| Block { piece, begin, length };
         assert!(G.contains(block(2, 19_999, 1)) && !G.is_ours(block(2, 19_999, 1)));
         assert!(G.is_ours(block(0, 32_768, 7_232)) && !G.is_ours(block(0, 32_768, 16_384)));
-        for bad in [block(3, 0, 1), block(2, 20_000, 1), block(0, u32::MAX, 2), block(0, 1, u32::MAX), block(0, 0, 0)]
-        {
+        for bad in [
+            block(3, 0, 1),
+            block(2, 20_000, 1),
+            block(0, u32::MAX, 2),
+            block(0, 1, u32::MAX),
+            block(0, 0, 0),
+        ] {
             assert!(!G.contains(bad), "{bad:?}");
         }
         assert_eq!(Geometry::new(0, 1), None);

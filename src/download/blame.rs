@@ -28,7 +28,12 @@ pub struct Blame {
 
 impl Blame {
     /// A copy of `piece` had the wrong hash. Answers the guilty one if a single peer sent all of it.
-    pub fn failed(&mut self, piece: u32, blocks: &WholePiece, lengths: impl Iterator<Item = u32>) -> Option<StreamId> {
+    pub fn failed(
+        &mut self,
+        piece: u32,
+        blocks: &WholePiece,
+        lengths: impl Iterator<Item = u32>,
+    ) -> Option<StreamId> {
         let first = blocks.first()?.sender;
         if blocks.iter().all(|block| block.sender == first) {
             return Some(first);
@@ -55,7 +60,12 @@ impl Blame {
     }
 
     /// A copy of `piece` was right: whoever sent other bytes before is guilty.
-    pub fn verified(&mut self, piece: u32, blocks: &WholePiece, lengths: impl Iterator<Item = u32>) -> Vec<StreamId> {
+    pub fn verified(
+        &mut self,
+        piece: u32,
+        blocks: &WholePiece,
+        lengths: impl Iterator<Item = u32>,
+    ) -> Vec<StreamId> {
         let mut guilty = Vec::new();
         if !self.is_suspect(piece) {
             return guilty;

@@ -345,7 +345,14 @@ impl Download {
         if is_first { self.picker.random(has, rng, search) } else { self.picker.rarest(has, search) }
     }
 
-    fn judge(&mut self, now: Instant, piece: u32, blocks: WholePiece, right: bool, pool: &mut Pool) -> Verdict {
+    fn judge(
+        &mut self,
+        now: Instant,
+        piece: u32,
+        blocks: WholePiece,
+        right: bool,
+        pool: &mut Pool,
+    ) -> Verdict {
         let geometry = self.geometry;
         let lengths = (0..geometry.blocks(piece)).map(|nth| geometry.block(piece, nth).length);
         if right {

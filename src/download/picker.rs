@@ -216,7 +216,10 @@ impl Picker {
             assert_eq!(self.position[piece as usize] as usize, at);
             let own = self.availability[piece as usize] as usize;
             assert!(self.first[own] as usize <= at, "piece {piece} stands before its group");
-            assert!(self.first.get(own + 1).is_none_or(|&next| at < next as usize), "piece {piece} stands after it");
+            assert!(
+                self.first.get(own + 1).is_none_or(|&next| at < next as usize),
+                "piece {piece} stands after it"
+            );
         }
         let present = self.position.iter().filter(|&&at| at != ABSENT).count();
         assert_eq!(present, self.order.len());

@@ -104,7 +104,11 @@ impl Pipeline {
     pub fn expected_time(&self) -> Duration {
         let latency = Duration::from_micros(self.latency.least().unwrap_or(500_000));
         let queue_bytes = u64::from(self.live + 1) * u64::from(BLOCK_BYTES);
-        let queue = self.rate.most().filter(|&rate| rate > 0).map_or(1_000_000, |rate| queue_bytes * 1_000_000 / rate);
+        let queue = self
+            .rate
+            .most()
+            .filter(|&rate| rate > 0)
+            .map_or(1_000_000, |rate| queue_bytes * 1_000_000 / rate);
         latency + Duration::from_micros(queue)
     }
 
@@ -339,7 +343,11 @@ mod tests {
             pipeline.sent(at(1000 + 100 * u64::from(nth)), block(nth + 1));
             pipeline.arrived(at(1100 + 100 * u64::from(nth)), block(nth)).unwrap();
         }
-        assert_eq!(pipeline.snub_deadline(), Some(at(6000) + SNUB_MIN), "a quick peer has little patience to ask for");
+        assert_eq!(
+            pipeline.snub_deadline(),
+            Some(at(6000) + SNUB_MIN),
+            "a quick peer has little patience to ask for"
+        );
         pipeline.snub();
         assert_eq!((pipeline.window(100), pipeline.snub_deadline()), (1, None));
         pipeline.arrived(at(9000), block(50)).unwrap();

@@ -74,7 +74,14 @@ impl Shelf {
 
     /// Takes in a verified piece. `have` tells which pieces are stored already. Stores that became possible are added to
     /// `wishes`, one per extent.
-    pub fn put(&mut self, now: Instant, piece: u32, blocks: WholePiece, have: &Bitfield, wishes: &mut Vec<u32>) {
+    pub fn put(
+        &mut self,
+        now: Instant,
+        piece: u32,
+        blocks: WholePiece,
+        have: &Bitfield,
+        wishes: &mut Vec<u32>,
+    ) {
         let extents = self.extents_of(piece);
         let assigned = vec![false; extents.len()];
         let left_bytes = self.geometry.piece_length(piece);

@@ -7,9 +7,7 @@ use crate::base::{Geometry, InfoHash, Instant, PeerId, Rng};
 use crate::peer::{News, Peer, TimerNews, client_name};
 use crate::wire::handshake::HANDSHAKE_BYTES;
 use crate::wire::message::{self, KEEP_ALIVE};
-use crate::wire::{
-    ExtendedHandshake, Framer, Handshake, HandshakeReader, Item, Message, Misbehaved,
-};
+use crate::wire::{ExtendedHandshake, Framer, Handshake, HandshakeReader, Item, Message, Misbehaved};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -190,8 +188,7 @@ mod tests {
     /// A sound message of each kind, for pieces of at least 512 bytes.
     fn some_message(rng: &mut Rng, geometry: Geometry) -> Vec<u8> {
         let piece = rng.below(geometry.pieces);
-        let block =
-            Block { piece, begin: 0, length: 1 + rng.below(geometry.piece_length(piece).min(90)) };
+        let block = Block { piece, begin: 0, length: 1 + rng.below(geometry.piece_length(piece).min(90)) };
         let bits = vec![0; geometry.bitfield_bytes() as usize];
         let messages = [
             Message::Unchoke,

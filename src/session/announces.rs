@@ -78,9 +78,7 @@ impl Session {
 
     /// The stream of an announce. Looks at all streams: announces are rare.
     fn tracker_stream(&self, id: TorrentId, wanted: Handle) -> Option<StreamId> {
-        let is_it = |role: &Role| {
-            matches!(role, Role::Tracker { torrent, handle, .. } if *torrent == id && *handle == wanted)
-        };
+        let is_it = |role: &Role| matches!(role, Role::Tracker { torrent, handle, .. } if *torrent == id && *handle == wanted);
         self.streams.iter().find(|(_, role)| is_it(role)).map(|(stream, _)| stream)
     }
 

@@ -15,7 +15,8 @@ impl Session {
             let nth = self.next_dialler % self.torrents.len();
             self.next_dialler = nth + 1;
             let torrent = &mut self.torrents[nth];
-            let address = if torrent.wants_peers() { torrent.candidates.next(now, &mut self.rng) } else { None };
+            let address =
+                if torrent.wants_peers() { torrent.candidates.next(now, &mut self.rng) } else { None };
             match address {
                 Some(address) => {
                     idle = 0;

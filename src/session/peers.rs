@@ -74,7 +74,8 @@ impl Session {
         let info_hash = torrent.metainfo.info_hash;
         let ours = Handshake { info_hash, peer_id: our_id, fast: true, extended: true };
         connection.handshake = Outgoing::new(ours.encode().to_vec());
-        connection.stage = Stage::Shaking { deadline: now + HANDSHAKE_TIMEOUT, reader: HandshakeReader::new() };
+        connection.stage =
+            Stage::Shaking { deadline: now + HANDSHAKE_TIMEOUT, reader: HandshakeReader::new() };
         self.walk_by(now + HANDSHAKE_TIMEOUT);
         self.actions.push_back(Action::Flush { stream });
     }

@@ -19,14 +19,8 @@ impl Session {
             return self.flush(stream);
         };
         while open.pipeline.outstanding() < open.pipeline.window(share) {
-            let pick = torrent.download.pick(
-                now,
-                &mut self.rng,
-                stream,
-                has,
-                &mut open.pipeline,
-                &mut self.pool,
-            );
+            let pick =
+                torrent.download.pick(now, &mut self.rng, stream, has, &mut open.pipeline, &mut self.pool);
             let Pick::Block(block) = pick else {
                 open.starved = true;
                 if pick == Pick::Later && !open.searching {

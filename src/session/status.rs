@@ -54,7 +54,12 @@ impl Session {
 
     pub(super) fn peer_statuses(&self, now: Instant) -> Vec<PeerStatus> {
         let share = self.share_blocks();
-        let status = |(_, torrent, connection, open): (_, TorrentId, &super::streams::Connection, &super::streams::Open)| {
+        let status = |(_, torrent, connection, open): (
+            _,
+            TorrentId,
+            &super::streams::Connection,
+            &super::streams::Open,
+        )| {
             let peer = &open.peer;
             let flags = PeerFlags {
                 interested: peer.am_interested,

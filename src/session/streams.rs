@@ -151,9 +151,9 @@ impl Streams {
 
     /// Every stream with its name.
     pub fn iter(&self) -> impl Iterator<Item = (StreamId, &Role)> {
-        self.slab.iter().map(|(slot, (generation, role))| {
-            (StreamId { slot: slot as u32, generation: *generation }, role)
-        })
+        self.slab
+            .iter()
+            .map(|(slot, (generation, role))| (StreamId { slot: slot as u32, generation: *generation }, role))
     }
 
     /// Every open connection with its name and torrent.

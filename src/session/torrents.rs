@@ -50,7 +50,13 @@ pub struct Stall {
 
 impl Torrent {
     /// A torrent that starts by checking what is on disk, unless that is `empty`.
-    pub fn new(now: Instant, metainfo: Arc<Metainfo>, identity: Identity, empty: bool, rng: &mut Rng) -> Self {
+    pub fn new(
+        now: Instant,
+        metainfo: Arc<Metainfo>,
+        identity: Identity,
+        empty: bool,
+        rng: &mut Rng,
+    ) -> Self {
         let download = Download::new(metainfo.clone(), rng);
         Self {
             checking: (!empty).then(|| Check::new(download.geometry())),

@@ -9,10 +9,10 @@
 //! ([`Framer::advance_block`]), then headers ([`Framer::take_header`]) and their blocks. What lands there and turns
 //! out to be something else is given to [`Framer::next`] like any other input, in the order of the stream.
 
-use crate::base::{Block, Geometry};
 use crate::base::limits::{BLOCK_BYTES, EXTENDED_BYTES_MAX, PIECE_HEADER_BYTES, UNKNOWN_BYTES_MAX};
-use crate::wire::message::{self, Message, id};
+use crate::base::{Block, Geometry};
 use crate::wire::Misbehaved;
+use crate::wire::message::{self, Message, id};
 use alloc::vec::Vec;
 
 /// A larger buffer is given back as soon as its message is handled; every message but `bitfield` and `extended` fits.
