@@ -97,10 +97,17 @@ impl std::error::Error for CreateFault {}
 /// Writes a torrent for the file or directory `path` into `out`, or into `NAME.torrent` of the current directory. What is
 /// there already is not overwritten. Reads every byte once, in bounded memory.
 pub fn create(path: &Path, out: Option<&Path>, options: &Options<'_>) -> Result<Created, CreateFault> {
-    let (name, bytes) = encode(path, options)?;
-    let metainfo = Metainfo::parse(&bytes).map_err(CreateFault::Refused)?;
-    let file = out.map_or_else(|| default_out(&name), Path::to_owned);
+    let file = match out {
+        Some(file) => file.to_owned(),
+        None => default_out(&name_of(path)?),
+    };
     let fault = |error| CreateFault::Io(file.clone(), error);
+    // Told before hours are spent on hashing; that nothing is overwritten is `create_new`'s care.
+    if fs::symlink_metadata(&file).is_ok() {
+        return Err(fault(io::ErrorKind::AlreadyExists.into()));
+    }
+    let bytes = encode(path, options)?;
+    let metainfo = Metainfo::parse(&bytes).map_err(CreateFault::Refused)?;
     let mut handle = OpenOptions::new().write(true).create_new(true).open(&file).map_err(fault)?;
     let written = handle.write_all(&bytes).and_then(|()| handle.sync_all());
     if let Err(error) = written {
@@ -110,8 +117,8 @@ pub fn create(path: &Path, out: Option<&Path>, options: &Options<'_>) -> Result<
     Ok(Created { file, metainfo })
 }
 
-/// The name of the torrent of `path`, and its bytes.
-pub fn encode(path: &Path, options: &Options<'_>) -> Result<(Vec<u8>, Vec<u8>), CreateFault> {
+/// The bytes of a torrent for the file or directory `path`.
+pub fn encode(path: &Path, options: &Options<'_>) -> Result<Vec<u8>, CreateFault> {
     if let Some(url) = options.announce {
         check_url(url.as_bytes()).map_err(|why| CreateFault::Announce(url.to_owned(), why))?;
     }
@@ -126,7 +133,7 @@ pub fn encode(path: &Path, options: &Options<'_>) -> Result<(Vec<u8>, Vec<u8>), 
         return Err(CreateFault::PieceBytes(piece_bytes));
     }
     let mut info = dictionary([
-        ("name", BencodeElem::Bytes(name.clone())),
+        ("name", BencodeElem::Bytes(name)),
         ("piece length", BencodeElem::Integer(i64::from(piece_bytes))),
         ("pieces", BencodeElem::Bytes(hash(&sources, piece_bytes)?)),
     ]);
@@ -144,7 +151,7 @@ pub fn encode(path: &Path, options: &Options<'_>) -> Result<(Vec<u8>, Vec<u8>), 
     if let Some(url) = options.announce {
         torrent.insert("announce".into(), BencodeElem::String(url.into()));
     }
-    Ok((name, BencodeElem::Dictionary(torrent).encode()))
+    Ok(BencodeElem::Dictionary(torrent).encode())
 }
 
 fn dictionary<const N: usize>(entries: [(&str, BencodeElem); N]) -> HashMap<String, BencodeElem> {
@@ -356,16 +363,17 @@ mod tests {
             scratch.write(path, bytes);
         }
         let options = Options { piece_bytes: Some(4), private: true, ..Options::default() };
-        let (name, bytes) = encode(&scratch.0, &options).unwrap();
+        let bytes = encode(&scratch.0, &options).unwrap();
         let metainfo = Metainfo::parse(&bytes).unwrap();
-        let paths: Vec<_> = metainfo.layout.files().map(|file| file.path()[name.len()..].to_vec()).collect();
+        let paths: Vec<_> =
+            metainfo.layout.files().map(|file| file.path()[metainfo.name.len()..].to_vec()).collect();
         assert_eq!(paths, [&b"/a/b/c"[..], b"/a/\xff\xfe", b"/a.txt", b"/b"]);
         assert_eq!(
             metainfo.hashes[..],
             [Sha1::digest(b"yyyx").into(), <[u8; 20]>::from(Sha1::digest(b"bb"))]
         );
         assert!(metainfo.private && metainfo.cleaned.is_empty());
-        assert_eq!(bytes, encode(&scratch.0, &options).unwrap().1, "the same files give the same torrent");
+        assert_eq!(bytes, encode(&scratch.0, &options).unwrap(), "the same files give the same torrent");
     }
 
     #[test]

@@ -2,12 +2,12 @@
 //! views into the input that know their raw bytes.
 //!
 //! Accepted although not canonical: keys in any order, and line ends or spaces behind the value. Two keys of the same
-//! name are not a fault of the grammar: [`Dict::get`] answers the first, and [`Dict::duplicate`] tells readers who must
-//! not let two programs see different things. Refused: leading zeros, `-0`, signs where none belong, integers beyond
+//! name are not a fault of the grammar: [`Dict::get`] answers the first, and [`Dict::check_keys`] is for readers who
+//! must not let two programs see different things. Refused: leading zeros, `-0`, signs where none belong, integers beyond
 //! 64 bits, strings longer than the input, depth and number of values beyond the bounds of
 //! [`limits`](crate::base::limits).
 
-use crate::base::limits::{BENCODE_DEPTH_MAX, BENCODE_TOKENS_MAX};
+use crate::base::limits::{BENCODE_DEPTH_MAX, BENCODE_TOKENS_MAX, BENCODE_UNSORTED_KEYS_MAX};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -196,16 +196,29 @@ impl<'a> Dict<'a> {
         self.entries().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 
-    /// A key that stands here twice. Costs memory only where keys are not in order.
-    pub fn duplicate(self) -> Option<&'a [u8]> {
+    /// Refuses keys that stand here twice. Sorted keys, which is what nearly all write, cost no memory; of others there
+    /// may be [`BENCODE_UNSORTED_KEYS_MAX`].
+    pub fn check_keys(self) -> Result<(), KeysFault<'a>> {
         let keys = || self.entries().map(|(key, _)| key);
         if keys().is_sorted_by(|a, b| a < b) {
-            return None;
+            return Ok(());
         }
-        let mut keys: Vec<_> = keys().collect();
+        let mut keys: Vec<_> = keys().take(BENCODE_UNSORTED_KEYS_MAX + 1).collect();
+        if keys.len() > BENCODE_UNSORTED_KEYS_MAX {
+            return Err(KeysFault::TooMany);
+        }
         keys.sort_unstable();
-        keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+        keys.windows(2).find(|pair| pair[0] == pair[1]).map_or(Ok(()), |pair| Err(KeysFault::Twice(pair[0])))
     }
+}
+
+/// Why a dictionary may not mean the same to two readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysFault<'a> {
+    /// This key stands there twice.
+    Twice(&'a [u8]),
+    /// There are too many to find out.
+    TooMany,
 }
 
 /// The items of a [`List`].
@@ -461,11 +474,17 @@ mod tests {
 
     #[test]
     fn duplicates_are_found_in_any_order() {
-        let duplicate = |text: &'static [u8]| parse_dict(text).unwrap().duplicate();
-        assert_eq!(duplicate(b"d1:ai1e1:bi1ee"), None);
-        assert_eq!(duplicate(b"d1:bi1e1:ai1ee"), None, "unsorted is fine");
-        assert_eq!(duplicate(b"d1:ai1e1:ai1ee"), Some(&b"a"[..]));
-        assert_eq!(duplicate(b"d1:bi1e1:ai1e1:bi2ee"), Some(&b"b"[..]));
+        let check = |text: &'static str| parse_dict(text.as_bytes()).unwrap().check_keys();
+        assert_eq!(check("d1:ai1e1:bi1ee"), Ok(()));
+        assert_eq!(check("d1:bi1e1:ai1ee"), Ok(()), "unsorted is fine");
+        assert_eq!(check("d1:ai1e1:ai1ee"), Err(KeysFault::Twice(b"a")));
+        assert_eq!(check("d1:bi1e1:ai1e1:bi2ee"), Err(KeysFault::Twice(b"b")));
+        let dict = |keys: &mut dyn Iterator<Item = usize>| {
+            format!("d{}e", keys.map(|n| format!("4:{n:04}0:")).collect::<String>())
+        };
+        let (sorted, unsorted) = (dict(&mut (0..2000)), dict(&mut (0..2000).rev()));
+        assert_eq!(parse_dict(sorted.as_bytes()).unwrap().check_keys(), Ok(()));
+        assert_eq!(parse_dict(unsorted.as_bytes()).unwrap().check_keys(), Err(KeysFault::TooMany));
         assert_eq!(parse_dict(b"d1:bi1e1:bi2ee").unwrap().get(b"b").unwrap().as_int(), Some(1), "first wins");
     }
 
