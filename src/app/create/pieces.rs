@@ -105,6 +105,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn pieces_are_cut_wherever_the_reads_end() {
+        for length in [1usize, 3, 4, 5, 8, 11] {
+            let bytes: Vec<u8> = (0..length as u8).collect();
+            for read in 1..=length {
+                let mut pieces = Pieces { hasher: Sha1::new(), left: 4, piece_bytes: 4, hashes: Vec::new() };
+                bytes.chunks(read).for_each(|chunk| pieces.add(chunk));
+                let expected: Vec<u8> = bytes.chunks(4).flat_map(Sha1::digest).collect();
+                assert_eq!(pieces.finish(), expected, "{length} {read}");
+            }
+        }
+    }
+
+    #[test]
     fn piece_lengths_suit_the_size() {
         let cases = [
             (1, 16 * KIB),
