@@ -193,7 +193,7 @@ mod tests {
             let small = std::thread::Builder::new().stack_size(32 << 10);
             small.spawn_scoped(scope, || parse(bytes).unwrap_err()).unwrap().join().unwrap()
         });
-        assert!(start.elapsed() < Duration::from_secs(2), "{fault}");
+        assert!(start.elapsed() < Duration::from_secs(30), "{fault}");
         fault
     }
 
