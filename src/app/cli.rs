@@ -311,7 +311,7 @@ fn reserve(text: Option<&str>) -> Result<bool, Fault> {
 fn quoted(text: &str) -> String {
     let end = text.char_indices().nth(60).map_or(text.len(), |(end, _)| end);
     let dots = if end < text.len() { "…" } else { "" };
-    format!("'{}{dots}'", clean(text[..end].as_bytes()))
+    format!("'{}{dots}'", clean(&text.as_bytes()[..end]))
 }
 
 #[cfg(test)]
