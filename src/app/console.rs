@@ -101,10 +101,9 @@ impl Console {
     /// Writes the answer to a command to stdout.
     pub fn answer(&mut self, text: &str) {
         // After Enter the typed line stands above the cursor, and the progress line above that: it stays there.
-        let is_above = self.drawn.is_some() && !self.types_there;
-        if self.redraws && self.answers_there {
-            self.message(To::Stdout, text, is_above);
-            self.drawn = self.drawn.take().filter(|_| is_above);
+        self.drawn = self.drawn.take().filter(|_| !self.types_there);
+        if self.answers_there {
+            self.message(To::Stdout, text, self.drawn.is_some());
         } else {
             write(To::Stdout, format!("{text}\n").as_bytes());
         }
