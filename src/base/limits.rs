@@ -13,6 +13,9 @@ pub const BENCODE_DEPTH_MAX: usize = 50;
 /// Most tokens (strings, integers, lists, dictionaries, ends) in one bencoded value. A file takes 8, with `attr` 10, and
 /// [`FILES_MAX`] files must fit.
 pub const BENCODE_TOKENS_MAX: u32 = 12_000_000;
+/// Most keys of a dictionary whose keys are out of order and must be compared: they are remembered meanwhile. Real ones
+/// have 30.
+pub const BENCODE_UNSORTED_KEYS_MAX: usize = 1_000;
 /// Most pieces of a torrent.
 pub const PIECES_MAX: u32 = 1 << 21;
 /// Longest piece, in bytes.

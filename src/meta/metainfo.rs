@@ -96,10 +96,8 @@ impl Metainfo {
 
 /// Refuses a dictionary in which two programs could read two torrents.
 fn unique<'a>(of: &'static str, dict: Dict<'a>) -> Result<Dict<'a>, MetainfoFault> {
-    match dict.duplicate() {
-        Some(key) => Err(MetainfoFault::Duplicate { of, key: key.into() }),
-        None => Ok(dict),
-    }
+    dict.check_keys().map_err(|fault| MetainfoFault::keys(of, fault))?;
+    Ok(dict)
 }
 
 /// The outer dictionary.
