@@ -194,6 +194,36 @@ fn show_says_what_a_torrent_says_and_nothing_dangerous() {
 }
 
 #[test]
+fn real_torrents_are_shown_as_text_and_as_json() {
+    let torrents = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/torrents");
+    let cases = [
+        (
+            "alice_in_wonderland_librivox_archive",
+            "55e5f8c36e7cb3208b164f31d3e0b28b0e687d04",
+            458_775_682_u64,
+            876,
+        ),
+        ("archlinux-2025.05.01-x86_64.iso", "2e34989b1c60df821b2d046c884d8f4d1858b97a", 1_243_643_904, 2373),
+        ("debian-11.2.0-amd64-DVD-1.iso", "c9a337562cb0360fd6f5ab40fd2b1b81d5325dbd", 3_897_638_912, 3718),
+    ];
+    for (name, info_hash, size_bytes, pieces) in cases {
+        let path = torrents.join(format!("{name}.torrent"));
+        let text = run(&[OsStr::new("--show"), path.as_os_str()]);
+        assert_eq!((text.code, text.err.as_str()), (0, ""));
+        for part in
+            [format!("  {info_hash}\n"), format!("({size_bytes} bytes)"), format!("  {pieces} pieces of ")]
+        {
+            assert!(text.out.contains(&part), "{part:?} is not in {}", text.out);
+        }
+        let object = run(&[OsStr::new("--show"), OsStr::new("--json"), path.as_os_str()]).out;
+        json::check(object.trim_end()).unwrap();
+        let numbers = format!("\"info_hash\":\"{info_hash}\",\"size_bytes\":{size_bytes},");
+        assert!(object.contains(&numbers) && object.contains(&format!("\"pieces\":{pieces},")), "{object}");
+        assert!(text.took < PATIENCE);
+    }
+}
+
+#[test]
 fn names_that_are_not_utf_8_are_names() {
     let directory = directory("bytes");
     let path = directory.join(OsString::from_vec(b"b\xff\xfe.torrent".to_vec()));

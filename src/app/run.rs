@@ -197,7 +197,7 @@ impl App {
                 self.news(Level::Info, &text::torrent::start(torrent));
             }
             for what in &torrent.metainfo.cleaned {
-                self.news(Level::Warn, &format!("{}: {}", torrent.name(), text::clean(what.as_bytes())));
+                self.news(Level::Info, &format!("{}: {}", torrent.name(), text::clean(what.as_bytes())));
             }
         }
     }
