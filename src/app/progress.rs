@@ -87,7 +87,8 @@ impl Sum {
         Some(text)
     }
 
-    /// One line of at most `columns`. What matters least is left out first; the bar takes the room that is left.
+    /// One line of at most `columns`. What matters least is left out first; the bar takes the room that is
+    /// left.
     pub fn line(&self, columns: usize) -> String {
         let is_checking = self.checking > 0;
         let permille = self.permille();

@@ -135,7 +135,8 @@ impl App {
         Ok(Exit::from(outcome))
     }
 
-    /// All torrents of the run. Nothing is begun unless everything can be: who names five torrents means all five.
+    /// All torrents of the run. Nothing is begun unless everything can be: who names five torrents means all
+    /// five.
     fn torrents(&self) -> Result<Torrents, Ended> {
         let (given, result) = self.read();
         result?;

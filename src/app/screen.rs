@@ -1,4 +1,5 @@
-//! What happens while it runs, as the user chose to see it: text or JSON, redrawn or line by line, loud or quiet.
+//! What happens while it runs, as the user chose to see it: text or JSON, redrawn or line by line, loud or
+//! quiet.
 
 use crate::app::console::Shared;
 use crate::app::logger::{self, Filter};
