@@ -14,7 +14,8 @@ pub fn can_redraw(descriptor: BorrowedFd<'_>) -> bool {
     descriptor.is_terminal() && !dumb
 }
 
-/// True if colours are welcome there: it can redraw, and `NO_COLOR` is unset or empty (<https://no-color.org>).
+/// True if colours are welcome there: it can redraw, and `NO_COLOR` is unset or empty
+/// (<https://no-color.org>).
 pub fn can_colour(descriptor: BorrowedFd<'_>) -> bool {
     can_redraw(descriptor) && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
@@ -40,7 +41,8 @@ pub fn is_foreground(descriptor: BorrowedFd<'_>) -> bool {
     owner == -1 || owner == ours
 }
 
-/// True if a short write would not wait: the reader of a pipe keeps up, the terminal is not stopped by Ctrl-S.
+/// True if a short write would not wait: the reader of a pipe keeps up, the terminal is not stopped by
+/// Ctrl-S.
 pub fn takes_bytes(descriptor: BorrowedFd<'_>) -> bool {
     let mut asked = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     // SAFETY: the pointer is valid and exclusive for the call, and the count of 1 is the number of elements.
