@@ -2,7 +2,8 @@
 
 use crate::base::limits::NUMWANT;
 use crate::base::{InfoHash, PeerId};
-use crate::wire::url::{Url, escape};
+use crate::wire::escape::escape;
+use crate::wire::url::Url;
 use alloc::string::String;
 use core::fmt::Write;
 
