@@ -11,6 +11,7 @@ pub mod extended;
 pub mod framer;
 mod geometry;
 pub mod handshake;
+pub mod escape;
 pub mod http;
 pub mod message;
 pub mod misbehaved;
