@@ -69,7 +69,9 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
                 self.loads.waiting.push_back(Load { torrent, offset, length: length.min(CHECK_SLICE_BYTES) });
             }
             Action::Complete { torrent } => self.complete(torrent),
-            Action::Resolve { query, host } => self.rim.resolver.ask(query, &host),
+            Action::Resolve { query, host } => {
+                self.rim.names.ask(self.rim.clock.now(), self.rim.poll.registry(), query, &host);
+            }
             Action::Say(report) => self.screen.say(self.rim.clock.now(), &report),
             Action::Finish(outcome) => self.outcome = Some(outcome),
         }
