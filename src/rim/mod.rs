@@ -1,8 +1,9 @@
-//! Floor 5: the rim. It owns every descriptor, the clock and the entropy, carries out what the core wishes and
-//! tells it what came of it. It decides nothing: not whom to connect to, not what to ask for, not when to stop.
+//! Floor 5: the rim. It owns every descriptor, the clock and the entropy, carries out what the core wishes
+//! and tells it what came of it. It decides nothing: not whom to connect to, not what to ask for, not when to
+//! stop.
 //!
-//! One thread, one poll. A turn ([`turn`]) polls, then serves what is ready, each stream for a bounded number of
-//! bytes; everything that follows from a fact is carried out ([`perform`]) before the next fact is told.
+//! One thread, one poll. A turn (`turn`) polls, then serves what is ready, each stream for a bounded number
+//! of bytes; everything that follows from a fact is carried out (`perform`) before the next fact is told.
 
 mod clock;
 pub mod entropy;
@@ -58,8 +59,8 @@ pub struct Rim {
 }
 
 impl Rim {
-    /// Takes over the signals of this thread and `commands`, usually standard input. Call it first, so that an
-    /// early Ctrl-C is not lost, and [`run`](Self::run) it on the same thread.
+    /// Takes over the signals of this thread and `commands`, usually standard input. Call it first, so that
+    /// an early Ctrl-C is not lost, and [`run`](Self::run) it on the same thread.
     ///
     /// # Errors
     /// The kernel lacks epoll, signalfd or getrandom, or no descriptor is left.

@@ -1,8 +1,8 @@
-//! Names into addresses without ever blocking the loop: reads the system's files for the pure resolver and carries
-//! its datagrams.
+//! Names into addresses without ever blocking the loop: reads the system's files for the pure resolver and
+//! carries its datagrams.
 //!
-//! Sockets live only while something is looked up: each time the kernel picks new ports at random, which makes
-//! false answers harder to place, and an idle run holds no descriptor for it.
+//! Sockets live only while something is looked up: each time the kernel picks new ports at random, which
+//! makes false answers harder to place, and an idle run holds no descriptor for it.
 
 use crate::base::limits::{DNS_MESSAGE_BYTES_MAX, NAME_FILE_BYTES_MAX};
 use crate::base::{Instant, Rng};
@@ -137,7 +137,8 @@ impl Names {
         }
     }
 
-    /// Sends what the resolver wishes, collects its answers, and closes the sockets when nothing is looked up.
+    /// Sends what the resolver wishes, collects its answers, and closes the sockets when nothing is looked
+    /// up.
     fn settle(&mut self, now: Instant, registry: &Registry) {
         while let Some(datagram) = self.resolver.next_datagram() {
             match self.send(registry, &datagram) {

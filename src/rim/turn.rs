@@ -133,7 +133,8 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         Some(self.rim.now().until(first))
     }
 
-    /// Notes what the poll reported. Only signals act at once: the second one ends the run whatever else is there.
+    /// Notes what the poll reported. Only signals act at once: the second one ends the run whatever else is
+    /// there.
     fn take_events(&mut self) {
         let mut signalled = false;
         let Rim { events, sockets, stdin, names, .. } = &mut *self.rim;
@@ -186,8 +187,8 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         }
     }
 
-    /// Tells of the streams that could not begin to connect in the last turn. Who is dialled instead and fails as
-    /// well is told in the next one.
+    /// Tells of the streams that could not begin to connect in the last turn. Who is dialled instead and
+    /// fails as well is told in the next one.
     fn tell_refused(&mut self) {
         for (stream, cause) in core::mem::take(&mut self.refused) {
             self.tell(Event::Closed { stream, cause });

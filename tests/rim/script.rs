@@ -1,4 +1,5 @@
-//! A machine that does what a closure says, files that fail when told to, and a screen that keeps what is said.
+//! A machine that does what a closure says, files that fail when told to, and a screen that keeps what is
+//! said.
 
 use core::time::Duration;
 use std::collections::{HashMap, HashSet, VecDeque};
