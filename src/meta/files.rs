@@ -169,3 +169,89 @@ fn is_utf8(path: List<'_>) -> bool {
     components.peek().is_some()
         && components.all(|part| part.as_bytes().is_some_and(|text| core::str::from_utf8(text).is_ok()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::bencode::parse;
+
+    fn read(files: &str) -> Result<(Layout, Vec<String>), MetainfoFault> {
+        let mut cleaned = Cleaned::default();
+        let files = parse(files.as_bytes()).unwrap().as_list().unwrap();
+        many(b"top", files, &mut cleaned).map(|layout| (layout, cleaned.into_lines()))
+    }
+
+    #[test]
+    fn every_attribute_of_a_file_is_read() {
+        let (layout, lines) = read(
+            "ld4:attr1:x6:lengthi3e4:pathl3:bin3:runeed4:attr1:p6:lengthi5e4:pathl4:.pad1:5eed4:attr1:p6:lengthi1eed6:lengthi0e4:pathl5:emptyeee",
+        )
+        .unwrap();
+        let files: Vec<_> =
+            layout.files().map(|file| (file.path(), file.length, file.is_pad(), file.executable)).collect();
+        let expected = [
+            (b"top/bin/run".to_vec(), 3, false, true),
+            (vec![], 5, true, false),
+            (vec![], 1, true, false),
+            (b"top/empty".to_vec(), 0, false, false),
+        ];
+        assert_eq!(files, expected);
+        assert!(lines.is_empty());
+    }
+
+    #[test]
+    fn a_symlink_is_never_made() {
+        let (layout, lines) = read(
+            "ld4:attr1:l4:pathl1:ae12:symlink pathl2:..3:etceed4:attr1:l6:lengthi7e4:pathl1:beed6:lengthi1e4:pathl1:ceee",
+        )
+        .unwrap();
+        let files: Vec<_> = layout.files().map(|file| (file.path(), file.length, file.is_pad())).collect();
+        let expected = [(vec![], 0, true), (b"top/b".to_vec(), 7, false), (b"top/c".to_vec(), 1, false)];
+        assert_eq!(files, expected);
+        let expected =
+            ["file 0 \"a\" is a symlink: left out", "file 1 \"b\" is a symlink: written as an ordinary file"];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn utf_8_paths_are_preferred_where_they_are_utf_8() {
+        let path = |keys: &str| read(&format!("ld6:lengthi1e{keys}ee")).unwrap().0.file(0).unwrap().path();
+        assert_eq!(path("4:pathl1:ae10:path.utf-8l2:äe"), "top/ä".as_bytes());
+        assert_eq!(path("4:pathl1:ae10:path.utf-8le"), b"top/a");
+        assert_eq!(path("4:pathl1:ae10:path.utf-8li1ee"), b"top/a");
+        assert_eq!(path("10:path.utf-8l2:äe"), "top/ä".as_bytes());
+    }
+
+    #[test]
+    fn faults_name_the_file_and_the_field() {
+        let deep = format!("ld6:lengthi1e4:pathl{}eee", "1:a".repeat(PATH_DEPTH_MAX + 1));
+        let cases = [
+            ("li1ee", "entry of file 0 is not a dictionary"),
+            ("ld4:pathl1:aeee", "length of file 0 is not an integer"),
+            ("ld6:length1:a4:pathl1:aeee", "length of file 0 is not an integer"),
+            ("ld4:attr1:l6:length1:a4:pathl1:aeee", "length of file 0 is not an integer"),
+            ("ld6:lengthi1eee", "path of file 0 is not a list"),
+            ("ld6:lengthi1e4:path1:aee", "path of file 0 is not a list"),
+            ("ld6:lengthi1e4:pathli1eeee", "path of file 0 is not a string"),
+            ("ld6:lengthi1e4:pathleee", "path of file 0 is empty"),
+            ("ld6:lengthi-9e4:pathl1:aeee", "length of file 0 is -9, must not be negative"),
+            ("ld6:lengthi1e6:lengthi2e4:pathl1:aeee", "a file of files has the key \"length\" twice"),
+            (deep.as_str(), "path of file 0 is more than 100 directories deep"),
+        ];
+        for (files, expected) in cases {
+            assert_eq!(read(files).unwrap_err().to_string(), expected, "{files}");
+        }
+        let huge = "d6:lengthi9223372036854775807e4:pathl1:aee".repeat(3);
+        assert_eq!(read(&format!("l{huge}e")).unwrap_err(), MetainfoFault::TotalTooLarge(2));
+    }
+
+    #[test]
+    fn unsafe_paths_are_cleaned_with_a_line() {
+        let (layout, lines) =
+            read("ld6:lengthi1e4:pathl2:..2:..11:/etc/passwdeed6:lengthi1e4:pathl3:a\0b0:eee").unwrap();
+        let paths: Vec<_> = layout.files().map(|file| file.path()).collect();
+        assert_eq!(paths, [&b"top/__/__/_etc_passwd"[..], b"top/a_b/_"]);
+        assert_eq!(lines[0], "file 0 is written as \"__/__/_etc_passwd\": its path was not safe");
+        assert_eq!(lines.len(), 2);
+    }
+}

@@ -240,3 +240,77 @@ impl Builder {
         Layout { root, paths: paths.into(), entries: entries.into(), total_bytes, wanted_bytes }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use FileKind::{Normal, Pad};
+
+    fn layout(root: Option<&[u8]>, files: &[(&str, u64, FileKind)]) -> Layout {
+        let mut builder = Layout::builder(root);
+        for (path, length, kind) in files {
+            builder.paths.extend(path.bytes().map(|byte| if byte == b'/' { SEPARATOR } else { byte }));
+            assert!(builder.push(*length, *kind, *path == "run"));
+        }
+        builder.finish()
+    }
+
+    fn segments(layout: &Layout, offset: u64, length: u64) -> Vec<(u32, u64, u64)> {
+        layout.segments(offset, length).map(|s| (s.file, s.file_offset, s.length)).collect()
+    }
+
+    #[test]
+    fn files_say_where_they_lie_and_what_they_are() {
+        let files = [("a/b", 3, Normal), ("", 5, Pad), ("run", 0, Normal), ("c", 9, Normal)];
+        let layout = layout(Some(b"top"), &files);
+        assert_eq!((layout.total_bytes(), layout.wanted_bytes(), layout.count()), (17, 12, 4));
+        let paths: Vec<_> = layout.files().map(|file| file.path()).collect();
+        assert_eq!(paths, [&b"top/a/b"[..], b"", b"top/run", b"top/c"]);
+        let places: Vec<_> = layout.files().map(|file| (file.offset, file.length, file.executable)).collect();
+        assert_eq!(places, [(0, 3, false), (3, 5, false), (8, 0, true), (8, 9, false)]);
+        assert_eq!(layout.file(4), None);
+    }
+
+    #[test]
+    fn segments_name_the_parts_of_files_and_never_an_empty_one() {
+        let files = [
+            ("z", 0, Normal),
+            ("a", 3, Normal),
+            ("y", 0, Normal),
+            ("", 5, Pad),
+            ("c", 9, Normal),
+            ("x", 0, Normal),
+        ];
+        let layout = layout(None, &files);
+        type Parts = &'static [(u32, u64, u64)];
+        let cases: [(u64, u64, Parts); 9] = [
+            (0, 17, &[(1, 0, 3), (3, 0, 5), (4, 0, 9)]),
+            (0, 3, &[(1, 0, 3)]),
+            (3, 1, &[(3, 0, 1)]),
+            (2, 7, &[(1, 2, 1), (3, 0, 5), (4, 0, 1)]),
+            (16, 1, &[(4, 8, 1)]),
+            (16, 100, &[(4, 8, 1)]),
+            (17, 1, &[]),
+            (u64::MAX, u64::MAX, &[]),
+            (5, 0, &[]),
+        ];
+        for (offset, length, expected) in cases {
+            assert_eq!(segments(&layout, offset, length), expected, "{offset} {length}");
+        }
+        assert_eq!(layout.segments(3, 1).next().map(|segment| segment.kind), Some(Pad));
+    }
+
+    #[test]
+    fn a_terabyte_is_no_trouble_on_32_bits() {
+        let layout = layout(None, &[("a", 1 << 40, Normal), ("b", 1 << 40, Normal)]);
+        assert_eq!(segments(&layout, (1 << 40) - 1, 2), [(0, (1 << 40) - 1, 1), (1, 0, 1)]);
+    }
+
+    #[test]
+    fn a_file_costs_16_bytes_and_sums_do_not_wrap() {
+        assert!(size_of::<Entry>() <= 16);
+        let mut builder = Layout::builder(None);
+        assert!(builder.push(u64::MAX, Normal, false));
+        assert!(!builder.push(1, Normal, false));
+    }
+}

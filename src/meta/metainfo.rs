@@ -2,12 +2,11 @@
 
 use super::cleaned::Cleaned;
 use super::fault::{Expected, MetainfoFault};
-use super::files::{self, Attributes};
+use super::info::Info;
 use super::layout::Layout;
-use super::paths::clean_component;
 use super::urls;
-use crate::base::limits::{METAINFO_TEXT_BYTES_MAX, PIECE_BYTES_MAX, PIECES_MAX, TORRENT_FILE_BYTES_MAX};
-use crate::base::{InfoHash, Printable};
+use crate::base::InfoHash;
+use crate::base::limits::{METAINFO_TEXT_BYTES_MAX, TORRENT_FILE_BYTES_MAX};
 use crate::wire::bencode::{self, Dict, Value};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -145,112 +144,100 @@ fn text(value: Value<'_>) -> Option<&[u8]> {
     value.as_bytes().map(|text| &text[..text.len().min(METAINFO_TEXT_BYTES_MAX)])
 }
 
-/// The `info` dictionary, not yet judged.
-struct Info<'a> {
-    name: Option<Value<'a>>,
-    name_utf8: Option<&'a [u8]>,
-    piece_length: Option<Value<'a>>,
-    pieces: Option<Value<'a>>,
-    length: Option<Value<'a>>,
-    files: Option<Value<'a>>,
-    attr: Option<Value<'a>>,
-    private: bool,
-    version2: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::limits::FILES_MAX;
+    use std::time::{Duration, Instant};
 
-impl<'a> Info<'a> {
-    fn read(dict: Dict<'a>) -> Self {
-        let (mut name, mut name_utf8, mut piece_length, mut pieces) = (None, None, None, None);
-        let (mut length, mut files, mut attr) = (None, None, None);
-        let (mut private, mut version2) = (false, false);
-        for (key, value) in dict.entries() {
-            match key {
-                b"name" => name = Some(value),
-                b"name.utf-8" => name_utf8 = value.as_bytes().filter(|text| is_utf8_name(text)),
-                b"piece length" => piece_length = Some(value),
-                b"pieces" => pieces = Some(value),
-                b"length" => length = Some(value),
-                b"files" => files = Some(value),
-                b"attr" => attr = Some(value),
-                b"private" => private = value.as_int().is_some_and(|flag| flag != 0),
-                b"meta version" => version2 |= value.as_int() == Some(2),
-                b"file tree" => version2 |= value.as_dict().is_some(),
-                _ => {}
+    const SMALL: &str = "d8:announce8:http://a7:comment2:hi10:created by1:c13:creation datei7e4:infod6:lengthi5e\
+        4:name1:a12:piece lengthi3e6:pieces40:AAAAAAAAAAAAAAAAAAAABBBBBBBBBBBBBBBBBBBBe8:url-list8:http://we";
+
+    fn fault(bytes: &[u8]) -> String {
+        Metainfo::parse(bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn everything_around_info_is_read() {
+        let metainfo = Metainfo::parse(SMALL.as_bytes()).unwrap();
+        assert_eq!(metainfo.tiers, [["http://a"]]);
+        assert_eq!(metainfo.web_seeds, ["http://w"]);
+        assert_eq!((&metainfo.comment[..], &metainfo.created_by[..]), (&b"hi"[..], &b"c"[..]));
+        assert_eq!((metainfo.creation_date, metainfo.hybrid), (Some(7), false));
+        assert_eq!(metainfo.hashes[..], [[b'A'; 20], [b'B'; 20]]);
+        let lengths: Vec<_> = (0..4).map(|piece| metainfo.piece_length(piece)).collect();
+        assert_eq!(lengths, [3, 2, 0, 0]);
+        assert_eq!(metainfo.cleaned, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_info_hash_is_over_the_bytes_as_they_stand() {
+        let sorted = Metainfo::parse(SMALL.as_bytes()).unwrap();
+        let unsorted = SMALL.replace("6:lengthi5e4:name1:a", "4:name1:a6:lengthi5e1:?le");
+        let unsorted = Metainfo::parse(unsorted.as_bytes()).unwrap();
+        assert_eq!((&unsorted.layout, &unsorted.hashes), (&sorted.layout, &sorted.hashes));
+        assert_eq!(sorted.info_hash.to_string(), "8be48505192d203b4872248199fd4cde20d1349b");
+        assert_eq!(unsorted.info_hash.to_string(), "942a583069a28462dfe65fbc7bf4146a71efd99a");
+    }
+
+    #[test]
+    fn what_is_no_torrent_is_told_with_its_place() {
+        let cases: [(&[u8], &str); 8] = [
+            (b"", "not bencode: cut short at byte 0"),
+            (b"<html>", "not bencode: expected a dictionary at byte 0"),
+            (b"d4:infoi-0ee", "not bencode: an integer is -0 at byte 7"),
+            (b"de", "info is missing"),
+            (b"d4:infolee", "info is not a dictionary"),
+            (b"d4:infode4:infodee", "the torrent has the key \"info\" twice"),
+            (b"d4:infode1:a1:b4:infodee", "the torrent has the key \"info\" twice"),
+            (b"d4:infodee!", "not bencode: something follows the value at byte 10"),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(fault(bytes), expected, "{}", bytes.escape_ascii());
+        }
+        assert!(Metainfo::parse(format!("{SMALL}\r\n").as_bytes()).is_ok());
+        assert_eq!(fault(&vec![b'd'; 33 << 20]), "34603008 bytes long, at most 33554432 are read");
+    }
+
+    #[test]
+    fn every_cut_of_a_torrent_is_a_fault() {
+        for cut in 0..SMALL.len() {
+            assert!(fault(&SMALL.as_bytes()[..cut]).starts_with("not bencode: "), "{cut}");
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_is_read_or_refused_without_panic() {
+        for at in 0..SMALL.len() {
+            for byte in [0, b'0', b'9', b'e', b'd', b'i', b'-', b':', 0xff] {
+                let mut bytes = SMALL.as_bytes().to_vec();
+                bytes[at] = byte;
+                crate::fuzzing::meta::metainfo(&bytes);
             }
         }
-        Self { name, name_utf8, piece_length, pieces, length, files, attr, private, version2 }
     }
 
-    fn name(&self, cleaned: &mut Cleaned) -> Result<Vec<u8>, MetainfoFault> {
-        let name = match (self.name_utf8, self.name) {
-            (Some(name), _) => name,
-            (None, Some(name)) => bytes(name, "name")?,
-            (None, None) => return Err(MetainfoFault::Missing("name")),
-        };
-        if name.is_empty() {
-            return Err(MetainfoFault::EmptyName);
-        }
-        let mut clean = Vec::new();
-        if clean_component(name, &mut clean) {
-            let (old, new) = (Printable(name).within(60), Printable(&clean).within(60));
-            cleaned.note(format_args!("the name \"{old}\" is written as \"{new}\": it was not safe"));
-        }
-        Ok(clean)
-    }
-
-    fn piece_bytes(&self) -> Result<u32, MetainfoFault> {
-        let length = int(self.piece_length.ok_or(MetainfoFault::Missing("piece length"))?, "piece length")?;
-        let fitting = u32::try_from(length).ok().filter(|length| (1..=PIECE_BYTES_MAX).contains(length));
-        fitting.ok_or(MetainfoFault::PieceLength(length))
-    }
-
-    fn layout(&self, name: &[u8], cleaned: &mut Cleaned) -> Result<Layout, MetainfoFault> {
-        let layout = match (self.length, self.files) {
-            (Some(_), Some(_)) => return Err(MetainfoFault::LengthAndFiles),
-            (Some(length), None) => files::single(name, int(length, "length")?, Attributes::of(self.attr))?,
-            (None, Some(list)) => {
-                let fault = MetainfoFault::Type { field: "files", expected: Expected::List };
-                files::many(name, list.as_list().ok_or(fault)?, cleaned)?
+    /// The most files there may be, none in order, all of one name or in one deep directory.
+    #[test]
+    fn a_million_files_are_read_in_time() {
+        type Path = fn(usize) -> String;
+        let paths: [(Path, bool); 3] = [
+            (|_| "1:a".into(), false),
+            (|n| format!("5:{:05x}", n.wrapping_mul(0x3_79b9) % FILES_MAX), true),
+            (|n| format!("5:{n:05x}"), true),
+        ];
+        for (path, all_differ) in paths {
+            let mut torrent = b"d4:infod5:filesl".to_vec();
+            for n in 0..FILES_MAX {
+                torrent.extend_from_slice(format!("d6:lengthi1e4:pathl{}ee", path(n)).as_bytes());
             }
-            (None, None) if self.version2 => return Err(MetainfoFault::OnlyVersion2),
-            (None, None) => return Err(MetainfoFault::Missing("length or files")),
-        };
-        if layout.wanted_bytes() == 0 {
-            return Err(MetainfoFault::NoBytes);
+            torrent.extend_from_slice(b"e4:name1:n12:piece lengthi1048576e6:pieces20:AAAAAAAAAAAAAAAAAAAAee");
+            let start = Instant::now();
+            let metainfo = Metainfo::parse(&torrent).unwrap();
+            let took = start.elapsed();
+            assert_eq!(metainfo.layout.count() as usize, FILES_MAX);
+            assert_eq!(metainfo.cleaned.is_empty(), all_differ);
+            assert!(took < Duration::from_secs(3), "{took:?}");
         }
-        Ok(layout)
     }
-
-    fn hashes(&self, total_bytes: u64, piece_bytes: u32) -> Result<Box<[[u8; 20]]>, MetainfoFault> {
-        let pieces = match self.pieces {
-            Some(pieces) => bytes(pieces, "pieces")?,
-            None if self.version2 => return Err(MetainfoFault::OnlyVersion2),
-            None => return Err(MetainfoFault::Missing("pieces")),
-        };
-        let (hashes, rest) = pieces.as_chunks::<20>();
-        if !rest.is_empty() {
-            return Err(MetainfoFault::PiecesLength(pieces.len()));
-        }
-        if hashes.len() > PIECES_MAX as usize {
-            return Err(MetainfoFault::TooManyPieces(hashes.len()));
-        }
-        let pieces = total_bytes.div_ceil(u64::from(piece_bytes));
-        if hashes.len() as u64 != pieces {
-            return Err(MetainfoFault::PieceCount { hashes: hashes.len(), pieces });
-        }
-        Ok(hashes.into())
-    }
-}
-
-/// A name that the key `name.utf-8` promises; without it `name` is believed.
-fn is_utf8_name(text: &[u8]) -> bool {
-    !text.is_empty() && core::str::from_utf8(text).is_ok()
-}
-
-fn bytes<'a>(value: Value<'a>, field: &'static str) -> Result<&'a [u8], MetainfoFault> {
-    value.as_bytes().ok_or(MetainfoFault::Type { field, expected: Expected::Bytes })
-}
-
-fn int(value: Value<'_>, field: &'static str) -> Result<i64, MetainfoFault> {
-    value.as_int().ok_or(MetainfoFault::Type { field, expected: Expected::Integer })
 }

@@ -82,7 +82,7 @@ impl Urls {
                 break;
             }
             let text = entry.as_bytes().unwrap_or_default().trim_ascii();
-            match check(text) {
+            match check_url(text) {
                 Ok(url) if tiers.iter().flatten().chain(&kept).any(|known| known == url) => {}
                 Ok(url) => {
                     self.room -= 1;
@@ -102,7 +102,7 @@ impl Urls {
 
 /// The URL that `text` is, if it could be one: `scheme://rest` in UTF-8 without white space or control characters, which
 /// would end the line of a request or a log.
-fn check(text: &[u8]) -> Result<&str, &'static str> {
+pub fn check_url(text: &[u8]) -> Result<&str, &'static str> {
     if text.len() > URL_BYTES_MAX {
         return Err("it is too long");
     }
@@ -172,7 +172,7 @@ mod tests {
             assert!(lines[0].starts_with("tracker \"") && !lines[0].contains('\n'), "{lines:?}");
         }
         assert_eq!(read(&format!("http://{}", "x".repeat(URL_BYTES_MAX)), "").0.len(), 0);
-        assert_eq!(check(b"http://\xff/"), Err("it is not UTF-8"));
+        assert_eq!(check_url(b"http://\xff/"), Err("it is not UTF-8"));
     }
 
     #[test]

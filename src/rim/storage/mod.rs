@@ -9,8 +9,10 @@
 //! | window or positioned write | `backend`, `window`, `positioned` |
 //! | a disk or a neighbour that takes pages away | `sigbus` |
 //! | bytes on their way to the device | `write_back` |
+//! | exact lengths, and all bytes on the device | `complete` |
 
 mod backend;
+mod complete;
 mod fault;
 mod files;
 mod parts;
@@ -33,11 +35,12 @@ use crate::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX};
 use crate::meta::{File, Metainfo, Segment};
 use crate::session::StorageFault;
 use backend::Backend;
+use complete::{Sync, complete_file};
 use files::Files;
 use parts::Parts;
 use reserve::Reserver;
 use std::io;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use tree::Tree;
@@ -136,19 +139,20 @@ impl Storage {
 
     /// Makes the files what the torrent says, when all of its pieces are stored: every file is there, also the empty
     /// ones, has its exact length, its bytes are on the device, and it may be executed if that is wished. Then all
-    /// are closed. Blocks for as long as the device takes, file by file; what is behind by then is bounded by
-    /// `UNSENT_BYTES_MAX` and the kernel's own patience.
+    /// are closed. Blocks for as long as the device takes; what is behind by then is bounded by `UNSENT_BYTES_MAX`
+    /// and the kernel's own patience.
     ///
     /// # Errors
     /// The first fault. Calling again is harmless.
     pub fn complete(&mut self) -> Result<(), StorageFault> {
         let metainfo = Arc::clone(&self.metainfo);
         self.files.close_all();
-        for (index, file) in (0_u32..).zip(metainfo.layout.files()) {
-            if !file.is_pad() {
-                self.complete_file(&file).map_err(|error| self.fault(index, &error))?;
-            }
+        let mut sync = Sync::new(metainfo.layout.count());
+        for (index, file) in (0_u32..).zip(metainfo.layout.files()).filter(|(_, file)| !file.is_pad()) {
+            let completed = complete_file(&mut self.tree, &file).and_then(|file| sync.add(file));
+            completed.map_err(|error| self.fault(index, &error))?;
         }
+        sync.finish().map_err(|error| self.fault(metainfo.layout.count().saturating_sub(1), &error))?;
         self.tree.forget();
         Ok(())
     }
@@ -189,7 +193,7 @@ impl Storage {
     /// Starts what is due. A file that is closed by now is left to the kernel, as is a kernel that cannot do it.
     fn start_write_back(&mut self) {
         while let Some(Range { file, offset, length }) = self.write_back.due() {
-            if let Some(open) = self.files.find(file, true, self.now) {
+            if let Some(open) = self.files.peek(file) {
                 let _ = sys::start_write_back(&open.file, offset, length);
             }
         }
@@ -201,29 +205,6 @@ impl Storage {
             opened => read_or_zero(&opened?.file, segment.file_offset, target)?,
         }
         Ok(())
-    }
-
-    fn complete_file(&mut self, file: &File<'_>) -> io::Result<()> {
-        // Read-only is enough for a file that is what it should be, and works on a read-only file system.
-        let opened = match self.tree.open(file, libc::O_RDONLY) {
-            Ok(opened) if opened.metadata()?.len() == file.length => opened,
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => self.tree.open(file, libc::O_RDWR | libc::O_CREAT)?,
-        };
-        let metadata = opened.metadata()?;
-        if !metadata.is_file() || metadata.len() > file.length {
-            return Err(io::Error::from_raw_os_error(libc::ESTALE));
-        }
-        // Verified bytes that are missing at the end are zeros, which is what lengthening gives.
-        if metadata.len() < file.length {
-            opened.set_len(file.length)?;
-        }
-        let mode = metadata.permissions().mode();
-        let executable = mode | (mode & 0o444) >> 2;
-        if file.executable && mode != executable {
-            opened.set_permissions(PermissionsExt::from_mode(executable))?;
-        }
-        opened.sync_data()
     }
 
     /// The fault of a file, which is opened anew when it is needed again: it may be another one by then.

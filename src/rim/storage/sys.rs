@@ -81,6 +81,12 @@ pub(super) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Res
         .map(drop)
 }
 
+/// Waits until all of the file system of `file` is on its device. Tells errors of write-back since Linux 5.8.
+pub(super) fn sync_file_system(file: &File) -> io::Result<()> {
+    // SAFETY: takes a number only.
+    checked(unsafe { libc::syncfs(file.as_raw_fd()) }).map(drop)
+}
+
 /// Bytes free for us on the file system of `file`; `None` where it does not count them (ramfs, some FUSE).
 pub(super) fn free_bytes(file: &File) -> Option<u64> {
     // SAFETY: all fields of the structure are integers, for which zero is a value.

@@ -1,0 +1,436 @@
+//! The files of a torrent on real file systems: tmpfs, ramfs and ext4, full, read-only, and changed by others.
+//! Mounting needs root (`CAP_SYS_ADMIN`); without it these tests fail and say so.
+#![cfg(feature = "io")]
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use swarmlet::base::Instant;
+use swarmlet::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX, OPEN_FILES_MAX};
+use swarmlet::meta::Metainfo;
+use swarmlet::rim::storage::{Allocate, Existing, Found, Map, OpenFault, Options, Storage};
+use swarmlet::session::StorageFaultKind;
+
+const E: u64 = EXTENT_BYTES;
+const FULL: Options = Options { allocate: Allocate::Full, map: Map::Auto };
+const SPARSE: Options = Options { allocate: Allocate::Sparse, map: Map::Auto };
+const NEVER: Options = Options { allocate: Allocate::Full, map: Map::Never };
+
+/// A directory of this test, which goes with it.
+struct Place {
+    path: PathBuf,
+    mounted: bool,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("swarmlet-storage-{name}-{}", std::process::id()));
+        fs::create_dir(&path).expect("a new directory for the test");
+        Self { path, mounted: false }
+    }
+
+    /// A fresh file system: `mount -t kind -o options source path`.
+    fn mounted(name: &str, kind: &str, options: &str, source: &str) -> Self {
+        let mut place = Self::new(name);
+        place.mount(&["-t", kind, "-o", options, source]);
+        place.mounted = true;
+        place
+    }
+
+    fn mount(&self, arguments: &[&str]) {
+        let answer =
+            Command::new("mount").args(arguments).arg(&self.path).output().expect("mount(8) is there");
+        let text = String::from_utf8_lossy(&answer.stderr);
+        assert!(answer.status.success(), "this test needs root, to `mount {}`: {text}", arguments.join(" "));
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.mounted {
+            let _ = Command::new("umount").arg("-l").arg(&self.path).status();
+        }
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// A file of a torrent: path, length, attributes of BEP 47.
+type Entry<'a> = (&'a str, u64, &'a str);
+
+fn text(value: &str) -> String {
+    format!("{}:{value}", value.len())
+}
+
+/// A torrent called `name`; a single file if the only entry has no path.
+fn torrent(name: &str, entries: &[Entry<'_>]) -> Arc<Metainfo> {
+    let total: u64 = entries.iter().map(|entry| entry.1).sum();
+    let content = match entries {
+        [("", length, _)] => format!("6:lengthi{length}e"),
+        _ => {
+            let files = entries.iter().map(|(path, length, attributes)| {
+                let path: String = path.split('/').map(text).collect();
+                format!("d4:attr{}6:lengthi{length}e4:pathl{path}ee", text(attributes))
+            });
+            format!("5:filesl{}e", files.collect::<String>())
+        }
+    };
+    let pieces = total.div_ceil(E).max(1) * 20;
+    let mut bytes =
+        format!("d4:infod{content}4:name{}12:piece lengthi{E}e6:pieces{pieces}:", text(name)).into_bytes();
+    bytes.extend((0..pieces).map(|n| n as u8));
+    bytes.extend(b"ee");
+    Arc::new(Metainfo::parse(&bytes).expect("a good torrent"))
+}
+
+/// What the torrent has from `offset` on.
+fn content(offset: u64, length: u64) -> Vec<u8> {
+    (offset..offset + length).map(|n| (n % 251) as u8 ^ (n / 65_536) as u8).collect()
+}
+
+fn store(storage: &mut Storage, offset: u64, length: u64) -> Result<(), StorageFaultKind> {
+    let bytes = content(offset, length);
+    let parts: Vec<&[u8]> = bytes.chunks(16 << 10).collect();
+    storage.store(offset, &parts).map_err(|fault| fault.kind)
+}
+
+fn load(storage: &mut Storage, offset: u64, length: u64) -> Vec<u8> {
+    let mut buffer = vec![0xee; length as usize];
+    storage.load(offset, &mut buffer).expect("readable");
+    buffer
+}
+
+fn open(root: &Path, metainfo: &Arc<Metainfo>, options: &Options) -> (Storage, Existing) {
+    Storage::open(root, Arc::clone(metainfo), options).unwrap_or_else(|fault| panic!("{fault}"))
+}
+
+fn refused(root: &Path, metainfo: &Arc<Metainfo>) -> OpenFault {
+    Storage::open(root, Arc::clone(metainfo), &FULL).err().expect("refused")
+}
+
+/// Stores everything in steps of `step` bytes, backwards, and compares files and what is read.
+fn round_trip(root: &Path, options: &Options, step: u64) -> Storage {
+    let entries: [Entry<'_>; 8] = [
+        ("a/first", 3 * E + 100, ""),
+        ("a/empty", 0, ""),
+        (".pad/0", E - 100, "p"),
+        ("a/b/extents", 4 * E, ""),
+        ("a/b/small", 7, ""),
+        ("a/b/run", 20_000, "x"),
+        ("c/last", 2 * E + 1, ""),
+        ("c/end", 0, ""),
+    ];
+    let metainfo = torrent("t", &entries);
+    let total = metainfo.layout.total_bytes();
+    let (mut storage, existing) = open(root, &metainfo, options);
+    assert_eq!(existing, Existing::Nothing);
+    assert_eq!(load(&mut storage, 0, 1000), [0; 1000], "missing files read as zeros");
+    assert!(!root.join("t").exists(), "nothing is made before the first store");
+    for offset in (0..total).step_by(step as usize).collect::<Vec<_>>().into_iter().rev() {
+        assert_eq!(store(&mut storage, offset, step.min(total - offset)), Ok(()));
+    }
+    storage.complete().expect("complete");
+    for (index, (path, length, attributes)) in entries.into_iter().enumerate() {
+        let file = metainfo.layout.file(index as u32).expect("in the torrent");
+        let path = root.join("t").join(path);
+        let mut expected = content(file.offset, length);
+        if attributes == "p" {
+            expected.fill(0);
+            assert!(!path.exists(), "pad files are not written");
+        } else {
+            assert!(fs::read(&path).expect("there") == expected, "{}", path.display());
+            let executable = fs::metadata(&path).expect("there").permissions().mode() & 0o111 != 0;
+            assert_eq!(executable, attributes == "x");
+        }
+        assert!(load(&mut storage, file.offset, length) == expected, "{}", path.display());
+    }
+    assert_eq!(open(root, &metainfo, options).1, Existing::Something);
+    storage
+}
+
+#[test]
+fn every_way_of_storing_gives_the_same_files() {
+    for (name, options) in [("full", FULL), ("sparse", SPARSE), ("never", NEVER)] {
+        for step in [E, 2 * E, 12 * E, 300_000] {
+            let place = Place::new(&format!("ways-{name}-{step}"));
+            let tally = round_trip(&place.path.join("made/when/needed"), &options, step).tally();
+            // What the kernel makes of windows here is its own affair, but the first one is tried.
+            let windows = name == "full" && step >= E;
+            assert_eq!(tally.mapped_bytes >= E, windows, "{name} {step}: {tally:?}");
+        }
+    }
+}
+
+#[test]
+fn file_systems_differ_and_the_files_do_not() {
+    let cases = [("tmpfs", "size=64m", true), ("ramfs", "mode=700", false)];
+    for (kind, options, windows) in cases {
+        let place = Place::mounted(&format!("fs-{kind}"), kind, options, "none");
+        let tally = round_trip(&place.path, &FULL, E).tally();
+        assert_eq!(tally.mapped_bytes > 0, windows, "{kind} {tally:?}");
+    }
+}
+
+#[test]
+fn offsets_beyond_32_bits_are_kept() {
+    let place = Place::new("beyond");
+    let metainfo = torrent("big", &[("one", 5 << 30, ""), ("two", 5 << 30, "")]);
+    let (mut storage, _) = open(&place.path, &metainfo, &SPARSE);
+    for offset in [(4 << 30) + 5, (5 << 30) - 1000, (10 << 30) - 2000] {
+        assert_eq!(store(&mut storage, offset, 2000), Ok(()));
+        assert!(load(&mut storage, offset, 2000) == content(offset, 2000));
+    }
+    assert_eq!(load(&mut storage, (10 << 30) - 1, 3)[1..], [0, 0], "nothing lies behind the end");
+}
+
+#[test]
+fn thousands_of_files_need_few_descriptors() {
+    let place = Place::new("many");
+    let names: Vec<String> = (0..2_000).map(|n| format!("d{}/f{n}", n % 40)).collect();
+    let entries: Vec<Entry<'_>> = names.iter().map(|name| (name.as_str(), 1_000, "")).collect();
+    let metainfo = torrent("many", &entries);
+    let (mut storage, _) = open(&place.path, &metainfo, &FULL);
+    assert_eq!(store(&mut storage, 0, 2_000_000), Ok(()));
+    let links = fs::read_dir("/proc/self/fd").expect("procfs").flatten();
+    let ours = links.filter(|link| fs::read_link(link.path()).is_ok_and(|to| to.starts_with(&place.path)));
+    let descriptors = ours.count();
+    assert!((1..=OPEN_FILES_MAX + 2).contains(&descriptors), "{descriptors}");
+    assert!(load(&mut storage, 0, 2_000_000) == content(0, 2_000_000));
+    storage.tick(Instant::ZERO + 2 * FILE_IDLE_MAX);
+    storage.complete().expect("complete");
+}
+
+#[test]
+fn too_little_space_is_refused_before_anything_is_made() {
+    let place = Place::mounted("refused", "tmpfs", "size=8m", "none");
+    let metainfo = torrent("t", &[("x", 16 << 20, "")]);
+    match refused(&place.path, &metainfo) {
+        OpenFault::NoSpace { needed, free } => {
+            assert!(needed == 16 << 20 && free <= 8 << 20, "{needed} {free}");
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(fs::read_dir(&place.path).expect("there").count(), 0);
+    // What is there already is not needed again, and sparse files are not asked how long they are.
+    open(&place.path, &metainfo, &SPARSE);
+    let metainfo = torrent("u", &[("x", 6 << 20, "")]);
+    let (mut storage, _) = open(&place.path, &metainfo, &FULL);
+    assert_eq!(store(&mut storage, 0, 10), Ok(()));
+    assert_eq!(open(&place.path, &metainfo, &FULL).1, Existing::Something);
+}
+
+/// The disk fills up after the start: nothing dies, room is given back, and it goes on when there is some.
+fn fills_up(place: &Place, options: &Options) {
+    let metainfo = torrent("t", &[("x", 6 * E, "")]);
+    let (mut storage, _) = open(&place.path, &metainfo, options);
+    let filler = place.path.join("filler");
+    let block = vec![1; 1 << 20];
+    let mut hog = File::create(&filler).expect("new");
+    for _ in 0..11 {
+        std::io::Write::write_all(&mut hog, &block).expect("still room");
+    }
+    hog.sync_all().expect("still room");
+    let stored: Vec<_> = (0..6).map(|n| store(&mut storage, n * E, E)).collect();
+    assert_eq!(stored.last(), Some(&Err(StorageFaultKind::NoSpace)), "{stored:?}");
+    if options.allocate == Allocate::Full {
+        let file = fs::metadata(place.path.join("t/x")).expect("made");
+        assert_eq!((file.len(), file.blocks()), (0, 0), "what was reserved in vain is given back");
+    }
+    fs::remove_file(&filler).expect("ours");
+    drop(hog);
+    for n in 0..6 {
+        assert_eq!(store(&mut storage, n * E, E), Ok(()));
+    }
+    storage.complete().expect("complete");
+    assert!(fs::read(place.path.join("t/x")).expect("there") == content(0, 6 * E));
+}
+
+#[test]
+fn a_disk_that_fills_up_is_a_fault_that_passes() {
+    for (name, options) in [("full", FULL), ("sparse", SPARSE), ("never", NEVER)] {
+        fills_up(&Place::mounted(&format!("fills-{name}"), "tmpfs", "size=16m", "none"), &options);
+    }
+}
+
+#[test]
+fn a_full_ext4_gets_back_what_it_gave_in_part() {
+    let image = Place::new("ext4-image");
+    let path = image.path.join("image");
+    File::create(&path).and_then(|file| file.set_len(20 << 20)).expect("a sparse image");
+    let made = Command::new("mkfs.ext4").args(["-q", "-m", "0", "-O", "^has_journal"]).arg(&path).status();
+    assert!(made.is_ok_and(|status| status.success()), "this test needs mkfs.ext4 (Debian: e2fsprogs)");
+    let source = path.to_str().expect("our own name");
+    for (name, options) in [("full", FULL), ("sparse", SPARSE)] {
+        let place = Place::mounted(&format!("ext4-{name}"), "ext4", "loop", source);
+        fills_up(&place, &options);
+        fs::remove_dir_all(place.path.join("t")).expect("ours");
+    }
+}
+
+#[test]
+fn a_read_only_disk_can_be_read_and_says_no_to_writing() {
+    let place = Place::mounted("read-only", "tmpfs", "size=16m", "none");
+    let metainfo = torrent("t", &[("x", E, ""), ("y", 5, "")]);
+    let (mut storage, _) = open(&place.path, &metainfo, &FULL);
+    assert_eq!(store(&mut storage, 0, E), Ok(()));
+    assert_eq!(store(&mut storage, E, 5), Ok(()));
+    drop(storage);
+    place.mount(&["-o", "remount,ro", "none"]);
+    let (mut storage, existing) = open(&place.path, &metainfo, &FULL);
+    assert_eq!(existing, Existing::Something);
+    assert!(load(&mut storage, 0, E + 5) == content(0, E + 5));
+    storage.complete().expect("there is nothing to change");
+    assert_eq!(store(&mut storage, 0, E), Err(StorageFaultKind::Denied));
+}
+
+#[test]
+fn symlinks_are_refused_wherever_they_are() {
+    let place = Place::new("symlinks");
+    let outside = place.path.join("outside");
+    fs::create_dir(&outside).expect("new");
+    let metainfo = torrent("t", &[("a/b", 10, ""), ("c", 10, "")]);
+    for link in ["t", "t/a", "t/a/b", "t/c"] {
+        let root = place.path.join(link.replace('/', "-"));
+        let path = root.join(link);
+        fs::create_dir_all(path.parent().expect("below root")).expect("new");
+        symlink(&outside, &path).expect("new");
+        match refused(&root, &metainfo) {
+            OpenFault::Occupied { path: told, found: Found::Symlink } => assert_eq!(told, path),
+            other => panic!("{link}: {other}"),
+        }
+    }
+    assert_eq!(fs::read_dir(&outside).expect("there").count(), 0);
+}
+
+#[test]
+fn symlinks_that_come_later_are_not_followed_either() {
+    let place = Place::new("later");
+    let outside = place.path.join("outside");
+    fs::create_dir(&outside).expect("new");
+    let metainfo = torrent("t", &[("a/b", 10, ""), ("c", 10, "")]);
+    let root = place.path.join("root");
+    let (mut storage, _) = open(&root, &metainfo, &FULL);
+    fs::create_dir_all(root.join("t")).expect("new");
+    symlink(&outside, root.join("t/a")).expect("new");
+    symlink(outside.join("c"), root.join("t/c")).expect("new");
+    assert_eq!(store(&mut storage, 0, 10), Err(StorageFaultKind::Changed));
+    assert_eq!(store(&mut storage, 10, 10), Err(StorageFaultKind::Changed));
+    assert!(storage.complete().is_err_and(|fault| fault.kind == StorageFaultKind::Changed));
+    assert_eq!(fs::read_dir(&outside).expect("there").count(), 0);
+    // The output directory itself is the user's: it may be a symlink.
+    let chosen = place.path.join("chosen");
+    symlink(&outside, &chosen).expect("new");
+    assert_eq!(store(&mut open(&chosen, &metainfo, &FULL).0, 0, 20), Ok(()));
+    assert!(outside.join("t/a/b").is_file());
+}
+
+#[test]
+fn what_is_something_else_is_refused() {
+    let place = Place::new("else");
+    let metainfo = torrent("t", &[("a/b", 10, "")]);
+    type Case<'a> = (&'a str, fn(&Path), Found);
+    let cases: [Case<'_>; 4] = [
+        ("fifo", |t| make_fifo(&t.join("a/b")), Found::Special),
+        ("directory", |t| fs::create_dir(t.join("a/b")).expect("new"), Found::Directory),
+        (
+            "longer",
+            |t| fs::write(t.join("a/b"), [1; 11]).expect("new"),
+            Found::Longer { length: 11, expected: 10 },
+        ),
+        (
+            "file",
+            |t| fs::remove_dir(t.join("a")).and_then(|()| fs::write(t.join("a"), "x")).expect("new"),
+            Found::File,
+        ),
+    ];
+    for (name, make, expected) in cases {
+        let root = place.path.join(name);
+        fs::create_dir_all(root.join("t/a")).expect("new");
+        make(&root.join("t"));
+        match refused(&root, &metainfo) {
+            OpenFault::Occupied { found, .. } => assert_eq!(found, expected),
+            other => panic!("{name}: {other}"),
+        }
+    }
+    let root = place.path.join("shorter");
+    fs::create_dir_all(root.join("t/a")).expect("new");
+    fs::write(root.join("t/a/b"), content(0, 4)).expect("new");
+    let (mut storage, existing) = open(&root, &metainfo, &FULL);
+    assert_eq!(existing, Existing::Something);
+    assert_eq!(load(&mut storage, 0, 10), [content(0, 4), vec![0; 6]].concat());
+    assert_eq!(store(&mut storage, 4, 6), Ok(()));
+    assert!(fs::read(root.join("t/a/b")).expect("there") == content(0, 10));
+}
+
+fn make_fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().is_ok_and(|status| status.success()), "mkfifo");
+}
+
+#[test]
+fn a_fifo_that_comes_later_blocks_nobody() {
+    let place = Place::new("fifo");
+    let metainfo = torrent("x", &[("", 10, "")]);
+    let (mut storage, _) = open(&place.path, &metainfo, &FULL);
+    make_fifo(&place.path.join("x"));
+    assert_eq!(store(&mut storage, 0, 10), Err(StorageFaultKind::Changed));
+    assert!(storage.load(0, &mut [0; 10]).is_err_and(|fault| fault.kind == StorageFaultKind::Changed));
+}
+
+#[test]
+fn files_that_others_change_are_noticed() {
+    let place = Place::new("changed");
+    let metainfo = torrent("x", &[("", 4 * E, "")]);
+    let path = place.path.join("x");
+    let shorten = |length| File::options().write(true).open(&path).and_then(|file| file.set_len(length));
+    for options in [FULL, NEVER] {
+        let (mut storage, _) = open(&place.path, &metainfo, &options);
+        assert_eq!(store(&mut storage, 0, E), Ok(()));
+        shorten(5).expect("shorter");
+        assert_eq!(store(&mut storage, E, E), Err(StorageFaultKind::Changed));
+        assert_eq!(store(&mut storage, E, E), Ok(()), "told once; then the session has checked it anew");
+        // Also while it was closed for a while.
+        storage.tick(Instant::ZERO + 2 * FILE_IDLE_MAX);
+        shorten(5).expect("shorter");
+        assert_eq!(store(&mut storage, E, E), Err(StorageFaultKind::Changed));
+        assert_eq!(store(&mut storage, 0, E), Ok(()));
+        fs::remove_file(&path).expect("there");
+        assert_eq!(store(&mut storage, E, E), Err(StorageFaultKind::Changed));
+        assert_eq!(store(&mut storage, 0, 4 * E), Ok(()));
+        storage.complete().expect("complete");
+        assert!(fs::read(&path).expect("there") == content(0, 4 * E));
+        fs::remove_file(&path).expect("there");
+    }
+}
+
+#[test]
+fn completing_makes_what_nobody_stored() {
+    let place = Place::new("complete");
+    let metainfo = torrent("t", &[("zeros", 3 * E, ""), ("deep/er/empty", 0, "x"), ("tail", 500, "")]);
+    let (mut storage, _) = open(&place.path, &metainfo, &SPARSE);
+    assert_eq!(store(&mut storage, 3 * E, 100), Ok(()));
+    storage.complete().expect("complete");
+    storage.complete().expect("again is harmless");
+    let meta = |path: &str| fs::metadata(place.path.join("t").join(path)).expect("there");
+    let lengths = ["zeros", "deep/er/empty", "tail"].map(|path| meta(path).len());
+    assert_eq!(lengths, [3 * E, 0, 500]);
+    assert_ne!(meta("deep/er/empty").permissions().mode() & 0o111, 0);
+}
+
+#[test]
+fn a_file_size_limit_is_a_fault_and_not_the_end() {
+    const CHILD: &str = "SWARMLET_TEST_FILE_SIZE_LIMIT";
+    if std::env::var_os(CHILD).is_some() {
+        let place = Place::new("limit");
+        for (name, options) in [("full", FULL), ("sparse", SPARSE)] {
+            let (mut storage, _) = open(&place.path, &torrent(name, &[("", 4 * E, "")]), &options);
+            assert_eq!(store(&mut storage, 3 * E, E), Err(StorageFaultKind::NoSpace), "{name}");
+        }
+        return;
+    }
+    let script = r#"ulimit -f 2048; exec "$0" --exact a_file_size_limit_is_a_fault_and_not_the_end"#;
+    let ourselves = std::env::current_exe().expect("ourselves");
+    let child = Command::new("sh").args(["-c", script]).arg(ourselves).env(CHILD, "1").output();
+    let child = child.expect("sh is there");
+    assert!(child.status.success(), "{child:?}");
+}
