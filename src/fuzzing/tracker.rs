@@ -147,7 +147,7 @@ pub fn trackers(data: &[u8]) {
             2 if open.contains(&handle) => trackers.on_connected(now, handle, &mut rng),
             3 => trackers.on_bytes(now, handle, reply, &mut rng),
             4 if open.remove(&handle) => {
-                trackers.on_closed(now, handle, Some("broken").filter(|_| byte > 99), &mut rng)
+                trackers.on_closed(now, handle, Some("broken").filter(|_| byte > 99), &mut rng);
             }
             5 if byte == 0xfd => trackers.stop(now, &totals, &mut rng),
             5 if byte == 0xf5 => trackers.complete(now),

@@ -27,6 +27,8 @@ struct Half {
     family: Family,
     /// Questions asked so far.
     tries: usize,
+    /// A server was met that changes the letters of names: they are not disguised any more.
+    plain: bool,
     state: State,
 }
 
@@ -42,7 +44,7 @@ impl Lookup {
     pub fn new(now: Instant, host: String, query: u32, first_server: usize) -> Self {
         let half = |family| {
             let state = State::Asking { question: Vec::new(), server: 0, until: now };
-            Half { family, tries: 0, state }
+            Half { family, tries: 0, plain: false, state }
         };
         let halves = [half(Family::V4), half(Family::V6)];
         Self { host, queries: [query].into(), first_server, halves, enough: None }
@@ -121,7 +123,10 @@ impl Lookup {
             }
             match dns::answer(bytes, question) {
                 Err(DnsFault::Stray) => continue,
-                Err(_) => out.extend(half.ask(now, &self.host, self.first_server, servers, rng)),
+                Err(fault) => {
+                    half.plain |= fault == DnsFault::OtherCase;
+                    out.extend(half.ask(now, &self.host, self.first_server, servers, rng));
+                }
                 Ok(answer) => {
                     if !answer.addresses.is_empty() {
                         self.enough = Some(now + DNS_SECOND_FAMILY_WAIT);
@@ -136,8 +141,8 @@ impl Lookup {
 }
 
 impl Half {
-    /// Puts the question to the next server, after [`DNS_ROUNDS`] rounds to nobody. In the last round the case of the
-    /// letters is not random: some servers do not repeat it.
+    /// Puts the question to the next server, after [`DNS_ROUNDS`] rounds to nobody. In the last round the name is not
+    /// disguised: some servers do not answer such.
     fn ask(
         &mut self,
         now: Instant,
@@ -149,7 +154,7 @@ impl Half {
         let round = self.tries.checked_div(servers.len()).unwrap_or(usize::from(DNS_ROUNDS));
         let server = (first + self.tries).checked_rem(servers.len()).unwrap_or(0);
         self.tries += 1;
-        let disguise = round + 1 < usize::from(DNS_ROUNDS);
+        let disguise = !self.plain && round + 1 < usize::from(DNS_ROUNDS);
         let asked = servers.get(server).filter(|_| round < usize::from(DNS_ROUNDS));
         let question = dns::query(host, self.family, disguise, rng);
         let (Some(&address), Some(question)) = (asked, question) else {

@@ -197,6 +197,22 @@ fn the_last_round_asks_in_plain_letters() {
 }
 
 #[test]
+fn a_server_that_changes_letters_is_asked_again_at_once() {
+    let mut world = World::new(1);
+    let mixed = world.resolve(1, "abcdefghijklmnop.example");
+    for datagram in &mixed {
+        let lower = Datagram { bytes: datagram.bytes.to_ascii_lowercase(), ..datagram.clone() };
+        let mut bytes = answer(&lower, &["1.2.3.4"], 60);
+        bytes[..2].copy_from_slice(&datagram.bytes[..2]);
+        world.hear(server(1), &bytes);
+        let plain = world.datagrams();
+        assert_eq!((plain.len(), world.resolved()), (1, vec![]));
+        world.hear(server(1), &answer(&plain[0], &["1.2.3.4"], 60));
+    }
+    assert_eq!(world.resolved(), [(1, "1.2.3.4".into())]);
+}
+
+#[test]
 fn the_same_name_is_asked_for_once() {
     let mut world = World::new(1);
     let asked = world.resolve(1, "t.example");

@@ -38,6 +38,9 @@ pub struct Answer {
 pub enum DnsFault {
     /// It does not answer this question: another number, another name, or somebody guessing. Go on waiting.
     Stray,
+    /// It answers this question, but repeats the name in other letters than [`query`] chose: a server that does not
+    /// keep them, or somebody guessing. To be asked again without disguise.
+    OtherCase,
     /// It answers this question, but makes no sense.
     Malformed,
     /// The server cannot or will not answer (the code of RFC 1035, 4.1.1). Another one may.
@@ -50,6 +53,7 @@ impl fmt::Display for DnsFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stray => f.write_str("the datagram does not answer the question"),
+            Self::OtherCase => f.write_str("the name server changes the letters of names"),
             Self::Malformed => f.write_str("the name server's answer makes no sense"),
             Self::Refused(code) => write!(f, "the name server refuses with code {code}"),
             Self::Truncated => f.write_str("the name server's answer does not fit into a datagram"),
@@ -87,13 +91,16 @@ pub fn query(name: &str, family: Family, disguise: bool, rng: &mut Rng) -> Optio
 /// [`DnsFault`]; after [`DnsFault::Stray`] the right answer may still come.
 pub fn answer(message: &[u8], query: &[u8]) -> Result<Answer, DnsFault> {
     let header = message.first_chunk::<HEADER_BYTES>().ok_or(DnsFault::Stray)?;
-    let (question, asked) = (message.get(HEADER_BYTES..query.len()), query.get(HEADER_BYTES..));
+    let question = message.get(HEADER_BYTES..query.len()).ok_or(DnsFault::Stray)?;
+    let asked = query.get(HEADER_BYTES..).ok_or(DnsFault::Stray)?;
     let [id_high, id_low, flags, code, questions_high, questions_low, count_high, count_low, ..] = *header;
-    let ours =
-        query.first_chunk::<2>() == Some(&[id_high, id_low]) && question.is_some() && question == asked;
+    let ours = query.first_chunk::<2>() == Some(&[id_high, id_low]) && question.eq_ignore_ascii_case(asked);
     let is_answer = flags & 0xf8 == 0x80 && [questions_high, questions_low] == [0, 1];
     if !ours || !is_answer {
         return Err(DnsFault::Stray);
+    }
+    if question != asked {
+        return Err(DnsFault::OtherCase);
     }
     match code & 0x0f {
         0 => {}
@@ -280,15 +287,15 @@ mod tests {
         let other = record(b"\x05other\0", TYPE_A, 70, &[6, 6, 6, 6]);
         let text = record(POINTER_TO_QUESTION, 16, 1, b"\x03txt");
         let wrong_family = record(POINTER_TO_QUESTION, TYPE_AAAA, 1, &[0; 16]);
-        let cases: [(&[Vec<u8>], Result<Answer, DnsFault>); 5] = [
-            (&[one.clone(), two, other, text, wrong_family], addresses(&["1.2.3.4", "1.2.3.5"], 60)),
-            (&[alias.clone(), chained.clone(), end.clone()], addresses(&["5.6.7.8"], 50)),
-            (&[end, chained, alias.clone()], addresses(&["5.6.7.8"], 50)),
-            (&[alias, one], addresses(&[], 0)),
-            (&[], addresses(&[], 0)),
+        let cases = [
+            (vec![one.clone(), two, other, text, wrong_family], addresses(&["1.2.3.4", "1.2.3.5"], 60)),
+            (vec![alias.clone(), chained.clone(), end.clone()], addresses(&["5.6.7.8"], 50)),
+            (vec![end, chained, alias.clone()], addresses(&["5.6.7.8"], 50)),
+            (vec![alias, one], addresses(&[], 0)),
+            (vec![], addresses(&[], 0)),
         ];
         for (nth, (records, wanted)) in cases.into_iter().enumerate() {
-            assert_eq!(answer(&reply(&query, [0x81, 0x80], records), &query), wanted, "case {nth}");
+            assert_eq!(answer(&reply(&query, [0x81, 0x80], &records), &query), wanted, "case {nth}");
         }
     }
 
@@ -308,9 +315,12 @@ mod tests {
         assert!(answer(&good, &query).is_ok());
         for at in [0, 1, 2, 4, 5, 13, 16, 24, 26] {
             let mut bad = good.clone();
-            bad[at] ^= 0x20;
+            bad[at] ^= 0x81;
             assert_eq!(answer(&bad, &query), Err(DnsFault::Stray), "byte {at}");
         }
+        let mut shouted = good.clone();
+        shouted[15] ^= 0x20;
+        assert_eq!(answer(&shouted, &query), Err(DnsFault::OtherCase));
         for cut in 0..query.len() {
             assert_eq!(answer(&good[..cut], &query), Err(DnsFault::Stray), "cut at {cut}");
         }

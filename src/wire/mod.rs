@@ -5,5 +5,6 @@ pub mod bencode;
 pub mod chunked;
 pub mod compact;
 pub mod dns;
+pub mod escape;
 pub mod http;
 pub mod url;
