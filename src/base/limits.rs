@@ -236,13 +236,8 @@ pub const DNS_TTL_MAX: Duration = Duration::from_secs(60 * 60);
 pub const DNS_NEGATIVE_TTL: Duration = Duration::from_secs(30);
 /// Lines of the hosts file that are kept.
 pub const HOSTS_MAX: usize = 10_000;
-
-// ---- Names -------------------------------------------------------------------------------------------------
-
-/// Most bytes read of `/etc/hosts`. Lists that block advertisements reach 5 MB.
-pub const HOSTS_BYTES_MAX: u64 = 8 << 20;
-/// Addresses of one name taken from `/etc/hosts`.
-pub const HOST_ADDRESSES_MAX: usize = 8;
+/// Most bytes read of `/etc/hosts` and of `/etc/resolv.conf`.
+pub const NAME_FILE_BYTES_MAX: u64 = 1 << 20;
 
 // ---- The user ----------------------------------------------------------------------------------------------
 

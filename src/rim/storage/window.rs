@@ -56,14 +56,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_filled_in_is_in_the_file() {
+    fn what_is_filled_in_is_in_the_file_also_beyond_32_bits() {
+        const FAR: u64 = 5 << 30;
         let file = file("fill");
+        file.set_len(FAR + 2 * EXTENT_BYTES).expect("room for a sparse file");
         let bytes: Vec<u8> = (0..LENGTH).map(|n| (n % 253) as u8).collect();
         let parts: Vec<&[u8]> = bytes.chunks(16 << 10).collect();
-        let window = Window::map(&file, EXTENT_BYTES, LENGTH).expect("mapped");
+        let window = Window::map(&file, FAR + EXTENT_BYTES, LENGTH).expect("mapped");
         assert!(window.fill(&mut Parts::new(&parts)));
         let mut back = vec![1; 2 * LENGTH];
-        file.read_exact_at(&mut back, 0).expect("there");
+        file.read_exact_at(&mut back, FAR).expect("there");
         assert!(back[..LENGTH].iter().all(|byte| *byte == 0) && back[LENGTH..] == bytes);
     }
 
