@@ -3,6 +3,7 @@
 
 use super::parts::Parts;
 use super::sigbus::Guard;
+use crate::base::limits::EXTENT_BYTES;
 use memmap2::{Advice, MmapMut, MmapOptions};
 use std::fs::File;
 use std::io;
@@ -11,9 +12,10 @@ use std::io;
 pub(super) struct Window(MmapMut);
 
 impl Window {
-    /// Maps `length` bytes of `file` from `offset`, which are best whole extents: only a window over a whole huge
-    /// page costs one fault instead of hundreds.
+    /// Maps `length` bytes of `file` from `offset`, both multiples of an extent: only a window over a whole huge page
+    /// costs one fault instead of hundreds.
     pub(super) fn map(file: &File, offset: u64, length: usize) -> io::Result<Self> {
+        debug_assert!(offset.is_multiple_of(EXTENT_BYTES) && (length as u64).is_multiple_of(EXTENT_BYTES));
         // SAFETY: the bytes are written and never read, so it does not matter who else changes the file; a file
         // that becomes shorter is what `fill` guards against.
         let map = unsafe { MmapOptions::new().offset(offset).len(length).map_mut(file)? };
@@ -31,7 +33,9 @@ impl Window {
     /// Fills the window from `parts`. False if a page could not be had; then nothing is promised about the range.
     pub(super) fn fill(mut self, parts: &mut Parts<'_>) -> bool {
         let addresses = self.0.as_ptr_range();
-        let guard = Guard::new(addresses.start as usize..addresses.end as usize);
+        // SAFETY: the map starts at a page, is whole extents long, is ours, and is dropped after the guard. It is only
+        // written to, here.
+        let guard = unsafe { Guard::new(addresses.start as usize..addresses.end as usize) };
         let wanted = self.0.len();
         let copied = parts.copy_to(&mut self.0);
         copied == wanted && !guard.hit()
@@ -41,7 +45,6 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::limits::EXTENT_BYTES;
     use std::os::unix::fs::FileExt;
 
     const LENGTH: usize = EXTENT_BYTES as usize;
