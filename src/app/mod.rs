@@ -1,1 +1,4 @@
 //! Floor 6: the app.
+
+#[cfg(feature = "create")]
+pub mod create;

@@ -10,8 +10,12 @@ use core::time::Duration;
 pub const TORRENT_FILE_BYTES_MAX: usize = 32 << 20;
 /// Deepest nesting of lists and dictionaries in bencode. Real metainfo needs 6; others allow 32 to 100.
 pub const BENCODE_DEPTH_MAX: usize = 50;
-/// Most tokens (strings, integers, lists, dictionaries, ends) in one bencoded value.
-pub const BENCODE_TOKENS_MAX: u32 = 3_000_000;
+/// Most tokens (strings, integers, lists, dictionaries, ends) in one bencoded value. A file takes 8, with `attr` 10, and
+/// [`FILES_MAX`] files must fit.
+pub const BENCODE_TOKENS_MAX: u32 = 12_000_000;
+/// Most keys of a dictionary whose keys are out of order and must be compared: they are remembered meanwhile. Real ones
+/// have 30.
+pub const BENCODE_UNSORTED_KEYS_MAX: usize = 1_000;
 /// Most pieces of a torrent.
 pub const PIECES_MAX: u32 = 1 << 21;
 /// Longest piece, in bytes.
@@ -28,6 +32,10 @@ pub const TRACKERS_MAX: usize = 100;
 pub const URL_BYTES_MAX: usize = 8 << 10;
 /// Most web seeds (`url-list`, BEP 19) kept.
 pub const WEB_SEEDS_MAX: usize = 100;
+/// Longest `comment` or `created by` kept, in bytes.
+pub const METAINFO_TEXT_BYTES_MAX: usize = 8 << 10;
+/// Most lines that tell the user what was cleaned in one `.torrent`: a million bad names must not flood a log.
+pub const CLEANED_LINES_MAX: usize = 20;
 
 // ---- The peer wire -----------------------------------------------------------------------------------------
 
@@ -154,6 +162,8 @@ pub const TORRENTS_MAX: usize = 1_000;
 
 // ---- How they fit together ---------------------------------------------------------------------------------
 
+const _: () = assert!((TORRENT_FILE_BYTES_MAX + FILES_MAX * 300) < u32::MAX as usize); // paths are found by u32
+const _: () = assert!(FILES_MAX * 10 < BENCODE_TOKENS_MAX as usize);
 const _: () = assert!(BLOCK_BYTES <= REQUEST_BYTES_MAX);
 const _: () = assert!(EXTENT_BYTES.is_multiple_of(BLOCK_BYTES as u64));
 const _: () = assert!(REQUESTS_MIN <= REQUESTS_START && REQUESTS_START <= REQUESTS_MAX);

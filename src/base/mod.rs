@@ -6,6 +6,7 @@ pub mod ids;
 pub mod limits;
 pub mod rate;
 pub mod rng;
+pub mod text;
 pub mod units;
 
 pub use bitfield::Bitfield;
@@ -13,3 +14,4 @@ pub use clock::Instant;
 pub use ids::{Block, InfoHash, PeerId, StreamId, TorrentId};
 pub use rate::Rate;
 pub use rng::Rng;
+pub use text::Printable;

@@ -1,4 +1,18 @@
-//! Floor 2: what a `.torrent` says.
+//! Floor 2: what a `.torrent` says, checked and cleaned.
 
-/// (room)
-pub struct Metainfo {}
+mod clashes;
+mod cleaned;
+mod extents;
+mod fault;
+mod files;
+mod info;
+mod layout;
+mod metainfo;
+mod paths;
+mod urls;
+
+pub use extents::Extents;
+pub use fault::{Expected, MetainfoFault};
+pub use layout::{File, FileKind, Layout, Segment};
+pub use metainfo::Metainfo;
+pub use urls::check_url;

@@ -1,1 +1,3 @@
-//! (room)
+//! Floor 1: bytes of strangers, read and written.
+
+pub mod bencode;
