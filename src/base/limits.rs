@@ -53,6 +53,10 @@ pub const UNKNOWN_BYTES_MAX: usize = MIB as usize;
 pub const OUTBOX_BYTES_MAX: usize = 32 << 10;
 /// Longest client name (`v` of BEP 10) kept, in bytes.
 pub const CLIENT_NAME_BYTES_MAX: usize = 64;
+/// Pieces that one peer's `allowed fast` messages may name; more are ignored. BEP 6 recommends to name 10.
+pub const ALLOWED_FAST_MAX: usize = 32;
+/// Memory that a peer may cost beside its bitfield while it is idle, in bytes.
+pub const IDLE_PEER_BYTES_MAX: usize = 2 << 10;
 /// Most messages without use (choke, have of known pieces, keep-alive …) that a peer may send in a row of
 /// [`FLOOD_WINDOW`] before it is dropped as a flood.
 pub const FLOOD_MESSAGES_MAX: u32 = 20_000;

@@ -1,3 +1,19 @@
-//! Floor 1: bytes of strangers, read and written.
+//! Floor 1: bytes of strangers, read and written. Borrowing readers and appending writers that know no state of the
+//! protocol: whether a word is welcome is for the rooms above.
 
 pub mod bencode;
+pub mod cursor;
+pub mod extended;
+pub mod framer;
+pub mod geometry;
+pub mod handshake;
+pub mod message;
+pub mod misbehaved;
+
+pub use cursor::Cursor;
+pub use extended::ExtendedHandshake;
+pub use framer::{Framer, Item};
+pub use geometry::Geometry;
+pub use handshake::{Handshake, HandshakeReader};
+pub use message::Message;
+pub use misbehaved::Misbehaved;
