@@ -11,6 +11,7 @@ pub mod download;
 pub mod fuzzing;
 pub mod meta;
 pub mod peer;
+pub mod resolver;
 pub mod session;
 pub mod tracker;
 pub mod wire;

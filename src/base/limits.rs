@@ -89,6 +89,10 @@ pub const RECONNECT_MIN: Duration = Duration::from_secs(5);
 pub const RECONNECT_MAX: Duration = Duration::from_secs(15 * 60);
 /// After this many failures without a single success an address is forgotten.
 pub const CONNECT_FAILURES_MAX: u8 = 6;
+/// Addresses per torrent that are not spoken to again; the oldest gives way.
+pub const BANS_MAX: usize = 256;
+/// Addresses per torrent remembered as our own; a machine has few.
+pub const OWN_ADDRESSES_MAX: usize = 16;
 
 // ---- Requests ----------------------------------------------------------------------------------------------
 
@@ -136,6 +140,8 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 16 << 10;
 pub const HTTP_HEADERS_MAX: usize = 64;
 /// Longest body of a tracker's reply, in bytes, after chunks are joined.
 pub const HTTP_BODY_BYTES_MAX: usize = 1 << 20;
+/// Most bytes of chunk sizes, chunk extensions and trailers in one reply: they carry nothing that we want.
+pub const HTTP_FRAMING_BYTES_MAX: usize = 256 << 10;
 /// Redirects followed for one announce.
 pub const REDIRECTS_MAX: u8 = 5;
 /// A tracker that has not answered completely by then has failed.
@@ -144,6 +150,12 @@ pub const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Shortest interval between two announces that we honour without being asked by the user.
 pub const ANNOUNCE_INTERVAL_MIN: Duration = Duration::from_secs(60);
+/// The user may ask for an announce this soon after the last try, unless the tracker's `min interval` is longer.
+pub const ANNOUNCE_ASKED_INTERVAL_MIN: Duration = Duration::from_secs(10);
+/// Announces under way at a time for one torrent, one per tier; `stopped` ones are not counted.
+pub const ANNOUNCES_MAX: usize = 8;
+/// Addresses of one host name that are tried or kept.
+pub const ADDRESSES_PER_NAME_MAX: usize = 8;
 /// Interval when the tracker does not say.
 pub const ANNOUNCE_INTERVAL_DEFAULT: Duration = Duration::from_secs(30 * 60);
 /// Longest interval that a tracker may impose.
@@ -156,6 +168,41 @@ pub const TRACKER_BACKOFF_MAX: Duration = Duration::from_secs(30 * 60);
 pub const NUMWANT: u32 = 200;
 /// Longest `failure reason`, `warning message` or `tracker id` kept, in bytes.
 pub const TRACKER_TEXT_BYTES_MAX: usize = 512;
+
+// ---- Names ---------------------------------------------------------------------------------------------------
+
+/// Longest DNS answer read, in bytes: what a server may send over UDP without being asked for more (RFC 1035) is
+/// 512, but some send more.
+pub const DNS_MESSAGE_BYTES_MAX: usize = 4 << 10;
+/// Records looked at in one DNS answer.
+pub const DNS_RECORDS_MAX: usize = 64;
+/// Compression pointers followed in one name: more than labels fit into a name.
+pub const DNS_JUMPS_MAX: usize = 32;
+/// Aliases (`CNAME`) followed from the name asked for.
+pub const DNS_ALIASES_MAX: usize = 8;
+/// Name servers used, as in the C library.
+pub const NAME_SERVERS_MAX: usize = 3;
+/// How often the whole list of name servers is gone through for one name.
+pub const DNS_ROUNDS: u8 = 2;
+/// A name server that has not answered by then is passed over for the next.
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(3);
+/// When one family has addresses, the other is waited for no longer than this (RFC 8305 has 50 ms; names for
+/// trackers may take longer).
+pub const DNS_SECOND_FAMILY_WAIT: Duration = Duration::from_millis(250);
+/// Names being resolved at a time; others wait for their turn.
+pub const DNS_LOOKUPS_MAX: usize = 16;
+/// Names waiting to be resolved; more are answered with no address.
+pub const DNS_WAITING_MAX: usize = 2_000;
+/// Names whose addresses are remembered.
+pub const DNS_CACHE_MAX: usize = 128;
+/// Shortest and longest time for which a name's addresses are remembered, whatever the server says.
+pub const DNS_TTL_MIN: Duration = Duration::from_secs(10);
+/// See [`DNS_TTL_MIN`].
+pub const DNS_TTL_MAX: Duration = Duration::from_secs(60 * 60);
+/// For how long it is remembered that a name has no address or could not be resolved.
+pub const DNS_NEGATIVE_TTL: Duration = Duration::from_secs(30);
+/// Lines of the hosts file that are kept.
+pub const HOSTS_MAX: usize = 10_000;
 
 // ---- The user ----------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 //! Floor 0: the words that every room shares. Uses `core` and `alloc` only.
 
+pub mod backoff;
 pub mod bitfield;
 pub mod clock;
 pub mod ids;
@@ -9,6 +10,7 @@ pub mod rng;
 pub mod text;
 pub mod units;
 
+pub use backoff::backoff;
 pub use bitfield::Bitfield;
 pub use clock::Instant;
 pub use ids::{Block, InfoHash, PeerId, StreamId, TorrentId};

@@ -1,14 +1,20 @@
 //! Floor 1: bytes of strangers, read and written. Borrowing readers and appending writers that know no state of the
 //! protocol: whether a word is welcome is for the rooms above.
 
+pub mod address;
 pub mod bencode;
+pub mod chunked;
+pub mod compact;
 pub mod cursor;
+pub mod dns;
 pub mod extended;
 pub mod framer;
 pub mod geometry;
 pub mod handshake;
+pub mod http;
 pub mod message;
 pub mod misbehaved;
+pub mod url;
 
 pub use cursor::Cursor;
 pub use extended::ExtendedHandshake;

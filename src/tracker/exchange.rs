@@ -1,0 +1,262 @@
+//! One announce under way: resolve, connect, ask, read, and again for every redirect. It knows nothing of tiers;
+//! each fact is answered with the next step.
+
+use crate::base::Instant;
+use crate::base::limits::{ADDRESSES_PER_NAME_MAX, CONNECT_TIMEOUT, REDIRECTS_MAX};
+use crate::tracker::reply::ReplyFault;
+use crate::tracker::request::{Kind, request};
+use crate::wire::address::is_local;
+use crate::wire::http::{HttpFault, Progress, ReplyReader};
+use crate::wire::url::{Host, Scheme, Url, UrlFault};
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+
+/// An announce under way.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// What is announced.
+    pub kind: Kind,
+    query: String,
+    url: Url,
+    redirects: u8,
+    /// True once a server outside the local network has sent us elsewhere: it must not send us inside.
+    confined: bool,
+    /// Addresses still to be tried.
+    untried: VecDeque<IpAddr>,
+    address: Option<SocketAddr>,
+    leg: Leg,
+    /// When the whole announce has failed.
+    deadline: Instant,
+}
+
+#[derive(Debug)]
+enum Leg {
+    Resolving,
+    Connecting { until: Instant },
+    Reading(ReplyReader),
+}
+
+/// What an exchange wants next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing until the next fact.
+    Wait,
+    /// The addresses of this name.
+    Resolve(String),
+    /// A stream to this address; an earlier one is of no more use.
+    Connect(SocketAddr),
+    /// These bytes sent.
+    Send(Vec<u8>),
+    /// Nothing more: here are status and body.
+    Answered(u16, Vec<u8>),
+    /// Nothing more: it has failed.
+    Failed(Fault),
+}
+
+/// Why an announce has failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The name has no address, or the name servers do not answer.
+    NoAddress(String),
+    /// No stream could be opened or it broke; in words.
+    Broken(String),
+    /// It did not answer completely in time.
+    Late,
+    /// More than [`REDIRECTS_MAX`] redirects.
+    Redirects,
+    /// A redirect to a scheme that this build does not speak.
+    RedirectScheme(Scheme),
+    /// A redirect to something that is no URL.
+    RedirectUrl(UrlFault),
+    /// A redirect from outside into the local network.
+    RedirectInside,
+    /// The answer is not HTTP as it should be.
+    Http(HttpFault),
+    /// The answer is HTTP, but no reply to an announce.
+    Reply(ReplyFault),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAddress(name) => write!(f, "no address found for {name}"),
+            Self::Broken(why) => f.write_str(why),
+            Self::Late => f.write_str("the tracker did not answer in time"),
+            Self::Redirects => write!(f, "more than {REDIRECTS_MAX} redirects"),
+            Self::RedirectScheme(scheme) => {
+                write!(f, "redirect to {}, {}", scheme.name(), unsupported(*scheme))
+            }
+            Self::RedirectUrl(fault) => write!(f, "redirect to nowhere: {fault}"),
+            Self::RedirectInside => f.write_str("redirect from the internet into the local network refused"),
+            Self::Http(fault) => fault.fmt(f),
+            Self::Reply(fault) => fault.fmt(f),
+        }
+    }
+}
+
+/// Why a scheme is not spoken; empty for plain HTTP, which is.
+pub(crate) fn unsupported(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Http => "",
+        Scheme::Https => "but this build has no TLS",
+        Scheme::Udp => "but UDP trackers are not spoken",
+    }
+}
+
+impl Exchange {
+    /// An announce with our `query` to `url`, which has failed at `deadline`. [`Exchange::begin`] starts it.
+    pub fn new(kind: Kind, url: Url, query: String, deadline: Instant) -> Self {
+        Self {
+            kind,
+            query,
+            url,
+            redirects: 0,
+            confined: false,
+            untried: VecDeque::new(),
+            address: None,
+            leg: Leg::Resolving,
+            deadline,
+        }
+    }
+
+    /// The first step; `known` is an address of this tracker that has worked and saves asking for the name.
+    pub fn begin(&mut self, now: Instant, known: Option<SocketAddr>) -> Step {
+        match (self.url.host(), known) {
+            (Host::Address(ip), _) => self.dial(now, &[*ip]),
+            (Host::Name(_), Some(address)) => self.dial(now, &[address.ip()]),
+            (Host::Name(name), None) => {
+                let name = name.clone();
+                self.leg = Leg::Resolving;
+                Step::Resolve(name)
+            }
+        }
+    }
+
+    /// When [`Exchange::on_time`] has something to do.
+    pub fn deadline(&self) -> Instant {
+        match self.leg {
+            Leg::Connecting { until } => self.deadline.min(until),
+            _ => self.deadline,
+        }
+    }
+
+    /// True once the request may have reached the tracker.
+    pub fn is_sent(&self) -> bool {
+        matches!(self.leg, Leg::Reading(_))
+    }
+
+    /// True while there is a stream, open or being opened.
+    pub fn has_stream(&self) -> bool {
+        !matches!(self.leg, Leg::Resolving)
+    }
+
+    /// Where the present stream leads, or the last one led.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// True if it has not left the server that its URL names, so that the address may serve again.
+    pub fn is_direct(&self) -> bool {
+        self.redirects == 0
+    }
+
+    /// The name has these addresses.
+    pub fn on_resolved(&mut self, now: Instant, addresses: &[IpAddr]) -> Step {
+        match self.leg {
+            Leg::Resolving => self.dial(now, addresses),
+            _ => Step::Wait,
+        }
+    }
+
+    fn dial(&mut self, now: Instant, addresses: &[IpAddr]) -> Step {
+        let allowed = |ip: &&IpAddr| !(self.confined && is_local(**ip));
+        self.untried = addresses.iter().filter(allowed).take(ADDRESSES_PER_NAME_MAX).copied().collect();
+        let fault = match self.url.host() {
+            _ if !addresses.is_empty() => Fault::RedirectInside,
+            Host::Name(name) => Fault::NoAddress(name.clone()),
+            Host::Address(ip) => Fault::NoAddress(ip.to_string()),
+        };
+        self.connect(now, fault)
+    }
+
+    /// Tries the next address; without one, `fault` is why the announce has failed.
+    fn connect(&mut self, now: Instant, fault: Fault) -> Step {
+        let Some(ip) = self.untried.pop_front() else { return Step::Failed(fault) };
+        let address = SocketAddr::new(ip, self.url.port());
+        self.address = Some(address);
+        self.leg = Leg::Connecting { until: now + CONNECT_TIMEOUT };
+        Step::Connect(address)
+    }
+
+    /// The stream is open.
+    pub fn on_connected(&mut self) -> Step {
+        if !matches!(self.leg, Leg::Connecting { .. }) {
+            return Step::Wait;
+        }
+        self.leg = Leg::Reading(ReplyReader::default());
+        Step::Send(request(&self.url, &self.query).into_bytes())
+    }
+
+    /// Bytes came.
+    pub fn on_bytes(&mut self, now: Instant, bytes: &[u8]) -> Step {
+        match &mut self.leg {
+            Leg::Reading(reader) => {
+                let progress = reader.on_bytes(bytes);
+                self.progressed(now, progress)
+            }
+            _ => Step::Wait,
+        }
+    }
+
+    /// The stream is gone; `why` in words, or `None` if the other side closed it in good order.
+    pub fn on_closed(&mut self, now: Instant, why: Option<&str>) -> Step {
+        let why = why.map(|why| Fault::Broken(why.into()));
+        match &mut self.leg {
+            Leg::Resolving => Step::Wait,
+            Leg::Connecting { .. } => self.connect(now, why.unwrap_or(Fault::Http(HttpFault::Silent))),
+            // A body that only the close ends may be whole even if the stream broke: bencode will tell.
+            Leg::Reading(reader) => match (reader.on_close(), why) {
+                (Err(_), Some(why)) => Step::Failed(why),
+                (progress, _) => self.progressed(now, progress),
+            },
+        }
+    }
+
+    /// Does what is due: gives up an address that does not answer, or the whole announce.
+    pub fn on_time(&mut self, now: Instant) -> Step {
+        match self.leg {
+            _ if now >= self.deadline => Step::Failed(Fault::Late),
+            Leg::Connecting { until } if now >= until => self.connect(now, Fault::Late),
+            _ => Step::Wait,
+        }
+    }
+
+    fn progressed(&mut self, now: Instant, progress: Result<Progress, HttpFault>) -> Step {
+        match progress {
+            Ok(Progress::NeedMore) => Step::Wait,
+            Ok(Progress::Done { status, body }) => Step::Answered(status, body),
+            Ok(Progress::Redirect(location)) => {
+                self.redirected(&location).map_or_else(Step::Failed, |()| self.begin(now, None))
+            }
+            Err(fault) => Step::Failed(Fault::Http(fault)),
+        }
+    }
+
+    /// Follows a `Location`.
+    fn redirected(&mut self, location: &str) -> Result<(), Fault> {
+        self.redirects += 1;
+        if self.redirects > REDIRECTS_MAX {
+            return Err(Fault::Redirects);
+        }
+        let url = self.url.join(location).map_err(Fault::RedirectUrl)?;
+        if url.scheme() != Scheme::Http {
+            return Err(Fault::RedirectScheme(url.scheme()));
+        }
+        self.confined |= self.address.is_some_and(|address| !is_local(address.ip()));
+        self.url = url;
+        Ok(())
+    }
+}

@@ -1,0 +1,579 @@
+//! The trackers of a torrent against trackers that lie, in pretended time.
+
+use super::*;
+use crate::base::limits::*;
+use crate::base::{InfoHash, PeerId};
+use alloc::collections::BTreeSet;
+
+const GOOD: &str = "d8:intervali900e5:peers6:\x01\x02\x03\x04\x00\x50e";
+
+struct World {
+    trackers: Trackers,
+    now: Instant,
+    rng: Rng,
+    totals: Totals,
+}
+
+impl World {
+    fn new(tiers: &[&[&str]]) -> Self {
+        let tiers: Vec<Vec<String>> =
+            tiers.iter().map(|urls| urls.iter().map(|&url| url.into()).collect()).collect();
+        let identity = Identity { info_hash: InfoHash([b'h'; 20]), peer_id: PeerId([b'p'; 20]), port: 6881 };
+        let (now, mut rng) = (Instant::from_micros(1_000_000), Rng::new(1));
+        let trackers = Trackers::new(now, identity, &tiers, &mut rng);
+        Self { trackers, now, rng, totals: Totals { uploaded: 0, downloaded: 0, left: 100 } }
+    }
+
+    fn on_time(&mut self) -> Vec<Wish> {
+        self.trackers.on_time(self.now, &self.totals, &mut self.rng);
+        assert!(self.trackers.next_deadline().is_none_or(|deadline| deadline > self.now), "it would spin");
+        self.wishes()
+    }
+
+    fn pass(&mut self, wait: Duration) -> Vec<Wish> {
+        self.now = self.now + wait;
+        self.on_time()
+    }
+
+    /// Sleeps until the deadline.
+    fn sleep(&mut self) -> Vec<Wish> {
+        self.now = self.trackers.next_deadline().expect("something is due");
+        self.on_time()
+    }
+
+    fn wishes(&mut self) -> Vec<Wish> {
+        core::iter::from_fn(|| self.trackers.next_wish()).collect()
+    }
+
+    fn news(&mut self) -> Vec<News> {
+        core::iter::from_fn(|| self.trackers.next_news()).collect()
+    }
+
+    fn resolved(&mut self, handle: Handle, addresses: &[&str]) -> Vec<Wish> {
+        let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        self.trackers.on_resolved(self.now, handle, &addresses, &mut self.rng);
+        self.wishes()
+    }
+
+    fn connected(&mut self, handle: Handle) -> Vec<Wish> {
+        self.trackers.on_connected(self.now, handle, &mut self.rng);
+        self.wishes()
+    }
+
+    fn bytes(&mut self, handle: Handle, bytes: &str) -> Vec<Wish> {
+        self.trackers.on_bytes(self.now, handle, bytes.as_bytes(), &mut self.rng);
+        self.wishes()
+    }
+
+    fn closed(&mut self, handle: Handle, why: Option<&str>) -> Vec<Wish> {
+        self.trackers.on_closed(self.now, handle, why, &mut self.rng);
+        self.wishes()
+    }
+
+    /// Carries the one announce in `wishes` through to where its request is sent.
+    fn reach(&mut self, wishes: &[Wish]) -> (Handle, String) {
+        let mut wishes = wishes.to_vec();
+        if let [Wish::Resolve { handle, .. }] = &wishes[..] {
+            wishes = self.resolved(*handle, &["93.184.216.34"]);
+        }
+        let [Wish::Connect { handle, .. }] = wishes[..] else { panic!("no stream wanted: {wishes:?}") };
+        let wishes = self.connected(handle);
+        let [Wish::Send { handle, bytes }] = &wishes[..] else { panic!("nothing sent: {wishes:?}") };
+        (*handle, String::from_utf8(bytes.clone()).unwrap())
+    }
+
+    /// Answers the one announce in `wishes` with `body`; the request line.
+    fn answer(&mut self, wishes: &[Wish], body: &str) -> String {
+        let (handle, request) = self.reach(wishes);
+        assert_eq!(self.bytes(handle, &ok(body)), [Wish::Close { handle }]);
+        request.lines().next().unwrap_or_default().into()
+    }
+
+    fn url(&self, tracker: usize) -> &str {
+        self.trackers.view(tracker).unwrap().url
+    }
+}
+
+fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn handles(wishes: &[Wish]) -> Vec<Handle> {
+    let handle = |wish: &Wish| match wish {
+        Wish::Resolve { handle, .. } | Wish::Connect { handle, .. } => *handle,
+        Wish::Send { handle, .. } | Wish::Close { handle } => *handle,
+    };
+    wishes.iter().map(handle).collect()
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn an_announce_goes_all_the_way() {
+    let mut world = World::new(&[&["http://t.example:6969/announce"]]);
+    let wishes = world.on_time();
+    let [Wish::Resolve { handle, host }] = &wishes[..] else { panic!("{wishes:?}") };
+    assert_eq!(host, "t.example");
+    assert_eq!(world.trackers.next_announce(), None, "one is under way");
+    let wishes = world.resolved(*handle, &["9.9.9.9", "::1"]);
+    let [Wish::Connect { handle, address }] = wishes[..] else { panic!("{wishes:?}") };
+    assert_eq!(address, "9.9.9.9:6969".parse().unwrap());
+    let wishes = world.connected(handle);
+    let [Wish::Send { bytes, .. }] = &wishes[..] else { panic!("{wishes:?}") };
+    let request = String::from_utf8(bytes.clone()).unwrap();
+    assert!(
+        request.starts_with(
+            "GET /announce?info_hash=hhhhhhhhhhhhhhhhhhhh&peer_id=pppppppppppppppppppp&port=6881&"
+        )
+    );
+    assert!(
+        request.contains("&left=100&")
+            && request.contains("&event=started HTTP/1.1\r\nHost: t.example:6969\r\n")
+    );
+    assert_eq!(world.bytes(handle, &ok(GOOD)), [Wish::Close { handle }]);
+    let [News::Answered { tracker: 0, peers, warning: None, next, from }] = &world.news()[..] else {
+        panic!()
+    };
+    assert_eq!((&peers[..], *next), (&["1.2.3.4:80".parse().unwrap()][..], seconds(900)));
+    assert_eq!(*from, Some(address));
+    let view = world.trackers.view(0).unwrap();
+    assert_eq!((view.state, view.peers, view.next), (&State::Good, 1, Some(world.now + seconds(900))));
+    assert!(world.trackers.is_quiet());
+    assert_eq!(world.pass(seconds(899)), []);
+    let wishes = world.pass(seconds(1));
+    let line = world.answer(&wishes, GOOD);
+    assert!(!line.contains("event="), "{line}");
+}
+
+#[test]
+fn without_trackers_there_is_nothing_to_do() {
+    for tiers in [&[][..], &[&[][..]]] {
+        let mut world = World::new(tiers);
+        assert_eq!((world.trackers.next_deadline(), world.on_time()), (None, vec![]));
+        assert_eq!((world.trackers.announce_now(world.now), world.trackers.counts()), (None, (0, 0)));
+    }
+}
+
+#[test]
+fn unsupported_trackers_are_said_once_and_passed_over() {
+    let urls = ["udp://u.example:1", "https://s.example/", "wss://w.example", "not a url", "http://1.1.1.1/"];
+    let mut world = World::new(&[&urls]);
+    let words = |news: &News| match news {
+        News::Unsupported { why, .. } => why.clone(),
+        other => panic!("{other:?}"),
+    };
+    let said: Vec<String> = world.news().iter().map(words).collect();
+    let wanted = [
+        "udp tracker, but UDP trackers are not spoken",
+        "https tracker, but this build has no TLS",
+        "the scheme \"wss\" is not one of a tracker",
+        "the URL contains a space or control character",
+    ];
+    assert_eq!(said, wanted);
+    assert!(matches!(world.on_time()[..], [Wish::Connect { handle: Handle { tracker: 4, .. }, .. }]));
+    assert_eq!((world.news(), world.trackers.counts()), (vec![], (5, 0)));
+}
+
+#[test]
+fn all_tiers_are_asked_at_once_but_not_more_than_allowed() {
+    let urls: Vec<String> = (0..12).map(|at| format!("http://10.0.0.{at}/")).collect();
+    let tiers: Vec<[&str; 1]> = urls.iter().map(|url| [&url[..]]).collect();
+    let tiers: Vec<&[&str]> = tiers.iter().map(|tier| &tier[..]).collect();
+    let mut world = World::new(&tiers);
+    let wishes = world.on_time();
+    assert_eq!(wishes.len(), ANNOUNCES_MAX);
+    world.closed(handles(&wishes)[3], Some("connection refused"));
+    let wishes = world.on_time();
+    assert!(matches!(wishes[..], [Wish::Connect { handle: Handle { tracker: 8, .. }, .. }]), "{wishes:?}");
+}
+
+#[test]
+fn within_a_tier_one_is_asked_at_a_time_and_the_good_one_moves_to_the_front() {
+    let mut world = World::new(&[&["http://1.1.1.1/", "http://2.2.2.2/", "http://3.3.3.3/"]]);
+    let mut asked = BTreeSet::new();
+    for _ in 0..2 {
+        let wishes = world.on_time();
+        let [Wish::Connect { handle, .. }] = wishes[..] else { panic!("{wishes:?}") };
+        asked.insert(handle.tracker);
+        assert_eq!(
+            world.closed(handle, Some("connection refused")),
+            [],
+            "a stream that is gone is not closed"
+        );
+    }
+    let wishes = world.on_time();
+    let good = handles(&wishes)[0].tracker;
+    assert!(asked.insert(good), "each is asked once");
+    world.answer(&wishes, GOOD);
+    let wishes = world.pass(seconds(900));
+    assert_eq!(handles(&wishes)[0].tracker, good, "the good one is asked first");
+    world.closed(handles(&wishes)[0], None);
+    let wishes = world.on_time();
+    assert_ne!(handles(&wishes)[0].tracker, good, "and if it fails, another one at once");
+    assert!(world.answer(&wishes, GOOD).contains("event=started"), "which has not heard of us yet");
+}
+
+#[test]
+fn a_tier_is_in_random_order() {
+    let first = |seed| {
+        let tiers = [(0..4).map(|at| format!("http://10.0.0.{at}/")).collect()];
+        let identity = Identity { info_hash: InfoHash([0; 20]), peer_id: PeerId([0; 20]), port: 1 };
+        let trackers = Trackers::new(Instant::ZERO, identity, &tiers, &mut Rng::new(seed));
+        trackers.tiers[0].order[0]
+    };
+    assert_eq!((0..40).map(first).collect::<BTreeSet<_>>().len(), 4);
+}
+
+/// What a tracker does once its request is sent.
+enum Lie {
+    Says(String),
+    SaysAndCloses(&'static str),
+    Resets,
+    /// A byte now and then, as long as it is listened to.
+    Drips,
+}
+
+#[test]
+fn every_lie_ends_in_words_and_the_next_tracker() {
+    let redirect = |to: &str| Lie::Says(format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\n\r\n"));
+    let chunked =
+        |body: &str| Lie::Says(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}"));
+    let deep = ok(&["l".repeat(100_000), "e".repeat(100_000)].concat());
+    let table = [
+        (Lie::SaysAndCloses(""), "closed without an answer"),
+        (Lie::SaysAndCloses("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nd8"), "closed in the middle"),
+        (Lie::SaysAndCloses("HTTP/1.1 200 OK\r\n\r\nd8:interv"), "not bencode"),
+        (Lie::Resets, "connection reset"),
+        (Lie::Drips, "did not answer in time"),
+        (Lie::Says("SSH-2.0-OpenSSH\r\n".into()), "not HTTP"),
+        (
+            Lie::Says("HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n".into()),
+            "longer than 1048576 bytes",
+        ),
+        (Lie::Says("x".repeat(HTTP_HEAD_BYTES_MAX + 1)), "not HTTP"),
+        (chunked("zz\r\n"), "no valid size"),
+        (chunked("\r\n"), "no valid size"),
+        (chunked("3\r\nabcdef"), "longer than its size"),
+        (chunked("ffffffffffffffff\r\n"), "longer than 1048576 bytes"),
+        (Lie::Says(deep), "not bencode"),
+        (Lie::Says(ok("<html>hello</html>")), "not bencode"),
+        (Lie::Says(ok("d14:failure reason4:go !e")), "says: go !"),
+        (
+            Lie::Says("HTTP/1.1 503 X\r\nContent-Length: 25\r\n\r\nd14:failure reason4:busye".into()),
+            "says: busy",
+        ),
+        (Lie::Says("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n".into()), "HTTP status 500"),
+        (redirect("https://t.example/"), "redirect to https, but this build has no TLS"),
+        (redirect("udp://t.example:1/"), "redirect to udp, but UDP trackers are not spoken"),
+        (redirect("http://"), "redirect to nowhere: the URL has no valid host"),
+        (redirect("http://127.0.0.1:631/"), "into the local network refused"),
+        (redirect("http://[::ffff:10.0.0.1]/"), "into the local network refused"),
+    ];
+    for (lie, words) in table {
+        let mut world = World::new(&[&["http://9.1.1.1/", "http://9.2.2.2/"]]);
+        let wishes = world.on_time();
+        let (handle, _) = world.reach(&wishes);
+        let start = world.now;
+        match lie {
+            Lie::Says(text) => drop(world.bytes(handle, &text)),
+            Lie::SaysAndCloses(text) => drop((world.bytes(handle, text), world.closed(handle, None))),
+            Lie::Resets => drop(world.closed(handle, Some("connection reset"))),
+            Lie::Drips => {
+                let mut byte = "HTTP/1.1 200 OK\r\nX: ".chars().chain(core::iter::repeat('x'));
+                while world.trackers.members.iter().all(|member| member.state == State::Untried) {
+                    world.bytes(handle, byte.next().unwrap().encode_utf8(&mut [0; 4]));
+                    world.now = world.now + seconds(1);
+                    world.trackers.on_time(world.now, &world.totals, &mut world.rng);
+                }
+            }
+        }
+        assert!(world.now.since(start) <= ANNOUNCE_TIMEOUT);
+        let news = world.news();
+        let [News::Failed { tracker, fault, next }] = &news[..] else { panic!("{words}: {news:?}") };
+        assert!(fault.to_string().contains(words), "{words}: {fault}");
+        assert!(TRACKER_BACKOFF_MIN.mul_f64(0.7) < *next && *next <= TRACKER_BACKOFF_MIN, "{next:?}");
+        assert_eq!(*tracker as u32, handle.tracker);
+        let wishes = world.on_time();
+        assert_ne!(
+            handles(&wishes).last().unwrap().tracker,
+            handle.tracker,
+            "{words}: the next is asked at once"
+        );
+    }
+}
+
+#[test]
+fn streams_of_failed_announces_are_closed() {
+    let mut world = World::new(&[&["http://9.1.1.1/"]]);
+    let wishes = world.on_time();
+    let (handle, _) = world.reach(&wishes);
+    assert_eq!(world.bytes(handle, "rubbish"), [Wish::Close { handle }]);
+    assert_eq!(world.bytes(handle, &ok(GOOD)), [], "what it says after that is not heard");
+    assert_eq!(world.news().len(), 1);
+}
+
+#[test]
+fn a_name_without_address_is_a_failure() {
+    let mut world = World::new(&[&["http://gone.example/"]]);
+    let wishes = world.on_time();
+    assert_eq!(world.resolved(handles(&wishes)[0], &[]), []);
+    let [News::Failed { fault, .. }] = &world.news()[..] else { panic!() };
+    assert_eq!(fault.to_string(), "no address found for gone.example");
+}
+
+#[test]
+fn the_next_address_of_a_name_is_tried() {
+    let mut world = World::new(&[&["http://t.example:81/"]]);
+    let wishes = world.on_time();
+    let wishes = world.resolved(handles(&wishes)[0], &["2001:db8::1", "9.9.9.9", "9.9.9.10"]);
+    let wishes = world.closed(handles(&wishes)[0], Some("network unreachable"));
+    let [Wish::Connect { handle, address }] = wishes[..] else { panic!("{wishes:?}") };
+    assert_eq!(address, "9.9.9.9:81".parse().unwrap());
+    let wishes = world.pass(CONNECT_TIMEOUT);
+    let [Wish::Close { handle: old }, Wish::Connect { handle: new, address }] = wishes[..] else {
+        panic!("{wishes:?}")
+    };
+    assert_eq!((old, address), (handle, "9.9.9.10:81".parse().unwrap()));
+    assert_eq!(world.connected(old), [], "a stale handle names nothing");
+    assert_eq!(world.closed(old, None), []);
+    assert_eq!(world.closed(new, Some("connection refused")), []);
+    let [News::Failed { fault, .. }] = &world.news()[..] else { panic!() };
+    assert_eq!(fault.to_string(), "connection refused");
+}
+
+#[test]
+fn redirects_are_followed_but_not_for_ever() {
+    let mut world = World::new(&[&["http://10.0.0.1:81/a/b?k=1"]]);
+    let wishes = world.on_time();
+    let (mut handle, _) = world.reach(&wishes);
+    for turn in 0..REDIRECTS_MAX {
+        let location =
+            format!("HTTP/1.1 30{} Go\r\nLocation: c{turn}\r\n\r\n", [1, 2, 3, 7, 8][turn as usize % 5]);
+        let wishes = world.bytes(handle, &location);
+        let [Wish::Close { handle: old }, Wish::Connect { .. }] = wishes[..] else { panic!("{wishes:?}") };
+        assert_eq!(old, handle);
+        let request;
+        (handle, request) = world.reach(&wishes[1..]);
+        assert!(request.starts_with(&format!("GET /a/c{turn}?info_hash=")), "{request}");
+    }
+    world.bytes(handle, "HTTP/1.1 301 Go\r\nLocation: /\r\n\r\n");
+    let [News::Failed { fault: Fault::Redirects, .. }] = world.news()[..] else { panic!() };
+}
+
+#[test]
+fn a_name_that_a_redirect_resolves_inside_is_refused() {
+    let mut world = World::new(&[&["http://t.example/"]]);
+    let wishes = world.on_time();
+    let (handle, _) = world.reach(&wishes);
+    let wishes = world.bytes(handle, "HTTP/1.1 301 Go\r\nLocation: http://router.example/\r\n\r\n");
+    let [Wish::Close { .. }, Wish::Resolve { handle, .. }] = wishes[..] else { panic!("{wishes:?}") };
+    assert_eq!(world.resolved(handle, &["192.168.0.1", "fe80::1"]), []);
+    let [News::Failed { fault: Fault::RedirectInside, .. }] = world.news()[..] else { panic!() };
+}
+
+#[test]
+fn a_break_after_a_whole_body_is_forgiven() {
+    let mut world = World::new(&[&["http://9.1.1.1/"]]);
+    let wishes = world.on_time();
+    let (handle, _) = world.reach(&wishes);
+    world.bytes(handle, &format!("HTTP/1.0 200 OK\r\n\r\n{GOOD}"));
+    world.closed(handle, Some("connection reset"));
+    assert!(matches!(world.news()[..], [News::Answered { .. }]));
+}
+
+#[test]
+fn intervals_are_kept_within_reason() {
+    let table = [
+        ("de", 1800, 60),
+        ("d8:intervali1ee", 60, 60),
+        ("d8:intervali999999999999ee", 21_600, 60),
+        ("d8:intervali100e12:min intervali300ee", 300, 300),
+        ("d8:intervali900e12:min intervali1ee", 900, 10),
+        ("d8:intervali900e12:min intervali9999999999ee", 21_600, 21_600),
+        ("d8:intervali-1ee", 1800, 60),
+    ];
+    for (body, regular, asked) in table {
+        let mut world = World::new(&[&["http://9.1.1.1/"]]);
+        let wishes = world.on_time();
+        world.answer(&wishes, body);
+        assert_eq!(world.trackers.next_deadline(), Some(world.now + seconds(regular)), "{body}");
+        assert_eq!(world.trackers.announce_now(world.now), Some(world.now + seconds(asked)), "{body}: asked");
+        assert_eq!(world.pass(seconds(asked) - Duration::from_micros(1)), [], "{body}");
+        assert_eq!(world.pass(Duration::from_micros(1)).len(), 1, "{body}");
+    }
+}
+
+#[test]
+fn the_user_may_cut_a_backoff_short() {
+    let mut world = World::new(&[&["http://9.1.1.1/", "http://9.2.2.2/"]]);
+    for _ in 0..12 {
+        let wishes = world.sleep();
+        world.closed(handles(&wishes)[0], Some("connection refused"));
+    }
+    assert!(world.trackers.next_announce().unwrap() > world.now + seconds(100));
+    let soon = world.trackers.announce_now(world.now).unwrap();
+    assert!(soon <= world.now + ANNOUNCE_ASKED_INTERVAL_MIN, "{soon:?}");
+    assert_eq!(world.pass(ANNOUNCE_ASKED_INTERVAL_MIN).len(), 1);
+}
+
+#[test]
+fn a_tracker_that_keeps_failing_is_asked_less_and_less() {
+    let mut world = World::new(&[&["http://9.1.1.1/"]]);
+    let mut last = Duration::ZERO;
+    for _ in 0..12 {
+        let wishes = world.sleep();
+        world.closed(handles(&wishes)[0], Some("connection refused"));
+        let [News::Failed { next, .. }] = world.news()[..] else { panic!() };
+        assert!(next > last.mul_f64(0.7) && next <= TRACKER_BACKOFF_MAX);
+        last = next;
+    }
+    assert!(last > TRACKER_BACKOFF_MAX.mul_f64(0.7));
+    let wishes = world.sleep();
+    world.answer(&wishes, "d14:failure reason4:gone8:retry in5:nevere");
+    let [News::Failed { next, .. }] = world.news()[..] else { panic!() };
+    assert_eq!(next, ANNOUNCE_INTERVAL_MAX);
+}
+
+#[test]
+fn tracker_ids_and_keys_are_kept() {
+    let mut world = World::new(&[&["http://9.1.1.1/"]]);
+    let wishes = world.on_time();
+    let first = world.answer(&wishes, "d10:tracker id3:a/be");
+    let wishes = world.sleep();
+    let second = world.answer(&wishes, "de");
+    let wishes = world.sleep();
+    let third = world.answer(&wishes, "de");
+    let key = |line: &str| line.split('&').find(|part| part.starts_with("key=")).unwrap()[..12].to_string();
+    assert_eq!((key(&first), key(&second)), (key(&second), key(&third)));
+    assert!(
+        !first.contains("trackerid") && second.contains("&trackerid=a%2Fb ") && third.contains("trackerid")
+    );
+}
+
+#[test]
+fn completed_is_said_once_and_at_once() {
+    let mut world = World::new(&[&["http://9.1.1.1/"], &["http://9.2.2.2/"]]);
+    let wishes = world.on_time();
+    world.answer(&wishes[..1], GOOD);
+    let (late, _) = world.reach(&wishes[1..]);
+    world.totals.left = 0;
+    world.trackers.complete(world.now);
+    let wishes = world.on_time();
+    assert!(world.answer(&wishes, GOOD).contains("&left=0&") && world.on_time().is_empty());
+    // The other tracker was in the middle of `started`, which said that bytes are missing.
+    world.bytes(late, &ok(GOOD));
+    let wishes = world.on_time();
+    assert!(world.answer(&wishes, GOOD).contains("event=completed"));
+    world.trackers.complete(world.now);
+    let wishes = world.pass(seconds(900));
+    assert_eq!(wishes.len(), 2);
+    assert!(!world.answer(&wishes[..1], GOOD).contains("event="));
+}
+
+#[test]
+fn completed_does_not_hurry_a_tracker_that_rests_after_a_failure() {
+    let mut world = World::new(&[&["http://9.1.1.1/"]]);
+    let wishes = world.on_time();
+    world.answer(&wishes, GOOD);
+    let wishes = world.sleep();
+    world.closed(handles(&wishes)[0], Some("connection refused"));
+    world.trackers.complete(world.now);
+    assert_eq!(world.on_time(), []);
+    let wishes = world.sleep();
+    assert!(world.answer(&wishes, GOOD).contains("event=completed"));
+}
+
+#[test]
+fn goodbyes_go_out_side_by_side_and_in_time() {
+    let mut world = World::new(&[
+        &["http://known.example/"],
+        &["http://9.2.2.2/"],
+        &["http://9.3.3.3/"],
+        &["http://9.4.4.4/"],
+    ]);
+    let wishes = world.on_time();
+    world.answer(&wishes[..1], GOOD);
+    let (sent, _) = world.reach(&wishes[1..2]);
+    let dialling = handles(&wishes)[2];
+    world.closed(handles(&wishes)[3], Some("connection refused"));
+    world.trackers.stop(world.now, &world.totals, &mut world.rng);
+    let wishes = world.wishes();
+    let closes = |handle| wishes.contains(&Wish::Close { handle });
+    assert!(closes(sent) && closes(dialling), "what is under way is broken off");
+    let dials: Vec<&Wish> = wishes.iter().filter(|wish| matches!(wish, Wish::Connect { .. })).collect();
+    assert_eq!(
+        dials.len(),
+        2,
+        "only those that may know us are told, and no name is asked for again: {wishes:?}"
+    );
+    let (_, request) = world.reach(&[dials[0].clone()]);
+    assert!(request.contains("&numwant=0&") && request.contains("&event=stopped "), "{request}");
+    assert_eq!(world.trackers.next_deadline(), Some(world.now + STOP_TIMEOUT));
+    assert!(!world.trackers.is_quiet());
+    world.sleep();
+    assert!(world.trackers.is_quiet() && world.trackers.next_deadline().is_none());
+    assert_eq!(world.pass(seconds(100_000)), [], "nothing is announced any more");
+}
+
+#[test]
+fn an_answered_goodbye_ends_it() {
+    let mut world = World::new(&[&["http://9.1.1.1/"]]);
+    let wishes = world.on_time();
+    world.answer(&wishes, GOOD);
+    world.news();
+    world.trackers.stop(world.now, &world.totals, &mut world.rng);
+    let wishes = world.wishes();
+    world.answer(&wishes, GOOD);
+    assert!(world.trackers.is_quiet() && world.news().is_empty());
+    world.trackers.stop(world.now, &world.totals, &mut world.rng);
+    assert!(world.trackers.is_quiet(), "once is enough");
+}
+
+/// Random facts, in any order, stale ones too: streams are opened and closed in pairs, and the loop never spins.
+#[test]
+fn no_order_of_facts_leaves_a_stream_behind() {
+    for seed in 0..200 {
+        let tiers: [&[&str]; 3] = [
+            &["http://a.example/", "http://9.1.1.1/"],
+            &["http://b.example/x"],
+            &["http://10.0.0.1/", "udp://x:1"],
+        ];
+        let mut world = World::new(&tiers);
+        let mut chance = Rng::new(seed);
+        let (mut named, mut open) = (Vec::new(), BTreeSet::new());
+        for step in 0..300 {
+            let handle = named.get(chance.below(named.len() as u32) as usize).copied();
+            let handle = handle.unwrap_or(Handle { tracker: 9, generation: 0 });
+            let wishes = match chance.below(7) {
+                0 => world.resolved(handle, [&["9.9.9.9", "10.0.0.9"][..], &[]][chance.below(2) as usize]),
+                1 if open.contains(&handle) => world.connected(handle),
+                2 => world.bytes(handle, &ok(GOOD)),
+                3 => world.bytes(handle, "HTTP/1.1 307 Go\r\nLocation: http://c.example/\r\n\r\n"),
+                4 if open.remove(&handle) => world.closed(handle, None),
+                5 if step == 250 => {
+                    world.trackers.stop(world.now, &world.totals, &mut world.rng);
+                    world.wishes()
+                }
+                _ => world.pass(Duration::from_millis(u64::from(chance.below(40_000)))),
+            };
+            for wish in wishes {
+                match wish {
+                    Wish::Connect { handle, .. } => assert!(open.insert(handle), "seed {seed}: opened twice"),
+                    Wish::Close { handle } => {
+                        assert!(open.remove(&handle), "seed {seed}: closed what is not open")
+                    }
+                    Wish::Send { handle, .. } => {
+                        assert!(open.contains(&handle), "seed {seed}: sent to nobody")
+                    }
+                    Wish::Resolve { .. } => {}
+                }
+                named.extend(handles(&[wish]));
+            }
+            let under_way = world.trackers.members.iter().filter_map(|member| member.exchange.as_ref());
+            assert_eq!(open.len(), under_way.filter(|exchange| exchange.has_stream()).count(), "seed {seed}");
+        }
+        assert!(!world.url(0).is_empty());
+    }
+}
