@@ -6,8 +6,11 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use swarmlet::fuzzing::{command, meta, tracker, wire};
 
+/// Takes any bytes, and panics where a promise is broken.
+type Body = fn(&[u8]);
+
 /// Every file of `fuzz/fuzz_targets/`, with the body that it calls.
-const TARGETS: [(&str, fn(&[u8])); 14] = [
+const TARGETS: [(&str, Body); 14] = [
     ("bencode", meta::bencode),
     ("command", command::line),
     ("dns", tracker::dns),
