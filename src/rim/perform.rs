@@ -61,6 +61,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
                 }
             }
             Action::Flush { stream } => self.rim.sockets.list_flush(stream),
+            Action::Resume { stream } => self.rim.sockets.list(stream),
             Action::Close { stream } => {
                 self.refused.retain(|(refused, _)| *refused != stream);
                 self.rim.sockets.remove(self.rim.poll.registry(), stream);

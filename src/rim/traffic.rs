@@ -14,6 +14,8 @@ use std::io::{self, IoSliceMut, Read, Write};
 /// What a read found.
 #[derive(Debug, PartialEq, Eq)]
 enum Reading {
+    /// Nothing was read: there is no memory to read into.
+    Wait,
     /// All that was there; the poll tells when there is more.
     Drained,
     /// So many bytes, and there may be more.
@@ -46,7 +48,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         let mut left = TURN_READ_BYTES;
         while self.outcome.is_none() {
             match self.read(stream) {
-                None => return,
+                None | Some(Reading::Wait) => return,
                 Some(Reading::Drained) => return self.perform_all(),
                 Some(Reading::Over(cause)) => return self.lose(stream, cause),
                 Some(Reading::More(count)) => left = left.saturating_sub(count),
@@ -63,6 +65,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         let Rim { sockets, receive, clock, .. } = &mut *self.rim;
         let socket = sockets.get(stream).filter(|socket| socket.readable)?;
         let (result, capacity) = match self.machine.landing(stream) {
+            Landing::Wait => return Some(Reading::Wait),
             Landing::Anywhere => (socket.io.read(receive), receive.len()),
             Landing::Scatter(scatter) => {
                 let (result, capacity) = read_scattered(&mut socket.io, scatter.areas());

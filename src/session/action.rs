@@ -20,6 +20,11 @@ pub enum Action {
         /// Which.
         stream: StreamId,
     },
+    /// Read from this stream again, after `Session::landing` had answered [`Landing::Wait`](crate::session::Landing).
+    Resume {
+        /// Which.
+        stream: StreamId,
+    },
     /// Close the stream. The session has already forgotten it; no answer.
     Close {
         /// Which.

@@ -62,6 +62,8 @@ pub struct Settings {
 
 /// Where the next bytes of a stream may land.
 pub enum Landing<'a> {
+    /// Nowhere yet: do not read; [`Action::Resume`] follows.
+    Wait,
     /// In any buffer of the rim's; tell them with [`Session::received`].
     Anywhere,
     /// In these areas, one after the other; tell how many bytes arrived with [`Session::landed`].

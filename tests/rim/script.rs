@@ -2,7 +2,7 @@
 //! said.
 
 use core::time::Duration;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -44,6 +44,7 @@ pub enum Fact {
 pub struct Desk {
     pub actions: VecDeque<Action>,
     pub outgoing: HashMap<StreamId, Vec<u8>>,
+    pub waiting: HashSet<StreamId>,
     pub deadline: Option<Instant>,
     pub now: Instant,
     /// Turns of the loop so far.
@@ -128,8 +129,8 @@ impl<S: FnMut(&mut Desk, Fact)> Machine for Script<S> {
         false
     }
 
-    fn landing(&mut self, _: StreamId) -> Landing<'_> {
-        Landing::Anywhere
+    fn landing(&mut self, stream: StreamId) -> Landing<'_> {
+        if self.desk.waiting.contains(&stream) { Landing::Wait } else { Landing::Anywhere }
     }
 
     fn received(&mut self, now: Instant, stream: StreamId, bytes: &[u8]) {

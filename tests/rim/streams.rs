@@ -115,6 +115,7 @@ fn a_stale_name_reaches_nobody() {
         Fact::Connected(_) => {
             desk.outgoing.insert(old, b"stale".to_vec());
             desk.wish(Action::Flush { stream: old });
+            desk.wish(Action::Resume { stream: old });
             desk.wish(Action::Close { stream: old });
             desk.send(0, b"ok");
             desk.deadline = Some(desk.now + Duration::from_millis(50));
@@ -149,6 +150,30 @@ fn closing_is_not_answered_and_sends_what_the_kernel_has() {
         fact => panic!("{fact:?}"),
     });
     assert_eq!(told.recv_timeout(Duration::from_secs(5)).unwrap(), b"last words");
+}
+
+#[test]
+fn nothing_is_read_while_memory_is_full_and_the_loop_sleeps_meanwhile() {
+    let address = peer(|mut io| {
+        io.write_all(&[1; 1000]).unwrap();
+        let _ = io.read(&mut [0; 1]);
+    });
+    let run = play(|desk, fact| match fact {
+        Fact::Start => {
+            desk.waiting.insert(stream(0));
+            desk.connect(0, address);
+        }
+        Fact::Connected(_) => desk.deadline = Some(desk.now + Duration::from_millis(200)),
+        Fact::Time => {
+            assert!(desk.bytes.is_empty());
+            desk.waiting.clear();
+            desk.wish(Action::Resume { stream: stream(0) });
+        }
+        Fact::Bytes(..) if desk.bytes[&stream(0)] == 1000 => desk.finish(),
+        Fact::Bytes(..) => {}
+        fact => panic!("{fact:?}"),
+    });
+    assert!(run.turns < 10, "{} turns", run.turns);
 }
 
 #[test]
