@@ -36,6 +36,18 @@ pub enum Event<'a> {
         /// What went wrong.
         fault: StorageFault,
     },
+    /// A torrent's files are durable.
+    Completed {
+        /// Whose.
+        torrent: TorrentId,
+    },
+    /// A torrent's files could not be made durable: what was written since the last time may be lost.
+    CompleteFailed {
+        /// Whose.
+        torrent: TorrentId,
+        /// What went wrong.
+        fault: StorageFault,
+    },
     /// Bytes that the session wished to read ([`Action::Load`](crate::session::Action::Load)). Holes and missing
     /// files read as zeros; `bytes` is as long as was asked.
     Loaded {
