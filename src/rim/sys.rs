@@ -69,6 +69,21 @@ pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
     unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
 }
 
+/// True if a short write to `fd` would not block.
+pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one record, exclusively borrowed; a timeout of 0 does not sleep.
+    unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+}
+
+/// Columns and rows of the terminal behind `fd`; `None` if it is none.
+pub fn terminal_size(fd: BorrowedFd<'_>) -> Option<(u16, u16)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes one `winsize` through the pointer, which is valid and exclusive for the call.
+    let told = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } == 0;
+    told.then_some((size.ws_col, size.ws_row))
+}
+
 /// True if `fd` can be read at all, which the standard input of `program 0>file` cannot.
 pub fn is_open_for_reading(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: `F_GETFL` takes no pointer and changes nothing.

@@ -5,7 +5,7 @@ use crate::session::Command;
 use core::net::IpAddr;
 
 /// Something that has happened outside.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// A stream that the session wished for ([`Action::Connect`](crate::session::Action::Connect)) is open.
     Connected {

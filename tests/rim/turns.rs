@@ -53,10 +53,9 @@ fn storing_is_answered_with_success_or_the_fault() {
         Fact::Time => desk.finish(),
         fact => desk.note(format!("{fact:?}")),
     });
-    assert_eq!(run.desk.notes, ["Stored(1)".to_string(), format!("StoreFailed(5, {})", libc::ENOSPC)]);
-    let fault = StorageFault { kind: StorageFaultKind::Io, file: 3, os_error: libc::EIO };
-    let report = Report::Note(Note::StorageFault { torrent: TORRENT, fault });
-    assert_eq!(run.paper.said, [format!("{report:?}")], "completing has no answer, so its fault is said");
+    let full = format!("StoreFailed(5, {})", libc::ENOSPC);
+    let broken = format!("CompleteFailed({})", libc::EIO);
+    assert_eq!(run.desk.notes, ["Stored(1)".to_string(), full, broken]);
 }
 
 #[test]
