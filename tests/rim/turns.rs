@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, PipeWriter, Write};
 use std::thread;
 use swarmlet::base::limits::CHECK_SLICE_BYTES;
-use swarmlet::session::{Action, Command, Note, Outcome, Report, StorageFault, StorageFaultKind, StoreId};
+use swarmlet::session::{Action, Command, Outcome, Report, StoreId};
 
 #[test]
 fn reading_the_files_takes_a_turn_each_and_keeps_no_command_waiting() {
