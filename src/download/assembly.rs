@@ -226,6 +226,17 @@ impl Assembly {
         Some(entry.slots.into_iter().filter_map(|slot| slot.arrived).collect())
     }
 
+    /// Buffers that hold blocks.
+    pub fn kept_buffers(&self) -> u32 {
+        self.open.values().map(|entry| entry.arrived).sum()
+    }
+
+    /// True if `source` was asked for `block` and has not answered.
+    pub fn is_asked(&self, source: StreamId, block: Block) -> bool {
+        let slot = self.open.get(&block.piece).and_then(|entry| entry.slots.get((block.begin / BLOCK_BYTES) as usize));
+        slot.is_some_and(|slot| slot.requesters.contains(&Some(source)))
+    }
+
     /// Panics unless counts and lists agree with the blocks.
     #[doc(hidden)]
     pub fn check(&self) {

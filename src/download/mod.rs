@@ -385,6 +385,18 @@ impl Download {
         }
     }
 
+    /// Buffers that hold blocks. For simulation and fuzzing.
+    #[doc(hidden)]
+    pub fn kept_buffers(&self) -> u32 {
+        self.assembly.kept_buffers() + self.shelf.kept_buffers()
+    }
+
+    /// True if `block` is noted as asked of `source`. For simulation and fuzzing.
+    #[doc(hidden)]
+    pub fn is_asked(&self, source: StreamId, block: Block) -> bool {
+        self.assembly.is_asked(source, block)
+    }
+
     /// Blocks that this download has reserved in the pool. For simulation and fuzzing.
     #[doc(hidden)]
     pub fn reserved_blocks(&self) -> u32 {

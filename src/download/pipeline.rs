@@ -100,6 +100,11 @@ impl Pipeline {
         self.requests.iter().map(|request| request.block)
     }
 
+    /// The requests that are not released.
+    pub fn live(&self) -> impl Iterator<Item = Block> + Clone {
+        self.requests.iter().filter(|request| !request.released).map(|request| request.block)
+    }
+
     /// How long a request sent now will take, as far as is known.
     pub fn expected_time(&self) -> Duration {
         let latency = Duration::from_micros(self.latency.least().unwrap_or(500_000));
