@@ -90,6 +90,26 @@ impl Pipeline {
         bounded.clamp(REQUESTS_MIN, REQUESTS_MAX).min(self.reqq)
     }
 
+    /// True if one more request may be sent, if memory has room for `share` blocks for this peer. Released requests
+    /// fill no window, but they wait in the peer's queue like all others.
+    pub fn has_room(&self, share: u32) -> bool {
+        self.live < self.window(share) && (self.requests.len() as u64) < u64::from(self.reqq)
+    }
+
+    /// True if `block` was released and is still owed: it counts again, and need not be asked for a second time.
+    pub fn adopt(&mut self, now: Instant, block: Block) -> bool {
+        let mut requests = self.requests.iter_mut();
+        let Some(request) = requests.find(|request| request.block == block) else { return false };
+        if request.released {
+            request.released = false;
+            if self.live == 0 {
+                self.rhythm.starts(now);
+            }
+            self.live += 1;
+        }
+        true
+    }
+
     /// True if the peer fell silent with requests outstanding.
     pub fn is_snubbed(&self) -> bool {
         self.snubbed

@@ -1,6 +1,7 @@
 //! One handler per message of a peer, in the BEPs' words.
 
 use super::Session;
+use crate::base::limits::REJECT_REST;
 use crate::base::{Bitfield, Block, Instant, StreamId};
 use crate::peer::News;
 use crate::wire::{Message, Misbehaved};
@@ -20,7 +21,7 @@ impl Session {
             News::Unchoked => self.on_unchoke(stream),
             News::Has(piece) => self.on_have(stream, piece),
             News::HasMany => self.on_bitfield(stream),
-            News::Rejected(block) => self.on_reject(stream, block),
+            News::Rejected(block) => self.on_reject(now, stream, block),
             News::Introduced => self.on_introduced(stream),
             News::AllowedFast(piece) => self.on_allowed_fast(stream, piece),
             // BEP 6: a hint for clients that read from slow disks; what is rare matters more to us. Requests are
@@ -42,6 +43,8 @@ impl Session {
             let download = &mut self.torrents[id.0 as usize].download;
             // A block that was on its way already is still welcome.
             open.pipeline.release(|block| download.unrequest(stream, block));
+            // Nor may anybody wait for a peer that does not answer.
+            download.forget(stream);
             self.returned = true;
         }
     }
@@ -88,10 +91,17 @@ impl Session {
         }
     }
 
-    fn on_reject(&mut self, stream: StreamId, block: Block) {
+    /// BEP 6: a peer that chokes us rejects what we had asked for. One that rejects without choking would be asked for
+    /// the same block again and again, before anybody else is: it rests.
+    fn on_reject(&mut self, now: Instant, stream: StreamId, block: Block) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         if open.pipeline.remove(block).is_some() {
-            self.torrents[id.0 as usize].download.unrequest(stream, block);
+            if !open.peer.choking {
+                open.rests_until = now + REJECT_REST;
+            }
+            let download = &mut self.torrents[id.0 as usize].download;
+            download.unrequest(stream, block);
+            download.forget(stream);
             self.returned = true;
         }
     }
