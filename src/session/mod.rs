@@ -90,6 +90,8 @@ pub struct Session {
     actions: VecDeque<Action>,
     /// The plan of the last scatter read.
     scatter: Scatter,
+    /// Whom it was for.
+    planned_for: Option<StreamId>,
     /// Bytes that landed by plan and were something else, for a moment.
     line: Vec<u8>,
     /// Peers whose search for a piece goes on in the next turn.
@@ -129,6 +131,7 @@ impl Session {
             streams: Streams::default(),
             actions: VecDeque::new(),
             scatter: Scatter::default(),
+            planned_for: None,
             line: Vec::new(),
             searching: VecDeque::new(),
             starved: Vec::new(),
