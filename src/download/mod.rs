@@ -16,7 +16,7 @@ pub use picker::{SCAN_STEPS, Search};
 pub use pipeline::{Pipeline, Request};
 pub use pool::{Buffer, Pool};
 
-use crate::base::limits::{HELD_MAX, LATE_MIN};
+use crate::base::limits::{HELD_MAX, LATE_MIN, REQUESTERS_MAX};
 use crate::base::{Bitfield, Block, Geometry, Instant, Rng, StreamId};
 use crate::meta::{Extents, Metainfo};
 use alloc::collections::VecDeque;
@@ -72,10 +72,10 @@ pub enum Pick {
 /// What became of a block.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// It is kept. If another peer owes it too, that request is to be cancelled.
+    /// It is kept. Requests of other peers for it are to be cancelled.
     Kept {
-        /// The other peer.
-        cancel: Option<StreamId>,
+        /// The other peers.
+        cancel: [Option<StreamId>; REQUESTERS_MAX],
     },
     /// It had arrived before, or was not asked for.
     Duplicate,

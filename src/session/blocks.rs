@@ -210,8 +210,9 @@ impl Session {
             None => Arrival::Duplicate,
         };
         match arrival {
-            Arrival::Kept { cancel: None } => {}
-            Arrival::Kept { cancel: Some(other) } => self.cancel(now, other, block),
+            Arrival::Kept { cancel } => {
+                cancel.into_iter().flatten().for_each(|other| self.cancel(now, other, block));
+            }
             Arrival::Duplicate => {
                 torrent.duplicate_bytes += bytes;
                 // Where there was no place for it, somebody has to be asked again.

@@ -36,17 +36,17 @@ impl Session {
         self.streams.open(stream).map_or(Ok(()), |(_, open)| open.peer.on_useless(now))
     }
 
-    /// BEP 3: requests outstanding to a choking peer are void. BEP 6: they are answered by `reject`, each.
+    /// BEP 3: requests outstanding to a choking peer are void. BEP 6: they are answered by `reject`, each. In either case
+    /// no piece may wait for a peer that does not answer.
     fn on_choke(&mut self, stream: StreamId) {
         let Some((id, open)) = self.streams.open(stream) else { return };
+        let download = &mut self.torrents[id.0 as usize].download;
         if !open.peer.fast {
-            let download = &mut self.torrents[id.0 as usize].download;
             // A block that was on its way already is still welcome.
             open.pipeline.release(|block| download.unrequest(stream, block));
-            // Nor may anybody wait for a peer that does not answer.
-            download.forget(stream);
-            self.returned = true;
         }
+        download.forget(stream);
+        self.returned = true;
     }
 
     fn on_unchoke(&mut self, stream: StreamId) {

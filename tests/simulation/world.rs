@@ -376,8 +376,8 @@ impl World {
     }
 
     pub fn perform_and_look(&mut self, stream: StreamId) {
-        self.look_at_outgoing_of(stream);
         self.perform_all();
+        self.look_at_outgoing_of(stream);
     }
 
     fn lose(&mut self, stream: StreamId, cause: CloseCause) {
