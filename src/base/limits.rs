@@ -117,6 +117,8 @@ pub const SNUB_MIN: Duration = Duration::from_secs(2);
 pub const SNUB_MAX: Duration = Duration::from_secs(45);
 /// Patience with a peer that has not sent a block yet.
 pub const FIRST_BLOCK_PATIENCE: Duration = Duration::from_secs(15);
+/// A peer that rejects a request without choking us is not asked for anything until this has passed.
+pub const REJECT_REST: Duration = Duration::from_secs(3);
 /// Peers that may be asked for the same block at once, in the endgame.
 pub const REQUESTERS_MAX: usize = 2;
 

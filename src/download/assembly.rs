@@ -69,10 +69,10 @@ struct OpenPiece {
 pub enum Placed {
     /// Nobody needs it; here it is back.
     Unwanted(Buffer),
-    /// It is in its place. If another peer was asked too, its request is to be cancelled.
+    /// It is in its place. Requests of other peers for it are to be cancelled.
     Kept {
-        /// The other peer.
-        cancel: Option<StreamId>,
+        /// The other peers.
+        cancel: [Option<StreamId>; REQUESTERS_MAX],
         /// True if it was the last one of its piece.
         whole: bool,
     },
@@ -180,7 +180,7 @@ impl Assembly {
             return Placed::Unwanted(buffer);
         };
         let was_unrequested = slot.is_unrequested();
-        let cancel = slot.requesters.iter().flatten().copied().find(|&other| other != sender);
+        let cancel = slot.requesters.map(|requester| requester.filter(|&other| other != sender));
         *slot = Slot { arrived: Some(Arrived { buffer, sender }), ..Slot::default() };
         entry.arrived += 1;
         let whole = entry.arrived as usize == entry.slots.len();
@@ -224,6 +224,17 @@ impl Assembly {
         }
         let entry = self.open.remove(&piece)?;
         Some(entry.slots.into_iter().filter_map(|slot| slot.arrived).collect())
+    }
+
+    /// Buffers that hold blocks.
+    pub fn kept_buffers(&self) -> u32 {
+        self.open.values().map(|entry| entry.arrived).sum()
+    }
+
+    /// True if `source` was asked for `block` and has not answered.
+    pub fn is_asked(&self, source: StreamId, block: Block) -> bool {
+        let slot = self.open.get(&block.piece).and_then(|entry| entry.slots.get((block.begin / BLOCK_BYTES) as usize));
+        slot.is_some_and(|slot| slot.requesters.contains(&Some(source)))
     }
 
     /// Panics unless counts and lists agree with the blocks.
@@ -282,7 +293,7 @@ mod tests {
             let block = assembly.geometry.block(3, nth);
             assert!(assembly.take_whole(3).is_none());
             let placed = assembly.place(PEER[0], block, pool.take().unwrap());
-            assert!(matches!(placed, Placed::Kept { cancel: None, whole } if whole == (nth == 1)));
+            assert!(matches!(placed, Placed::Kept { cancel: [None, None], whole } if whole == (nth == 1)));
             let again = assembly.place(PEER[1], block, pool.take().unwrap());
             assert!(matches!(again, Placed::Unwanted(_)));
             assembly.check();
@@ -303,7 +314,20 @@ mod tests {
         let block = assembly.double(PEER[1], &all, later, patience).unwrap();
         assert_eq!(assembly.double(PEER[2], &all, later, patience).map(|other| other == block), Some(false));
         let placed = assembly.place(PEER[1], block, pool.take().unwrap());
-        assert!(matches!(placed, Placed::Kept { cancel, .. } if cancel == Some(PEER[0])));
+        assert!(matches!(placed, Placed::Kept { cancel, .. } if cancel == [Some(PEER[0]), None]));
+        assembly.check();
+    }
+
+    #[test]
+    fn a_late_block_cancels_everybody_who_was_asked_instead() {
+        let (mut assembly, all, mut pool) = two_open_pieces();
+        let later = NOW + Duration::from_secs(3);
+        let block = assembly.request(PEER[0], &all, NOW).unwrap();
+        assembly.unrequest(PEER[0], block);
+        assert_eq!(assembly.request(PEER[1], &all, NOW), Some(block));
+        assert_eq!(assembly.double(PEER[2], &all, later, Duration::ZERO), Some(block));
+        let placed = assembly.place(PEER[0], block, pool.take().unwrap());
+        assert!(matches!(placed, Placed::Kept { cancel, .. } if cancel == [Some(PEER[1]), Some(PEER[2])]));
         assembly.check();
     }
 

@@ -18,7 +18,7 @@ pub use picker::{SCAN_STEPS, Search};
 pub use pipeline::{Pipeline, Request};
 pub use pool::{Buffer, Pool};
 
-use crate::base::limits::{HELD_MAX, LATE_MIN};
+use crate::base::limits::{HELD_MAX, LATE_MIN, REQUESTERS_MAX};
 use crate::base::{Bitfield, Block, Geometry, Instant, Rng, StreamId};
 use crate::meta::{Extents, Metainfo};
 use alloc::collections::VecDeque;
@@ -74,10 +74,10 @@ pub enum Pick {
 /// What became of a block.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// It is kept. If another peer owes it too, that request is to be cancelled.
+    /// It is kept. Requests of other peers for it are to be cancelled.
     Kept {
-        /// The other peer.
-        cancel: Option<StreamId>,
+        /// The other peers.
+        cancel: [Option<StreamId>; REQUESTERS_MAX],
     },
     /// It had arrived before, or was not asked for.
     Duplicate,
@@ -398,6 +398,18 @@ impl Download {
             let count = places.iter().filter(|&&is_there| is_there).count();
             assert_eq!(count, 1, "piece {piece} is in {places:?} of have, picker, assembly, shelf");
         }
+    }
+
+    /// Buffers that hold blocks. For simulation and fuzzing.
+    #[doc(hidden)]
+    pub fn kept_buffers(&self) -> u32 {
+        self.assembly.kept_buffers() + self.shelf.kept_buffers()
+    }
+
+    /// True if `block` is noted as asked of `source`. For simulation and fuzzing.
+    #[doc(hidden)]
+    pub fn is_asked(&self, source: StreamId, block: Block) -> bool {
+        self.assembly.is_asked(source, block)
     }
 
     /// Blocks that this download has reserved in the pool. For simulation and fuzzing.

@@ -162,6 +162,11 @@ impl Shelf {
         self.stores.keys().copied()
     }
 
+    /// Buffers that hold blocks.
+    pub fn kept_buffers(&self) -> u32 {
+        self.held.values().map(|held| held.blocks.len() as u32).sum()
+    }
+
     fn extents_of(&self, piece: u32) -> Range<u32> {
         let range = self.geometry.piece_range(piece);
         self.extents.at(range.start)..self.extents.at(range.end - 1) + 1

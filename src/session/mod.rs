@@ -29,6 +29,7 @@ pub use event::{CloseCause, Event, StorageFault, StorageFaultKind, StoreId};
 pub use report::*;
 pub use scatter::Scatter;
 
+use crate::base::limits::{DEPARTED_MAX, HALF_OPEN_MAX};
 use crate::base::{Instant, PeerId, Rng, StreamId, TorrentId};
 use crate::download::Pool;
 use crate::meta::Metainfo;
@@ -40,7 +41,7 @@ use announces::Query;
 use core::net::SocketAddr;
 use core::time::Duration;
 use peers::Farewell;
-use streams::{Role, Stage, Streams};
+use streams::{Open, Role, Stage, Streams};
 use torrents::Torrent;
 
 /// What the user chose, for the whole run.
@@ -91,6 +92,8 @@ pub struct Session {
     actions: VecDeque<Action>,
     /// The plan of the last scatter read.
     scatter: Scatter,
+    /// Whom it was for.
+    planned_for: Option<StreamId>,
     /// Bytes that landed by plan and were something else, for a moment.
     line: Vec<u8>,
     /// Peers whose search for a piece goes on in the next turn.
@@ -130,6 +133,7 @@ impl Session {
             streams: Streams::default(),
             actions: VecDeque::new(),
             scatter: Scatter::default(),
+            planned_for: None,
             line: Vec::new(),
             searching: VecDeque::new(),
             starved: Vec::new(),
@@ -273,6 +277,34 @@ impl Session {
         assert_eq!(reserved, self.pool.reserved(), "reserved blocks");
         assert!(self.pool.reserved() <= self.pool.capacity());
         assert!(self.pool.made_bytes() <= self.pool.limit_bytes());
+        self.check_buffers();
+        self.streams.iter_open().for_each(|(stream, id, _, open)| self.check_open(stream, id, open));
+        assert!(self.departed.len() <= DEPARTED_MAX && self.half_open <= HALF_OPEN_MAX);
+    }
+
+    /// Buffers that are lent out: blocks of pieces, blocks in progress, and the plan of a read. For simulation and
+    /// fuzzing.
+    #[doc(hidden)]
+    pub fn lent_buffers(&self) -> u32 {
+        self.pool.lent() - self.scatter.buffers()
+    }
+
+    fn check_buffers(&self) {
+        let kept: u32 = self.torrents.iter().map(|torrent| torrent.download.kept_buffers()).sum();
+        let landing = self.streams.iter_open().filter(|(.., open)| open.landing.is_some()).count() as u32;
+        assert_eq!(self.lent_buffers(), kept + landing, "buffers: {kept} kept, {landing} in progress");
+    }
+
+    /// A connection agrees with its torrent: what is wanted of it, what it is asked for, what it is told.
+    fn check_open(&self, stream: StreamId, id: TorrentId, open: &Open) {
+        let download = &self.torrents[id.0 as usize].download;
+        assert_eq!(open.wanted, download.wanted_of(&open.peer.has), "pieces wanted of {stream:?}");
+        let told = open.peer.am_interested == (open.wanted > 0);
+        assert!(told || open.peer.outbox.free_bytes() < 17, "interest of {stream:?}");
+        let live = open.pipeline.live();
+        assert_eq!(live.clone().count() as u32, open.pipeline.outstanding());
+        live.for_each(|block| assert!(download.is_asked(stream, block), "{block:?} of {stream:?}"));
+        assert!(open.framer.is_some());
     }
 
     fn check_counts(&self) {

@@ -106,6 +106,7 @@ impl Session {
             wanted: 0,
             counted: false,
             starved: false,
+            rests_until: Instant::ZERO,
             searching: false,
             flushing: true,
             unasked_bytes: 0,

@@ -18,7 +18,13 @@ impl Session {
         let Some(has) = has.filter(|_| open.wanted > 0 && torrent.is_downloading()) else {
             return self.flush(stream);
         };
-        while open.pipeline.outstanding() < open.pipeline.window(share) {
+        if now < open.rests_until {
+            open.starved = true;
+            let due = open.rests_until;
+            self.walk_by(due);
+            return self.flush(stream);
+        }
+        while open.pipeline.has_room(share) {
             let pick =
                 torrent.download.pick(now, &mut self.rng, stream, has, &mut open.pipeline, &mut self.pool);
             let Pick::Block(block) = pick else {
@@ -29,6 +35,9 @@ impl Session {
                 }
                 break;
             };
+            if open.pipeline.adopt(now, block) {
+                continue;
+            }
             open.pipeline.sent(now, block);
             if !open.peer.outbox.push(Message::Request(block)) {
                 return self.drop_peer(now, stream, Farewell::NeverReads);

@@ -66,6 +66,11 @@ impl Scatter {
         self.rest.is_none() && self.pairs.is_empty()
     }
 
+    /// Buffers that the plan holds.
+    pub(super) fn buffers(&self) -> u32 {
+        self.pairs.len() as u32 + u32::from(self.rest.is_some())
+    }
+
     /// The areas in order; at most [`Scatter::AREAS_MAX`], none empty.
     pub fn areas(&mut self) -> impl Iterator<Item = &mut [u8]> {
         let rest = self.rest.iter_mut().map(|rest| &mut rest.buffer[rest.from..rest.to]);

@@ -94,9 +94,7 @@ impl Session {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         let mut stored: Vec<u32> = Vec::new();
         torrent.download.stored(store.0, &mut self.pool, |piece| stored.push(piece));
-        if torrent.stall.take().is_some() {
-            self.note(Note::StorageRecovered { torrent: id });
-        }
+        self.recover(now, id);
         for &piece in &stored {
             let torrent = &mut self.torrents[id.0 as usize];
             torrent.done_bytes += torrent.wanted_bytes(piece);
@@ -116,6 +114,19 @@ impl Session {
         let torrent = &mut self.torrents[id.0 as usize];
         torrent.checking = Some(Check::new(torrent.download.geometry()));
         self.go_on_checking(now, id);
+    }
+
+    /// Storing works. A stall lasts until all that waits is stored: a small store may fit where a large one did not.
+    fn recover(&mut self, now: Instant, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        let Some(stall) = &mut torrent.stall else { return };
+        stall.tries = 0;
+        if torrent.download.pending_stores().next().is_none() {
+            torrent.stall = None;
+            self.note(Note::StorageRecovered { torrent: id });
+            self.ask_all(now);
+            self.dial_candidates(now);
+        }
     }
 
     /// Only what is in its file is announced: `have` to everybody who lacks it.

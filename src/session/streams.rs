@@ -91,6 +91,8 @@ pub struct Open {
     pub counted: bool,
     /// It could be asked for more, but there was nothing: it is tried again when something changes.
     pub starved: bool,
+    /// It has rejected a request and is not asked before this.
+    pub rests_until: Instant,
     /// Its search for a piece goes on in the next turn.
     pub searching: bool,
     /// A wish to flush is under way.
