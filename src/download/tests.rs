@@ -206,7 +206,7 @@ fn late_blocks_are_asked_for_twice_only_when_they_are_late() {
     let later = NOW + Duration::from_secs(5);
     let Pick::Block(block) = rig.pick(later, peer(1), &mut fast) else { panic!("nothing though it is late") };
     assert!(asked.contains(&block));
-    assert_eq!(rig.send(peer(1), block, 0), Arrival::Kept { cancel: Some(peer(0)) });
+    assert_eq!(rig.send(peer(1), block, 0), Arrival::Kept { cancel: [Some(peer(0)), None] });
     assert_eq!(rig.send(peer(0), block, 0), Arrival::Duplicate);
 }
 
