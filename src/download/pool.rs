@@ -53,10 +53,14 @@ impl fmt::Debug for Buffer {
 #[derive(Debug)]
 pub struct Pool {
     free: Vec<Buffer>,
-    /// Buffers in existence, free or lent.
+    /// Buffers from the allocator in existence, free or lent out.
     made: u32,
-    /// Most buffers in existence.
+    /// Most buffers from the allocator.
     limit: u32,
+    /// Free buffers of arenas, which are slower and wear out a disk: taken when there are no others.
+    arena_free: Vec<Buffer>,
+    /// Buffers of arenas, free or lent out.
+    arena: u32,
     reserved: u32,
 }
 
@@ -67,16 +71,15 @@ impl Pool {
     /// A pool of at most `bytes`, but at least 16 blocks. Allocates nothing yet.
     pub fn new(bytes: u64) -> Self {
         let limit = u32::try_from(bytes / u64::from(BLOCK_BYTES)).unwrap_or(u32::MAX).max(16);
-        Self { free: Vec::new(), made: 0, limit, reserved: 0 }
+        Self { free: Vec::new(), made: 0, limit, arena_free: Vec::new(), arena: 0, reserved: 0 }
     }
 
-    /// Takes over `arena` and raises the limit by the blocks that it holds.
+    /// Takes over `arena`, memory that the limit does not count because the system can take it back, such as the map of
+    /// a temporary file.
     pub fn lend(&mut self, arena: &'static mut [u8]) {
-        for bytes in arena.chunks_exact_mut(BLOCK_BYTES as usize) {
-            self.free.push(Buffer(Memory::Lent(bytes)));
-            self.made += 1;
-            self.limit += 1;
-        }
+        let buffers = arena.chunks_exact_mut(BLOCK_BYTES as usize);
+        self.arena += buffers.len() as u32;
+        self.arena_free.extend(buffers.map(|bytes| Buffer(Memory::Lent(bytes))));
     }
 
     /// Bytes of arena that are missing for a piece of `blocks`, and another one beside it, to be opened.
@@ -86,12 +89,17 @@ impl Pool {
             return 0;
         }
         let spare = wanted.div_ceil(u64::from(SPARE_PART - 1)) + 1;
-        (wanted + spare).saturating_sub(u64::from(self.limit)) * u64::from(BLOCK_BYTES)
+        (wanted + spare).saturating_sub(u64::from(self.buffers())) * u64::from(BLOCK_BYTES)
+    }
+
+    /// Buffers that there can be in all.
+    fn buffers(&self) -> u32 {
+        self.limit + self.arena
     }
 
     /// Blocks that can be reserved in all: the longest piece must not have more.
     pub fn capacity(&self) -> u32 {
-        self.limit - self.limit / SPARE_PART
+        self.buffers() - self.buffers() / SPARE_PART
     }
 
     /// Sets `blocks` aside, or none of them.
@@ -120,38 +128,40 @@ impl Pool {
         if let Some(buffer) = self.free.pop() {
             return Some(buffer);
         }
-        (self.made < self.limit).then(|| {
-            self.made += 1;
-            Buffer(Memory::Heap(vec![0; BLOCK_BYTES as usize].into_boxed_slice()))
-        })
+        if self.made == self.limit {
+            return self.arena_free.pop();
+        }
+        self.made += 1;
+        Some(Buffer(Memory::Heap(vec![0; BLOCK_BYTES as usize].into_boxed_slice())))
     }
 
     /// Takes a buffer back.
     pub fn give(&mut self, buffer: Buffer) {
-        self.free.push(buffer);
+        match buffer.0 {
+            Memory::Heap(_) => self.free.push(buffer),
+            Memory::Lent(_) => self.arena_free.push(buffer),
+        }
     }
 
     /// Frees what is not lent out to the allocator, when nothing is being downloaded.
     pub fn shrink(&mut self) {
-        let before = self.free.len();
-        self.free.retain(|buffer| matches!(buffer.0, Memory::Lent(_)));
-        self.made -= (before - self.free.len()) as u32;
-        self.free.shrink_to_fit();
+        self.made -= self.free.len() as u32;
+        self.free = Vec::new();
     }
 
-    /// Bytes in buffers that hold, or held, blocks.
+    /// Bytes from the allocator in buffers that hold, or held, blocks.
     pub fn made_bytes(&self) -> u64 {
         u64::from(self.made) * u64::from(BLOCK_BYTES)
     }
 
-    /// Most bytes that buffers may take.
+    /// Most bytes that buffers may take from the allocator.
     pub fn limit_bytes(&self) -> u64 {
         u64::from(self.limit) * u64::from(BLOCK_BYTES)
     }
 
     /// Buffers lent out now.
     pub fn lent(&self) -> u32 {
-        self.made - self.free.len() as u32
+        self.made + self.arena - (self.free.len() + self.arena_free.len()) as u32
     }
 
     /// Blocks reserved now.
@@ -187,13 +197,18 @@ mod tests {
     }
 
     #[test]
-    fn shrinking_frees_the_heap_but_keeps_what_was_lent_to_it() {
+    fn an_arena_is_used_last_and_survives_shrinking() {
         let mut pool = Pool::new(0);
-        pool.lend(Box::leak(vec![0; 3 * BLOCK_BYTES as usize + 5].into_boxed_slice()));
-        let lent: Vec<Buffer> = (0..5).map(|_| pool.take().unwrap()).collect();
-        assert_eq!(pool.lent(), 5);
+        assert_eq!(pool.missing_bytes(7), 0);
+        let missing = pool.missing_bytes(100) as usize;
+        pool.lend(Box::leak(vec![7; missing].into_boxed_slice()));
+        assert!(pool.capacity() >= 200 && pool.missing_bytes(100) == 0);
+        let lent: Vec<Buffer> = (0..17).map(|_| pool.take().unwrap()).collect();
+        assert_eq!((pool.lent(), lent[15][0], lent[16][0]), (17, 0, 7));
         lent.into_iter().for_each(|buffer| pool.give(buffer));
         pool.shrink();
-        assert_eq!(pool.made_bytes(), 3 * u64::from(BLOCK_BYTES));
+        assert_eq!((pool.lent(), pool.made_bytes()), (0, 0));
+        let all = core::iter::from_fn(|| pool.take()).count() as u32;
+        assert_eq!(all, pool.buffers());
     }
 }

@@ -172,12 +172,13 @@ impl Session {
         id
     }
 
-    /// Blocks of the longest piece beyond what the pool can hold; the rim may lend them with [`Session::lend`].
+    /// Bytes that are missing for two of the torrent's pieces to be put together at a time. To be lent with
+    /// [`Session::lend`] before the torrent is added: a piece for which there is no room is never fetched.
     pub fn missing_buffer_bytes(&self, metainfo: &Metainfo) -> u64 {
         self.pool.missing_bytes(metainfo.geometry().blocks(0))
     }
 
-    /// Adds memory of the rim's to the piece buffers, for good.
+    /// Adds memory of the rim's to the piece buffers, for good. `--memory` does not count it.
     pub fn lend(&mut self, arena: &'static mut [u8]) {
         self.pool.lend(arena);
     }
