@@ -80,6 +80,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A peer that is silent for longer is dropped (BEP 3 suggests two minutes between keep-alives).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
+/// When all places are taken and other addresses wait, a peer that has sent no block for longer gives way.
+pub const USELESS_MAX: Duration = Duration::from_secs(60);
 /// We send a keep-alive after this long without sending anything.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(110);
 /// Wait before an address is dialled again; doubles with each failure up to [`RECONNECT_MAX`].

@@ -50,6 +50,7 @@ impl Session {
         if self.torrents.iter().any(|torrent| torrent.is_downloading()) {
             self.ask_starved(now);
         }
+        self.replace_useless(now);
         self.plan_walk(now);
     }
 
