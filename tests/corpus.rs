@@ -6,19 +6,24 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use swarmlet::fuzzing::{command, meta, tracker, wire};
 
+/// Takes any bytes, and panics where a promise is broken.
+type Body = fn(&[u8]);
+
 /// Every file of `fuzz/fuzz_targets/`, with the body that it calls.
-const TARGETS: [(&str, fn(&[u8])); 12] = [
+const TARGETS: [(&str, Body); 14] = [
     ("bencode", meta::bencode),
     ("command", command::line),
     ("dns", tracker::dns),
+    ("extended_handshake", wire::extended_handshake),
     ("framer", wire::framer),
     ("handshake", wire::handshake),
     ("http_reply", tracker::http_reply),
-    ("message", wire::message),
+    ("message", wire::message_roundtrip),
     ("metainfo", meta::metainfo),
     ("paths", meta::paths),
     ("peer", wire::peer),
     ("tracker_reply", tracker::tracker_reply),
+    ("trackers", tracker::trackers),
     ("url", tracker::url),
 ];
 /// A corpus of fewer files says little.

@@ -1,4 +1,4 @@
-//! The whole stream of a peer, handshake and messages.
+//! A peer at work: its stream, and what is known of it after each message.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

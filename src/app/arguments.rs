@@ -1,5 +1,5 @@
-//! Arguments as users write them, made plain for argh, which knows neither `--memory=8` nor `-vvq` nor `-oDIR`, and
-//! takes text only where Linux has bytes.
+//! Arguments as users write them, made plain for argh, which knows neither `--memory=8` nor `-vvq` nor
+//! `-oDIR`, and takes text only where Linux has bytes.
 
 use crate::app::cli::Fault;
 use std::ffi::{OsStr, OsString};
@@ -25,8 +25,8 @@ pub const OPTIONS: [(Option<char>, &str, bool); 16] = [
     (None, "version", false),
 ];
 
-/// Arguments in the one form that argh reads: each option by its long name, its value after it, then the operands
-/// after `--`.
+/// Arguments in the one form that argh reads: each option by its long name, its value after it, then the
+/// operands after `--`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plain {
     /// Options and their values.
@@ -55,7 +55,8 @@ impl Plain {
 /// Sorts the arguments into options and operands.
 ///
 /// # Errors
-/// A value given to an option that takes none, or missing where one is needed; what else is wrong, argh finds.
+/// A value given to an option that takes none, or missing where one is needed; what else is wrong, argh
+/// finds.
 pub fn plain(arguments: impl IntoIterator<Item = OsString>) -> Result<Plain, Fault> {
     let mut rest = arguments.into_iter().map(|argument| to_text(&argument));
     let mut plain = Plain::default();
@@ -119,8 +120,9 @@ fn find_long(name: &str) -> Option<&'static (Option<char>, &'static str, bool)> 
     OPTIONS.iter().find(|(_, long, _)| *long == name)
 }
 
-/// Bytes that are not UTF-8 are carried through argh as characters of this block, the last of the last private plane.
-/// Where the user writes such a character himself, its bytes are carried the same way, so that the way back is exact.
+/// Bytes that are not UTF-8 are carried through argh as characters of this block, the last of the last
+/// private plane. Where the user writes such a character himself, its bytes are carried the same way, so that
+/// the way back is exact.
 const CARRIER: u32 = 0x10_ff00;
 
 /// Text that [`to_os`] turns back into exactly these bytes.

@@ -12,36 +12,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// The port that trackers are told unless `--port` says another.
-const PORT_DEFAULT: u16 = 6881;
+pub const PORT_DEFAULT: u16 = 6881;
 /// Longest `--give-up`, in seconds: a week.
 const GIVE_UP_SECONDS_MAX: u64 = 7 * 24 * 60 * 60;
-
-/// The text of `--help`: one screen of 80 columns and 24 lines.
-pub const HELP: &str = "\
-Usage: swarmlet [options] FILE.torrent...
-Downloads torrents. While it runs, type status, info, peers, files, trackers,
-add IP:PORT, announce, pause, resume, help or quit.
-
-  -o, --output DIR    where the files go (default: here)
-      --peer IP:PORT  connect to this peer too (repeatable)
-      --port N        port that trackers are told (default 6881)
-      --max-peers N   connections at a time, 1 to 5000 (default 200)
-      --memory MiB    memory for blocks, 2 to 1024 (default 16)
-      --allocate HOW  full: reserve the space first (default); sparse: do not
-      --give-up SECS  end when nobody has been reached for so long
-      --show          print what the torrent says, and end
-      --check         verify what is on disk, and end
-      --create PATH   write a torrent of PATH; [--announce URL] [-o FILE]
-      --json          answers, progress and events as JSON, one object a line
-  -q, --quiet         errors only
-  -v, --verbose       say more; -vv says everything
-      --help, --version
-
-Environment: RUST_LOG=level or target=level,...  NO_COLOR=1
-Exit codes: 0 done, 1 I/O error, 2 usage, 3 torrent unreadable, 4 no space,
-  5 output exists and is something else, 6 ended before it was complete,
-  7 --check found bad or missing pieces, 8 nobody reached within --give-up
-";
 
 /// A mistake in the arguments, in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +37,7 @@ impl fmt::Display for Fault {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
-    /// Print [`HELP`].
+    /// Print [`HELP`](crate::app::help::HELP).
     Help,
     /// Print the version.
     Version,
@@ -311,26 +284,16 @@ fn reserve(text: Option<&str>) -> Result<bool, Fault> {
 fn quoted(text: &str) -> String {
     let end = text.char_indices().nth(60).map_or(text.len(), |(end, _)| end);
     let dots = if end < text.len() { "…" } else { "" };
-    format!("'{}{dots}'", clean(text[..end].as_bytes()))
+    format!("'{}{dots}'", clean(&text.as_bytes()[..end]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::help::HELP;
 
     fn parse(line: &str) -> Result<Cli, Fault> {
         Cli::parse(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from))
-    }
-
-    #[test]
-    fn help_fits_on_one_screen() {
-        assert!(HELP.lines().count() <= 23, "{} lines", HELP.lines().count());
-        assert!(HELP.lines().all(|line| line.chars().count() <= 79));
-        let bounds = format!("1 to {} (default {})", limits::PEERS_MAX, limits::PEERS_DEFAULT);
-        assert!(HELP.contains(&bounds));
-        let (least, most) = (limits::MEMORY_MIN_MIB, limits::MEMORY_MAX_MIB);
-        assert!(HELP.contains(&format!("{least} to {most} (default {})", limits::MEMORY_DEFAULT_MIB)));
-        assert!(HELP.contains(&format!("(default {PORT_DEFAULT})")));
     }
 
     #[test]

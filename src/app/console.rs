@@ -1,24 +1,29 @@
 //! The one place that writes to stdout and stderr.
 //!
-//! **What goes where.** stdout has what was asked for: answers to typed commands, `--show`, the result of `--check`,
-//! the summary, and with `--json` everything. stderr has what nobody asked for: progress, news, warnings, errors.
+//! **What goes where.** stdout has what was asked for: answers to typed commands, `--show`, the result of
+//! `--check`, the summary, and with `--json` everything. stderr has what nobody asked for: progress, news,
+//! warnings, errors.
 //!
-//! **Typing while a line is redrawn.** The terminal echoes what the user types at the cursor, long before we see the
-//! line. A progress line redrawn in the cursor's row would wipe `sta` away half-typed. Therefore the progress line has
-//! the row *above* the cursor, and the cursor's row belongs to the user:
+//! **Typing while a line is redrawn.** The terminal echoes what the user types at the cursor, long before we
+//! see the line. A progress line redrawn in the cursor's row would wipe `sta` away half-typed. Therefore the
+//! progress line has the row *above* the cursor, and the cursor's row belongs to the user:
 //!
 //! ```text
 //!  45.2% [=======>         ] 1.67 of 3.70 GiB  11.2 MiB/s  3 m 10 s left  12 peers
 //! sta_
 //! ```
 //!
-//! Redrawing saves the cursor, goes up one row, writes, and comes back. A message takes a new row above both: scroll
-//! by one (`ESC D` keeps the column), go up, insert a row, write, come back. When the user presses Enter the line that
-//! was above stays where it is, as a record of that moment, the answer follows, and the next progress line is drawn
-//! below it. All sequences are those of the VT102, which the Linux console, tmux, screen and busybox's friends know.
+//! Redrawing saves the cursor, goes up one row, writes, and comes back. A message takes a new row above both:
+//! scroll by one (`ESC D` keeps the column), go up, insert a row, write, come back. When the user presses
+//! Enter the line that was above stays where it is, as a record of that moment, the answer follows, and the
+//! next progress line is drawn below it. All sequences are those of the VT102, which the Linux console, tmux,
+//! screen and busybox's friends know.
 //!
-//! Nothing here waits for a slow reader to draw progress, no failed write is an error (`| head`), and a background job
-//! does not draw, since the shell has the cursor then.
+//! An empty Enter, or a typed line longer than a row, leaves an old progress line standing above; nothing that
+//! was typed is lost by it.
+//!
+//! Nothing here waits for a slow reader to draw progress, no failed write is an error (`| head`), and a
+//! background job does not draw, since the shell has the cursor then.
 
 use crate::app::{terminal, width};
 use std::io::{IsTerminal, Write};
@@ -86,13 +91,14 @@ impl Console {
         self.colours
     }
 
-    /// Columns that a progress line may take: the last one stays free, since writing there moves the cursor on some.
+    /// Columns that a progress line may take: the last one stays free, since writing there moves the cursor
+    /// on some.
     pub fn columns(&self) -> usize {
         terminal::size(std::io::stderr().as_fd()).0 - 1
     }
 
-    /// Writes lines that nobody asked for to stderr. `text` has no control characters but line feeds between lines
-    /// and colours.
+    /// Writes lines that nobody asked for to stderr. `text` has no control characters but line feeds between
+    /// lines and colours.
     pub fn news(&mut self, text: &str) {
         let is_above = self.drawn.is_some();
         self.message(To::Stderr, text, is_above);
@@ -100,18 +106,18 @@ impl Console {
 
     /// Writes the answer to a command to stdout.
     pub fn answer(&mut self, text: &str) {
-        // After Enter the typed line stands above the cursor, and the progress line above that: it stays there.
-        let is_above = self.drawn.is_some() && !self.types_there;
-        if self.redraws && self.answers_there {
-            self.message(To::Stdout, text, is_above);
-            self.drawn = self.drawn.take().filter(|_| is_above);
+        // After Enter the typed line stands above the cursor, and the progress line above that: it stays
+        // there.
+        self.drawn = self.drawn.take().filter(|_| !self.types_there);
+        if self.answers_there {
+            self.message(To::Stdout, text, self.drawn.is_some());
         } else {
             write(To::Stdout, format!("{text}\n").as_bytes());
         }
     }
 
-    /// Draws the progress line, which must fit into [`Console::columns`], or writes it as a line of its own where
-    /// nothing is redrawn. Left out when the output would block.
+    /// Draws the progress line, which must fit into [`Console::columns`], or writes it as a line of its own
+    /// where nothing is redrawn. Left out when the output would block.
     pub fn progress(&mut self, line: &str) {
         let stderr = std::io::stderr();
         let is_idle = self.drawn.as_deref() == Some(line);
@@ -167,8 +173,8 @@ impl Console {
     }
 }
 
-/// What writes `rows` above the cursor's row, and above the progress line if that `is_above` it; the cursor stays in
-/// its row and column, among what the user is typing.
+/// What writes `rows` above the cursor's row, and above the progress line if that `is_above` it; the cursor
+/// stays in its row and column, among what the user is typing.
 fn above(rows: &[&str], is_above: bool) -> String {
     let count = rows.len();
     let up = count + usize::from(is_above);

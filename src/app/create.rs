@@ -3,29 +3,20 @@
 //! The same files give the same torrent: entries are sorted by the bytes of their names and no time is written. Names
 //! that are not UTF-8 stay as they are. Symlinks and special files are refused, because neither can be a part of it.
 
+mod pieces;
+
 use crate::base::Printable;
 use crate::base::limits::{FILES_MAX, PIECE_BYTES_MAX};
-use crate::base::units::{KIB, MIB};
 use crate::meta::{Metainfo, MetainfoFault, check_url};
 use lava_torrent::bencode::BencodeElem;
-use sha1::{Digest, Sha1};
+use pieces::{hash, suitable_piece_bytes};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-
-/// Pieces that a torrent has at most where nothing speaks against it: fewer make a mended error dear, more the `.torrent`.
-const PIECES_GOOD: u64 = 2_000;
-/// Pieces that a torrent has at most, however long pieces become: their hashes are 20 MiB.
-const PIECES_BEARABLE: u64 = 1 << 20;
-const PIECE_BYTES_LEAST: u32 = 16 * KIB;
-const PIECE_BYTES_MOST: u32 = 16 * MIB;
-/// Bytes read at a time.
-const READ_BYTES: usize = 256 << 10;
 
 /// What a new torrent says beside its files.
 #[derive(Clone, Debug, Default)]
@@ -97,10 +88,17 @@ impl std::error::Error for CreateFault {}
 /// Writes a torrent for the file or directory `path` into `out`, or into `NAME.torrent` of the current directory. What is
 /// there already is not overwritten. Reads every byte once, in bounded memory.
 pub fn create(path: &Path, out: Option<&Path>, options: &Options<'_>) -> Result<Created, CreateFault> {
-    let (name, bytes) = encode(path, options)?;
-    let metainfo = Metainfo::parse(&bytes).map_err(CreateFault::Refused)?;
-    let file = out.map_or_else(|| default_out(&name), Path::to_owned);
+    let file = match out {
+        Some(file) => file.to_owned(),
+        None => default_out(&name_of(path)?),
+    };
     let fault = |error| CreateFault::Io(file.clone(), error);
+    // Told before hours are spent on hashing; that nothing is overwritten is `create_new`'s care.
+    if fs::symlink_metadata(&file).is_ok() {
+        return Err(fault(io::ErrorKind::AlreadyExists.into()));
+    }
+    let bytes = encode(path, options)?;
+    let metainfo = Metainfo::parse(&bytes).map_err(CreateFault::Refused)?;
     let mut handle = OpenOptions::new().write(true).create_new(true).open(&file).map_err(fault)?;
     let written = handle.write_all(&bytes).and_then(|()| handle.sync_all());
     if let Err(error) = written {
@@ -110,8 +108,8 @@ pub fn create(path: &Path, out: Option<&Path>, options: &Options<'_>) -> Result<
     Ok(Created { file, metainfo })
 }
 
-/// The name of the torrent of `path`, and its bytes.
-pub fn encode(path: &Path, options: &Options<'_>) -> Result<(Vec<u8>, Vec<u8>), CreateFault> {
+/// The bytes of a torrent for the file or directory `path`.
+pub fn encode(path: &Path, options: &Options<'_>) -> Result<Vec<u8>, CreateFault> {
     if let Some(url) = options.announce {
         check_url(url.as_bytes()).map_err(|why| CreateFault::Announce(url.to_owned(), why))?;
     }
@@ -126,7 +124,7 @@ pub fn encode(path: &Path, options: &Options<'_>) -> Result<(Vec<u8>, Vec<u8>), 
         return Err(CreateFault::PieceBytes(piece_bytes));
     }
     let mut info = dictionary([
-        ("name", BencodeElem::Bytes(name.clone())),
+        ("name", BencodeElem::Bytes(name)),
         ("piece length", BencodeElem::Integer(i64::from(piece_bytes))),
         ("pieces", BencodeElem::Bytes(hash(&sources, piece_bytes)?)),
     ]);
@@ -144,7 +142,7 @@ pub fn encode(path: &Path, options: &Options<'_>) -> Result<(Vec<u8>, Vec<u8>), 
     if let Some(url) = options.announce {
         torrent.insert("announce".into(), BencodeElem::String(url.into()));
     }
-    Ok((name, BencodeElem::Dictionary(torrent).encode()))
+    Ok(BencodeElem::Dictionary(torrent).encode())
 }
 
 fn dictionary<const N: usize>(entries: [(&str, BencodeElem); N]) -> HashMap<String, BencodeElem> {
@@ -163,19 +161,6 @@ fn name_of(path: &Path) -> Result<Vec<u8>, CreateFault> {
 
 fn default_out(name: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(&[name, b".torrent"].concat()))
-}
-
-/// A power of two that makes at most [`PIECES_GOOD`] pieces, or the longest that most clients like.
-fn suitable_piece_bytes(total: u64) -> u32 {
-    let mut bytes = PIECE_BYTES_LEAST;
-    let pieces = |bytes: u32| total.div_ceil(u64::from(bytes));
-    while bytes < PIECE_BYTES_MOST && pieces(bytes) > PIECES_GOOD {
-        bytes *= 2;
-    }
-    while bytes < PIECE_BYTES_MAX && pieces(bytes) > PIECES_BEARABLE {
-        bytes *= 2;
-    }
-    bytes
 }
 
 /// A file to be put into the torrent.
@@ -230,78 +215,10 @@ fn collect(top: &Path) -> Result<Vec<Source>, CreateFault> {
     Ok(files)
 }
 
-/// The hashes of all pieces, one behind the other.
-fn hash(sources: &[Source], piece_bytes: u32) -> Result<Vec<u8>, CreateFault> {
-    let mut pieces =
-        Pieces { hasher: Sha1::new(), left: piece_bytes as usize, piece_bytes, hashes: Vec::new() };
-    let mut buffer = vec![0; READ_BYTES];
-    for source in sources {
-        let fault = |error| CreateFault::Io(source.path.clone(), error);
-        let mut file = open(&source.path).map_err(fault)?;
-        let mut length = 0;
-        loop {
-            let count = match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(fault(error)),
-            };
-            length += count as u64;
-            if length > source.length {
-                break;
-            }
-            pieces.add(&buffer[..count]);
-        }
-        if length != source.length {
-            return Err(CreateFault::Changed(source.path.clone()));
-        }
-    }
-    Ok(pieces.finish())
-}
-
-/// Opens a file that was one a moment ago; what has become a symlink or a pipe since is not followed or waited for.
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
-}
-
-/// Cuts a stream of bytes into pieces and hashes them.
-struct Pieces {
-    hasher: Sha1,
-    /// Bytes until the piece is whole.
-    left: usize,
-    piece_bytes: u32,
-    hashes: Vec<u8>,
-}
-
-impl Pieces {
-    fn add(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(self.left));
-            self.hasher.update(now);
-            self.left -= now.len();
-            bytes = later;
-            if self.left == 0 {
-                self.end_piece();
-            }
-        }
-    }
-
-    fn end_piece(&mut self) {
-        self.hashes.extend_from_slice(&self.hasher.finalize_reset());
-        self.left = self.piece_bytes as usize;
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        if self.left < self.piece_bytes as usize {
-            self.end_piece();
-        }
-        self.hashes
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sha1::{Digest, Sha1};
 
     /// A directory of its own that goes with the test.
     struct Scratch(PathBuf);
@@ -356,16 +273,17 @@ mod tests {
             scratch.write(path, bytes);
         }
         let options = Options { piece_bytes: Some(4), private: true, ..Options::default() };
-        let (name, bytes) = encode(&scratch.0, &options).unwrap();
+        let bytes = encode(&scratch.0, &options).unwrap();
         let metainfo = Metainfo::parse(&bytes).unwrap();
-        let paths: Vec<_> = metainfo.layout.files().map(|file| file.path()[name.len()..].to_vec()).collect();
+        let paths: Vec<_> =
+            metainfo.layout.files().map(|file| file.path()[metainfo.name.len()..].to_vec()).collect();
         assert_eq!(paths, [&b"/a/b/c"[..], b"/a/\xff\xfe", b"/a.txt", b"/b"]);
         assert_eq!(
             metainfo.hashes[..],
             [Sha1::digest(b"yyyx").into(), <[u8; 20]>::from(Sha1::digest(b"bb"))]
         );
         assert!(metainfo.private && metainfo.cleaned.is_empty());
-        assert_eq!(bytes, encode(&scratch.0, &options).unwrap().1, "the same files give the same torrent");
+        assert_eq!(bytes, encode(&scratch.0, &options).unwrap(), "the same files give the same torrent");
     }
 
     #[test]
@@ -384,20 +302,5 @@ mod tests {
         assert!(url.starts_with("announce URL \"http://a b\": "), "{url}");
         let piece = refused(Options { piece_bytes: Some(0), ..Options::default() });
         assert_eq!(piece, "piece length is 0, must be 1 to 536870912");
-    }
-
-    #[test]
-    fn piece_lengths_suit_the_size() {
-        let cases = [
-            (1, 16 * KIB),
-            (2_000 * 16_384, 16 * KIB),
-            (2_000 * 16_384 + 1, 32 * KIB),
-            (1 << 30, MIB),
-            (1 << 40, 16 * MIB),
-            (1 << 45, 32 * MIB),
-        ];
-        for (total, bytes) in cases {
-            assert_eq!(suitable_piece_bytes(total), bytes, "{total}");
-        }
     }
 }

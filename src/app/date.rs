@@ -1,6 +1,7 @@
 //! Dates for people, without a time zone database: UTC.
 
-/// Seconds since 1970 as `2026-02-28 13:05:59 UTC`. Years beyond four digits are written out; nothing overflows.
+/// Seconds since 1970 as `2026-02-28 13:05:59 UTC`. Years beyond four digits are written out; nothing
+/// overflows.
 pub fn utc(seconds: i64) -> String {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil(days);
@@ -10,7 +11,8 @@ pub fn utc(seconds: i64) -> String {
 
 /// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar.
 ///
-/// Years are counted from the first of March, so that the leap day is the last of its year; 400 years have 146,097 days.
+/// Years are counted from the first of March, so that the leap day is the last of its year; 400 years have
+/// 146,097 days.
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468; // from 0000-03-01
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));

@@ -1,4 +1,5 @@
-//! Log lines: which are wanted, and how they look. They go above the progress line, through the [`console`](super::console).
+//! Log lines: which are wanted, and how they look. They go above the progress line, through the
+//! [`console`].
 
 use crate::app::{console, text};
 use crate::session;
@@ -8,8 +9,9 @@ use std::fmt::Write;
 /// The target under which the session's news are filtered.
 pub const NEWS: &str = "swarmlet";
 
-/// Which lines are wanted: `level` or `target=level`, separated by commas, as in `RUST_LOG`. The longest target that
-/// begins the record's target decides; the levels are `off`, `error`, `warn`, `info`, `debug`, `trace`.
+/// Which lines are wanted: `level` or `target=level`, separated by commas, as in `RUST_LOG`. The longest
+/// target that begins the record's target decides; the levels are `off`, `error`, `warn`, `info`, `debug`,
+/// `trace`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     /// Targets and levels; the empty target stands for all.
@@ -17,7 +19,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The filter of `-q` and `-v`, or else of the environment, or else: warnings, and news that deserve a line always.
+    /// The filter of `-q` and `-v`, or else of the environment, or else: warnings, and news that deserve a
+    /// line always.
     pub fn chosen(quiet: bool, verbose: u8, environment: Option<&str>) -> Self {
         let all = |level| Self { directives: vec![(String::new(), level)] };
         match (quiet, verbose, environment) {
@@ -31,7 +34,8 @@ impl Filter {
         }
     }
 
-    /// Reads a filter. Parts that make no sense are left out; a target without a level wants everything of it.
+    /// Reads a filter. Parts that make no sense are left out; a target without a level wants everything of
+    /// it.
     pub fn parse(text: &str) -> Self {
         let directive = |part: &str| match part.split_once('=') {
             Some((target, level)) => Some((target.trim().to_string(), level.trim().parse().ok()?)),
@@ -74,7 +78,8 @@ pub fn level_of(level: session::Level) -> Level {
     }
 }
 
-/// One line as it is shown: what is worth a line always stands for itself, everything else says how loud it is.
+/// One line as it is shown: what is worth a line always stands for itself, everything else says how loud it
+/// is.
 pub fn line(level: Level, message: &str, colours: bool) -> String {
     let (word, colour) = match level {
         Level::Error => ("error: ", "31"),

@@ -1,7 +1,6 @@
-//! The progress line: all torrents in one line that fits the terminal, and when it is due.
+//! The progress line: all torrents in one line that fits the terminal.
 
 use crate::app::width;
-use crate::base::Instant;
 use crate::base::units::{Bytes, Span};
 use crate::session::{Phase, Status, TorrentStatus};
 use std::time::Duration;
@@ -73,7 +72,8 @@ impl Sum {
         share(self.done_bytes, self.size_bytes)
     }
 
-    fn doing(&self) -> Option<String> {
+    /// What it is doing, where that is not downloading.
+    pub fn doing(&self) -> Option<&'static str> {
         let unfinished = self.torrents - self.complete;
         let text = if self.checking > 0 {
             "checking"
@@ -84,10 +84,11 @@ impl Sum {
         } else {
             return None;
         };
-        Some(text.to_string())
+        Some(text)
     }
 
-    /// One line of at most `columns`. What matters least is left out first; the bar takes the room that is left.
+    /// One line of at most `columns`. What matters least is left out first; the bar takes the room that is
+    /// left.
     pub fn line(&self, columns: usize) -> String {
         let is_checking = self.checking > 0;
         let permille = self.permille();
@@ -106,7 +107,7 @@ impl Sum {
         // In the order in which they stand, each with the order in which they are let in.
         let parts = [
             (count, 5),
-            (self.doing(), 1),
+            (self.doing().map(str::to_string), 1),
             (Some(sizes).filter(|_| !is_checking), 3),
             (rate, 0),
             (left, 2),
@@ -148,97 +149,10 @@ pub fn share(part: u64, whole: u64) -> u64 {
     (u128::from(part) * 1000).checked_div(u128::from(whole)).map_or(1000, |share| share.min(1000) as u64)
 }
 
-/// How progress is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// One line redrawn in place: at most twice a second, and only if it changed.
-    Redrawn,
-    /// A line of its own now and then: after ten seconds and then when it is worth one.
-    Lines,
-    /// An object a second, if anything changed.
-    Objects,
-    /// Never.
-    Silent,
-}
-
-impl Pace {
-    fn interval(self) -> Duration {
-        match self {
-            Self::Redrawn => Duration::from_millis(500),
-            Self::Lines => Duration::from_secs(10),
-            Self::Objects | Self::Silent => Duration::from_secs(1),
-        }
-    }
-}
-
-/// A plain line is due after this long, even if less than a percent has come.
-const QUIET_MAX: Duration = Duration::from_secs(5 * 60);
-
-/// Remembers what was told, so that nothing is told twice and an idle box is not woken.
-#[derive(Debug)]
-pub struct Timetable {
-    pace: Pace,
-    /// When we looked last.
-    looked: Option<Instant>,
-    /// When we told something last, and what.
-    told: Option<(Instant, Sum)>,
-}
-
-impl Timetable {
-    /// Nothing has been told yet.
-    pub fn new(pace: Pace) -> Self {
-        Self { pace, looked: None, told: None }
-    }
-
-    /// When the state is to be looked at. A plain line waits for ten seconds at the start, too.
-    pub fn due(&mut self, now: Instant) -> Option<Instant> {
-        match (self.pace, self.looked) {
-            (Pace::Silent, _) => None,
-            (Pace::Lines, None) => {
-                self.looked = Some(now);
-                Some(now + self.pace.interval())
-            }
-            (_, None) => Some(now),
-            (_, Some(looked)) => Some(looked + self.pace.interval()),
-        }
-    }
-
-    /// The state at `now`: true if it is to be told, and when to look again although nothing happens.
-    pub fn look(&mut self, now: Instant, sum: &Sum) -> (bool, Option<Instant>) {
-        self.looked = Some(now);
-        let is_worth_it = match (&self.told, self.pace) {
-            (_, Pace::Silent) => false,
-            (None, Pace::Lines) => sum.is_moving(),
-            (None, _) => true,
-            (Some((at, told)), Pace::Lines) => {
-                let steps = sum.permille().abs_diff(told.permille());
-                steps >= 10 || sum.doing() != told.doing() || (told != sum && now.since(*at) >= QUIET_MAX)
-            }
-            (Some((_, told)), _) => told != sum,
-        };
-        if is_worth_it {
-            self.told = Some((now, sum.clone()));
-        }
-        let again = (is_worth_it || sum.is_moving()) && self.pace != Pace::Silent;
-        (is_worth_it, again.then(|| now + self.pace.interval()))
-    }
-
-    /// What was told is no longer on the screen: tell it again at once.
-    pub fn forget(&mut self) {
-        if self.pace == Pace::Redrawn {
-            (self.looked, self.told) = (None, None);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::app::text::tests::torrent_status;
-
-    fn seconds(seconds: u64) -> Instant {
-        Instant::from_micros(seconds * 1_000_000)
-    }
 
     fn sum() -> Sum {
         Sum::of(&Status { torrents: vec![torrent_status()], ..Status::default() })
@@ -290,43 +204,5 @@ mod tests {
     fn all_but_a_byte_is_not_all() {
         assert_eq!(share(u64::MAX - 1, u64::MAX), 999);
         assert_eq!((share(7, 7), share(0, 0), share(9, 7)), (1000, 1000, 1000));
-    }
-
-    #[test]
-    fn an_idle_box_is_not_woken() {
-        for pace in [Pace::Redrawn, Pace::Lines, Pace::Objects] {
-            let still = Sum { down_rate: 0, ..sum() };
-            let mut table = Timetable::new(pace);
-            table.look(seconds(0), &still);
-            assert_eq!(table.look(seconds(20), &still), (false, None), "{pace:?}");
-        }
-        assert_eq!(Timetable::new(Pace::Silent).due(seconds(0)), None);
-    }
-
-    #[test]
-    fn a_redrawn_line_is_drawn_twice_a_second_at_most() {
-        let mut table = Timetable::new(Pace::Redrawn);
-        assert_eq!(table.due(seconds(1)), Some(seconds(1)));
-        let next = seconds(1) + Duration::from_millis(500);
-        assert_eq!(table.look(seconds(1), &sum()), (true, Some(next)));
-        assert_eq!(table.due(seconds(1)), Some(next));
-        assert!(!table.look(next, &sum()).0);
-        table.forget();
-        assert_eq!(table.due(next), Some(next));
-        assert!(table.look(next, &sum()).0);
-    }
-
-    #[test]
-    fn plain_lines_come_by_the_percent() {
-        let mut table = Timetable::new(Pace::Lines);
-        assert_eq!(table.due(seconds(0)), Some(seconds(10)));
-        let at = |percent: u64| Sum { size_bytes: 10_000, done_bytes: percent * 100, ..sum() };
-        assert!(table.look(seconds(10), &at(10)).0);
-        let little_more = Sum { done_bytes: 1_050, ..at(10) };
-        assert!(!table.look(seconds(20), &little_more).0);
-        assert!(table.look(seconds(30), &at(11)).0);
-        let later = Sum { done_bytes: 1_150, ..at(11) };
-        assert!(!table.look(seconds(300), &later).0);
-        assert!(table.look(seconds(331), &later).0);
     }
 }

@@ -1,24 +1,26 @@
 //! From arguments to exit code.
 
-use crate::app::cli::{Cli, HELP, Job};
+use crate::app::cli::{Cli, Job};
 use crate::app::console::{Console, Shared};
 use crate::app::exit::Exit;
+use crate::app::help::HELP;
 use crate::app::json::{self, Object};
 use crate::app::logger::{self, Filter, Logger};
 use crate::app::screen::View;
 use crate::app::text;
 use crate::app::torrents::{Torrent, Torrents};
 use crate::base::limits::RECEIVE_BYTES;
-use crate::base::units::MIB;
+use crate::base::units::{MIB, Span};
 use crate::rim::storage::{Allocate, Existing, Options, Storage};
 use crate::rim::{Rim, entropy};
-use crate::session::{Session, Settings};
+use crate::session::{Outcome, Session, Settings, Status};
 use log::Level;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Does what the arguments, program name left out, ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
@@ -106,16 +108,9 @@ impl App {
         result.map(|()| Exit::Done)
     }
 
+    /// Downloads, or checks, all torrents.
     fn download(&self) -> Result<Exit, Ended> {
-        // Nothing is begun unless everything can be: a script that names five torrents means all five.
-        let (given, result) = self.read();
-        result?;
-        let (torrents, twice) = Torrents::unique(given);
-        twice.iter().for_each(|line| self.news(Level::Warn, line));
-        if let Some(clash) = torrents.clash() {
-            return Err(self.error(&clash, Exit::OutputTaken));
-        }
-        let torrents = Arc::new(torrents);
+        let torrents = Arc::new(self.torrents()?);
         let mut rim = Rim::new(io::stdin().as_fd()).map_err(|error| self.system("start", &error))?;
         let storages = self.open(&torrents)?;
         self.say_start(&torrents);
@@ -131,22 +126,53 @@ impl App {
         let mut view =
             View::new(Arc::clone(&torrents), self.console.clone(), self.filter.clone(), json, quiet);
         let outcome = rim.run(&mut session, files, &mut view).map_err(|error| self.system("poll", &error))?;
-        let exit = Exit::from(outcome);
-        let (now, status) = (rim.now(), session.status(rim.now()));
+        self.console.lock().clear();
+        if let Some(why) = self.why(outcome) {
+            self.error(&why, Exit::from(outcome));
+        }
+        let now = rim.now();
+        self.say_end(&torrents, &session.status(now), &view, now.since(start), Exit::from(outcome));
+        Ok(Exit::from(outcome))
+    }
+
+    /// All torrents of the run. Nothing is begun unless everything can be: who names five torrents means all
+    /// five.
+    fn torrents(&self) -> Result<Torrents, Ended> {
+        let (given, result) = self.read();
+        result?;
+        let (torrents, twice) = Torrents::unique(given);
+        twice.iter().for_each(|line| self.news(Level::Warn, line));
+        match torrents.clash() {
+            Some(clash) => Err(self.error(&clash, Exit::OutputTaken)),
+            None => Ok(torrents),
+        }
+    }
+
+    /// What an outcome needs to have said beside the summary.
+    fn why(&self, outcome: Outcome) -> Option<String> {
+        match outcome {
+            Outcome::Complete | Outcome::Incomplete | Outcome::CheckFailed => None,
+            Outcome::NoSpace => Some("there is no space left for the output".to_string()),
+            Outcome::IoError => Some("the output cannot be read or written".to_string()),
+            Outcome::GaveUp => {
+                let span = Span(self.cli.give_up.unwrap_or_default());
+                Some(format!("no peer and no tracker was reached within {span}"))
+            }
+        }
+    }
+
+    fn say_end(&self, torrents: &Torrents, status: &Status, view: &View, took: Duration, exit: Exit) {
         let mut console = self.console.lock();
-        console.clear();
-        if json {
-            console.answer(&json::summary(&status, &torrents, now.since(start), exit.code()).end());
-        } else if !quiet {
+        if self.cli.json {
+            console.answer(&json::summary(status, torrents, took, exit.code()).end());
+        } else if !self.cli.quiet {
             for (index, (torrent, state)) in torrents.iter().zip(&status.torrents).enumerate() {
-                let took = view.took(index).unwrap_or(now.since(start));
                 console.answer(&match self.cli.job {
                     Job::Check => text::torrent::checked(torrent, state),
-                    _ => text::torrent::summary(torrent, state, took),
+                    _ => text::torrent::summary(torrent, state, view.took(index).unwrap_or(took)),
                 });
             }
         }
-        Ok(exit)
     }
 
     fn system(&self, what: &str, error: &io::Error) -> Ended {
@@ -172,7 +198,7 @@ impl App {
                 self.news(Level::Info, &text::torrent::start(torrent));
             }
             for what in &torrent.metainfo.cleaned {
-                self.news(Level::Warn, &format!("{}: {}", torrent.name(), text::clean(what.as_bytes())));
+                self.news(Level::Info, &format!("{}: {}", torrent.name(), text::clean(what.as_bytes())));
             }
         }
     }

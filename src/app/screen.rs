@@ -1,9 +1,11 @@
-//! What happens while it runs, as the user chose to see it: text or JSON, redrawn or line by line, loud or quiet.
+//! What happens while it runs, as the user chose to see it: text or JSON, redrawn or line by line, loud or
+//! quiet.
 
 use crate::app::console::Shared;
 use crate::app::logger::{self, Filter};
-use crate::app::progress::{Pace, Sum, Timetable};
+use crate::app::progress::Sum;
 use crate::app::text::notes;
+use crate::app::timetable::{Pace, Timetable};
 use crate::app::torrents::Torrents;
 use crate::app::{json, text};
 use crate::base::Instant;
@@ -123,5 +125,32 @@ impl<M: Watched> Screen<M> for View {
     fn resized(&mut self) {
         self.console.lock().resized();
         self.timetable.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::console::Console;
+    use crate::base::TorrentId;
+
+    struct Nothing;
+
+    impl Watched for Nothing {
+        fn status(&self, _: Instant) -> Status {
+            unreachable!("who is quiet does not ask")
+        }
+    }
+
+    #[test]
+    fn a_quiet_view_never_asks_and_still_remembers_how_long_it_took() {
+        let torrents = Arc::new(Torrents::samples(&["a"]));
+        let console = Shared::new(Console::new(false));
+        let mut view = View::new(torrents, console, Filter::chosen(true, 0, None), false, true);
+        assert_eq!(view.refresh(Instant::from_micros(1), &Nothing), None);
+        let took = Duration::from_secs(9);
+        let note = Note::Complete { torrent: TorrentId(0), downloaded_bytes: 5, took };
+        Screen::<Nothing>::say(&mut view, Instant::ZERO, &Report::Note(note));
+        assert_eq!((view.took(0), view.took(1)), (Some(took), None));
     }
 }

@@ -53,7 +53,8 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, Why> {
         return Err(Why::TooLong(metadata.len()));
     }
     let mut bytes = Vec::new();
-    // What has no size beforehand, like a pipe, is bounded here: one byte more than allowed is enough to see it.
+    // What has no size beforehand, like a pipe, is bounded here: one byte more than allowed is enough to see
+    // it.
     file.take(TORRENT_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(Why::Io)?;
     match bytes.len() {
         0 => Err(Why::Empty),

@@ -68,8 +68,8 @@ pub fn left(text: &str, columns: usize) -> String {
     text + &" ".repeat(blanks)
 }
 
-/// Breaks a line into rows of at most `columns`, which is 2 at least: at a blank where there is one in the second half
-/// of the row, else anywhere. Colours (`ESC [ … m`) take no column.
+/// Breaks a line into rows of at most `columns`, which is 2 at least: at a blank where there is one in the
+/// second half of the row, else anywhere. Colours (`ESC [ … m`) take no column.
 pub fn rows(line: &str, columns: usize) -> Vec<String> {
     let mut rows = Vec::new();
     let mut rest = line;

@@ -13,6 +13,9 @@ pub const BENCODE_DEPTH_MAX: usize = 50;
 /// Most tokens (strings, integers, lists, dictionaries, ends) in one bencoded value. A file takes 8, with `attr` 10, and
 /// [`FILES_MAX`] files must fit.
 pub const BENCODE_TOKENS_MAX: u32 = 12_000_000;
+/// Most keys of a dictionary whose keys are out of order and must be compared: they are remembered meanwhile. Real ones
+/// have 30.
+pub const BENCODE_UNSORTED_KEYS_MAX: usize = 1_000;
 /// Most pieces of a torrent.
 pub const PIECES_MAX: u32 = 1 << 21;
 /// Longest piece, in bytes.
@@ -239,13 +242,8 @@ pub const DNS_TTL_MAX: Duration = Duration::from_secs(60 * 60);
 pub const DNS_NEGATIVE_TTL: Duration = Duration::from_secs(30);
 /// Lines of the hosts file that are kept.
 pub const HOSTS_MAX: usize = 10_000;
-
-// ---- Names -------------------------------------------------------------------------------------------------
-
-/// Most bytes read of `/etc/hosts`. Lists that block advertisements reach 5 MB.
-pub const HOSTS_BYTES_MAX: u64 = 8 << 20;
-/// Addresses of one name taken from `/etc/hosts`.
-pub const HOST_ADDRESSES_MAX: usize = 8;
+/// Most bytes read of `/etc/hosts` and of `/etc/resolv.conf`.
+pub const NAME_FILE_BYTES_MAX: u64 = 1 << 20;
 
 // ---- The user ----------------------------------------------------------------------------------------------
 

@@ -153,6 +153,18 @@ fn the_banned_are_gone() {
 }
 
 #[test]
+fn the_other_connections_of_a_banned_machine_do_not_come_back() {
+    let (mut candidates, mut rng) = with(1);
+    let other_port = SocketAddr::new(peer(0).ip(), 7000);
+    candidates.add(at(1), other_port, Source::User);
+    while candidates.next(at(1), &mut rng).is_some() {}
+    candidates.ban(peer(0));
+    assert_eq!(candidates.len(), 1, "one that is connected is known until it is closed");
+    candidates.closed(at(2), other_port, true, &mut rng);
+    assert!(candidates.is_empty());
+}
+
+#[test]
 fn when_full_the_worst_gives_way_but_not_the_unheard() {
     let (mut candidates, mut rng) = with(CANDIDATES_MAX);
     assert_eq!(

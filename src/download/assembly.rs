@@ -233,7 +233,10 @@ impl Assembly {
 
     /// True if `source` was asked for `block` and has not answered.
     pub fn is_asked(&self, source: StreamId, block: Block) -> bool {
-        let slot = self.open.get(&block.piece).and_then(|entry| entry.slots.get((block.begin / BLOCK_BYTES) as usize));
+        let slot = self
+            .open
+            .get(&block.piece)
+            .and_then(|entry| entry.slots.get((block.begin / BLOCK_BYTES) as usize));
         slot.is_some_and(|slot| slot.requesters.contains(&Some(source)))
     }
 

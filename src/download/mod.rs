@@ -10,6 +10,8 @@ mod picker;
 mod pipeline;
 mod pool;
 mod shelf;
+#[cfg(test)]
+mod tests;
 
 pub use check::Check;
 pub use picker::{SCAN_STEPS, Search};
@@ -146,10 +148,23 @@ impl Download {
         has.iter().filter(|&piece| self.wants(piece)).count() as u32
     }
 
-    /// `piece` was found on disk and is right.
-    pub fn found(&mut self, piece: u32) {
-        self.picker.remove(piece);
-        self.have.insert(piece);
+    /// `piece` was read from disk and is right. False if that was known, or if it is being fetched all the same.
+    pub fn found(&mut self, piece: u32) -> bool {
+        let is_new = self.picker.contains(piece);
+        if is_new {
+            self.picker.remove(piece);
+            self.have.insert(piece);
+        }
+        is_new
+    }
+
+    /// `piece` was read from disk and is wrong. True if it had been right before: it is fetched again.
+    pub fn lost(&mut self, piece: u32) -> bool {
+        let was_there = self.have.remove(piece);
+        if was_there {
+            self.picker.insert(piece);
+        }
+        was_there
     }
 
     /// One more counted peer has `piece`. Peers that have everything from the start are not counted.

@@ -70,19 +70,9 @@ impl Picker {
         self.position.get(piece as usize).is_some_and(|&at| at != ABSENT)
     }
 
-    /// Pieces that may be opened.
-    pub fn len(&self) -> u32 {
-        self.order.len() as u32
-    }
-
     /// True if none may be opened.
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
-    }
-
-    /// How many counted peers have `piece`.
-    pub fn availability(&self, piece: u32) -> u32 {
-        self.availability.get(piece as usize).copied().unwrap_or(0).into()
     }
 
     /// One more peer has `piece`.
@@ -272,7 +262,9 @@ mod tests {
             }
             picker.check();
         }
-        assert!((0..40).all(|piece| picker.availability(piece) == counts[piece as usize]));
+        assert!(
+            (0..40).all(|piece| u32::from(picker.availability[piece as usize]) == counts[piece as usize])
+        );
     }
 
     #[test]

@@ -173,3 +173,29 @@ pub(crate) fn check_extents(layout: &Layout) {
         assert_eq!(((last.start - file.offset) % EXTENT_BYTES, last.end), (0, file.offset + file.length));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::base::Rng;
+
+    /// Random bytes of the letters that matter, so that they get somewhere.
+    fn random(rng: &mut Rng, letters: &[u8]) -> Vec<u8> {
+        let length = rng.below(60);
+        (0..length).map(|_| letters[rng.below(letters.len() as u32) as usize]).collect()
+    }
+
+    #[test]
+    fn random_bencode_keeps_the_promises() {
+        for seed in 0..50_000 {
+            super::bencode(&random(&mut Rng::new(seed), b"0123iiddlleeeeee:-:: \n"));
+        }
+    }
+
+    #[test]
+    fn random_paths_keep_the_promises() {
+        for seed in 0..20_000 {
+            let letters = random(&mut Rng::new(seed), b"aab..,,,,;;;;;1/\0\xff");
+            super::paths(&[b",;", &letters[..]].concat());
+        }
+    }
+}

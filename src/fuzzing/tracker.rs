@@ -1,1 +1,241 @@
-//! Fuzz bodies: tracker.
+//! Fuzz bodies: everything between an announce and its peers. Each takes any bytes and asserts what must hold.
+
+use crate::base::limits::{HTTP_BODY_BYTES_MAX, PEERS_PER_REPLY_MAX, TRACKER_TEXT_BYTES_MAX, URL_BYTES_MAX};
+use crate::base::{InfoHash, Instant, PeerId, Rng};
+use crate::resolver::{Hosts, Resolver, name_servers};
+use crate::tracker::{Handle, Identity, Reply, Totals, Trackers, Wish};
+use crate::wire::dns::{self, Family};
+use crate::wire::http::{HttpFault, Progress, ReplyReader};
+use crate::wire::url::Url;
+use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// An HTTP reply: however it is cut, the outcome is the same. The first byte says how long the parts are.
+pub fn http_reply(data: &[u8]) {
+    let Some((&cut, reply)) = data.split_first() else { return };
+    let whole = read_in_parts(reply, reply.len().max(1));
+    assert_eq!(whole, read_in_parts(reply, usize::from(cut) + 1), "parts of {}", usize::from(cut) + 1);
+    if reply.len() < 2_000 {
+        assert_eq!(whole, read_in_parts(reply, 1), "byte by byte");
+    }
+    if let Ok(Progress::Done { body, .. }) = whole {
+        assert!(body.len() <= HTTP_BODY_BYTES_MAX && body.len() <= reply.len());
+    }
+}
+
+fn read_in_parts(reply: &[u8], part_bytes: usize) -> Result<Progress, HttpFault> {
+    let mut reader = ReplyReader::default();
+    for part in reply.chunks(part_bytes) {
+        let progress = reader.on_bytes(part)?;
+        if progress != Progress::NeedMore {
+            return Ok(progress);
+        }
+    }
+    reader.on_close()
+}
+
+/// The body of a tracker's reply: what comes out is bounded and usable. The first byte says whether the status was a
+/// good one.
+pub fn tracker_reply(data: &[u8]) {
+    let Some((&status, body)) = data.split_first() else { return };
+    let status = if status % 2 == 0 { 200 } else { 404 };
+    match Reply::parse(status, body, &mut Rng::new(1)) {
+        Ok(reply) => {
+            assert!(status == 200 && reply.peers.len() <= PEERS_PER_REPLY_MAX);
+            assert!(reply.peers.len() <= body.len() / 6, "no peer takes less than six bytes");
+            assert!(reply.peers.iter().all(|peer| peer.port() != 0));
+            assert!(reply.warning.is_none_or(|text| text.len() <= TRACKER_TEXT_BYTES_MAX));
+            assert!(reply.tracker_id.is_none_or(|id| id.len() <= TRACKER_TEXT_BYTES_MAX));
+        }
+        Err(fault) => {
+            let words = fault.to_string();
+            assert!(words.len() <= TRACKER_TEXT_BYTES_MAX + 100 && !words.is_empty());
+        }
+    }
+}
+
+/// A URL, and behind the first line break a reference that stands in it: nothing that is read can break a request
+/// line or a header, and what is shown is read as the same again.
+pub fn url(data: &[u8]) {
+    let Ok(text) = core::str::from_utf8(data) else { return };
+    let (base, reference) = text.split_once('\n').unwrap_or((text, ""));
+    let Ok(base) = Url::parse(base) else { return };
+    check_url(&base);
+    if let Ok(joined) = base.join(reference) {
+        check_url(&joined);
+        let same_server =
+            (base.scheme(), base.host(), base.port()) == (joined.scheme(), joined.host(), joined.port());
+        assert!(same_server || !reference.is_empty());
+        assert!(same_server || reference.contains('@') || joined.authorization().is_none());
+    }
+}
+
+fn check_url(url: &Url) {
+    let printable = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    assert!(url.target().starts_with('/') && printable(url.target()) && !url.target().contains('#'));
+    assert!(printable(&url.authority()) && url.port() != 0);
+    assert!(url.authorization().is_none_or(|value| value.strip_prefix("Basic ").is_some_and(printable)));
+    let shown = url.to_string();
+    if shown.len() <= URL_BYTES_MAX {
+        let again = Url::parse(&shown).map(|again| (again.authority(), again.target().to_string()));
+        assert_eq!(again, Ok((url.authority(), url.target().to_string())));
+    }
+}
+
+/// A name server's answer: as a message by itself, as the answer to a real question, and to a resolver at work. The
+/// same bytes serve as the files that the resolver is set up from.
+pub fn dns(data: &[u8]) {
+    let mut rng = Rng::new(2);
+    let Some(query) = dns::query("t.example", Family::V4, true, &mut rng) else { return };
+    let _ = dns::answer(data, &query);
+    // With the question in front the reader gets past it, to where the work is.
+    let mut message = query.clone();
+    message[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 9, 0, 0, 0, 0]);
+    message.extend_from_slice(data);
+    if let Ok(answer) = dns::answer(&message, &query) {
+        assert!(answer.addresses.iter().all(|ip| ip.is_ipv4()));
+        assert!(!answer.addresses.is_empty() || answer.ttl_seconds == 0);
+    }
+    resolver_at_work(data, &mut rng);
+}
+
+/// Whatever comes in, each query is answered once, and within the time that the bounds allow.
+fn resolver_at_work(data: &[u8], rng: &mut Rng) {
+    let servers = name_servers(data);
+    let mut resolver = Resolver::new(&servers, Hosts::parse(data));
+    let mut now = Instant::ZERO;
+    resolver.resolve(now, 1, "t.example", rng);
+    while let Some(mut asked) = resolver.next_datagram() {
+        resolver.on_datagram(now, asked.server, data, rng);
+        asked.bytes.extend_from_slice(data);
+        asked.bytes[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 3, 0, 0, 0, 0]);
+        resolver.on_datagram(now, asked.server, &asked.bytes, rng);
+    }
+    while let Some(deadline) = resolver.next_deadline() {
+        assert!(deadline > now && deadline < Instant::from_micros(60_000_000), "it comes to an end");
+        now = deadline;
+        resolver.on_time(now, rng);
+    }
+    assert!(resolver.next_resolved().is_some_and(|resolved| resolved.query == 1));
+    assert!(resolver.next_resolved().is_none());
+}
+
+/// Trackers told facts in any order: streams are opened and closed in pairs, and the loop never spins. Each byte is
+/// one fact; tracker replies are taken from what follows it.
+pub fn trackers(data: &[u8]) {
+    let urls = [["http://a.example/x", "http://9.1.1.1/"], ["http://10.0.0.1/", "udp://b.example:1"]];
+    let tiers: Vec<Vec<String>> = urls.iter().map(|tier| tier.map(String::from).into()).collect();
+    let identity = Identity { info_hash: InfoHash([1; 20]), peer_id: PeerId([2; 20]), port: 1 };
+    let (mut now, mut rng) = (Instant::ZERO, Rng::new(3));
+    let mut trackers = Trackers::new(now, identity, &tiers, &mut rng);
+    let mut open = BTreeSet::new();
+    let mut recent = Handle { tracker: 0, generation: 0 };
+    let totals = Totals::default();
+    for (at, &byte) in data.iter().enumerate() {
+        let handle = Handle { generation: recent.generation.saturating_sub(u32::from(byte >> 7)), ..recent };
+        let reply = &data[at + 1..];
+        match byte & 7 {
+            0 => trackers.on_resolved(
+                now,
+                handle,
+                &[[9, 9, 9, byte].into(), [10, 0, 0, byte].into()],
+                &mut rng,
+            ),
+            1 => trackers.on_resolved(now, handle, &[], &mut rng),
+            2 if open.contains(&handle) => trackers.on_connected(now, handle, &mut rng),
+            3 => trackers.on_bytes(now, handle, reply, &mut rng),
+            4 if open.remove(&handle) => {
+                trackers.on_closed(now, handle, Some("broken").filter(|_| byte > 99), &mut rng);
+            }
+            5 if byte == 0xfd => trackers.stop(now, &totals, &mut rng),
+            5 if byte == 0xf5 => trackers.complete(now),
+            5 => drop(trackers.announce_now(now)),
+            _ => {
+                now = now + Duration::from_secs(u64::from(byte >> 3));
+                trackers.on_time(now, &totals, &mut rng);
+                assert!(trackers.next_deadline().is_none_or(|deadline| deadline > now));
+            }
+        }
+        while let Some(wish) = trackers.next_wish() {
+            match wish {
+                Wish::Resolve { handle, .. } => recent = handle,
+                Wish::Connect { handle, .. } => {
+                    assert!(open.insert(handle));
+                    recent = handle;
+                }
+                Wish::Send { handle, .. } => assert!(open.contains(&handle)),
+                Wish::Close { handle } => assert!(open.remove(&handle)),
+            }
+        }
+        while trackers.next_news().is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A few thousand mutations of good input: not a fuzzer, but enough to notice when a body is broken.
+    fn mutate(seeds: &[&[u8]], body: fn(&[u8])) {
+        let mut rng = Rng::new(4);
+        for round in 0..4_000 {
+            let mut data = seeds[round % seeds.len()].to_vec();
+            for _ in 0..rng.below(5) {
+                let at = rng.below(data.len() as u32) as usize;
+                match rng.below(4) {
+                    0 => data.truncate(at.max(1)),
+                    1 => data.insert(at, rng.next_u64() as u8),
+                    2 => data.extend_from_within(at..),
+                    _ => data[at] = rng.next_u64() as u8,
+                }
+            }
+            body(&data);
+        }
+        body(b"");
+    }
+
+    #[test]
+    fn http_replies_survive_mutation() {
+        let seeds: [&[u8]; 3] = [
+            b"\x05HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+            b"\x02HTTP/1.1 100 C\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n0\r\nA: b\r\n\r\n",
+            b"\x09HTTP/1.0 302 Found\r\nlocation : /x\r\nX: a\r\n b\r\n\r\n",
+        ];
+        mutate(&seeds, http_reply);
+    }
+
+    #[test]
+    fn tracker_replies_survive_mutation() {
+        let seeds: [&[u8]; 3] = [
+            b"\0d8:intervali900e5:peers6:\x01\x02\x03\x04\x00\x50e",
+            b"\0d5:peersld2:ip7:1.2.3.44:porti80eee15:warning message2:hie",
+            b"\x01d14:failure reason4:busy8:retry in5:nevere",
+        ];
+        mutate(&seeds, tracker_reply);
+    }
+
+    #[test]
+    fn urls_survive_mutation() {
+        mutate(&[b"http://u:p@t.example:81/a/b?c=d\n../x?y#z", b"http://[::1]/\n//o.example/"], url);
+    }
+
+    #[test]
+    fn answers_of_name_servers_survive_mutation() {
+        let seeds: [&[u8]; 2] = [
+            b"\xc0\x0c\0\x05\0\x01\0\0\0\x09\0\x02\xc0\x0e\xc0\x0e\0\x01\0\x01\0\0\0\x09\0\x04\x01\x02\x03\x04",
+            b"nameserver 1.1.1.1\n127.0.0.1 t.example\n",
+        ];
+        mutate(&seeds, dns);
+    }
+
+    #[test]
+    fn facts_in_any_order_are_survived() {
+        let seeds: [&[u8]; 2] = [
+            b"\x06\0\x02\x03HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nde",
+            b"\x06\0\x02\x04\x06\x06\0\x02\xfd\x02\x03\x06",
+        ];
+        mutate(&seeds, trackers);
+    }
+}

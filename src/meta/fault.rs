@@ -2,7 +2,7 @@
 
 use crate::base::Printable;
 use crate::base::limits::{FILES_MAX, PATH_DEPTH_MAX, PIECE_BYTES_MAX, PIECES_MAX, TORRENT_FILE_BYTES_MAX};
-use crate::wire::bencode;
+use crate::wire::bencode::{self, KeysFault};
 use alloc::boxed::Box;
 use core::fmt;
 
@@ -20,6 +20,8 @@ pub enum MetainfoFault {
         /// The key.
         key: Box<[u8]>,
     },
+    /// This dictionary has too many keys out of order to tell whether one stands twice.
+    TooManyKeys(&'static str),
     /// This field is not there.
     Missing(&'static str),
     /// This field is there, but not what it must be.
@@ -102,6 +104,16 @@ impl fmt::Display for Expected {
     }
 }
 
+impl MetainfoFault {
+    /// What is wrong with the keys of the dictionary `of`, given in words.
+    pub(super) fn keys(of: &'static str, fault: KeysFault<'_>) -> Self {
+        match fault {
+            KeysFault::Twice(key) => Self::Duplicate { of, key: key.into() },
+            KeysFault::TooMany => Self::TooManyKeys(of),
+        }
+    }
+}
+
 impl From<bencode::Fault> for MetainfoFault {
     fn from(fault: bencode::Fault) -> Self {
         Self::Bencode(fault)
@@ -118,6 +130,7 @@ impl fmt::Display for MetainfoFault {
             Self::Duplicate { of, key } => {
                 write!(f, "{of} has the key \"{}\" twice", Printable(key).within(60))
             }
+            Self::TooManyKeys(of) => write!(f, "{of} has too many keys, and not in order"),
             Self::Missing(field) => write!(f, "{field} is missing"),
             Self::Type { field, expected } => write!(f, "{field} is not {expected}"),
             Self::OnlyVersion2 => {

@@ -66,9 +66,7 @@ struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     fn read(index: usize, dict: Dict<'a>) -> Result<Self, MetainfoFault> {
-        if let Some(key) = dict.duplicate() {
-            return Err(MetainfoFault::Duplicate { of: "a file of files", key: key.into() });
-        }
+        dict.check_keys().map_err(|fault| MetainfoFault::keys("a file of files", fault))?;
         let (mut length, mut path, mut path_utf8, mut attr) = (None, None, None, None);
         for (key, value) in dict.entries() {
             match key {

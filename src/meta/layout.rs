@@ -301,6 +301,16 @@ mod tests {
     }
 
     #[test]
+    fn a_thousand_empty_files_are_not_walked_over() {
+        let mut files = vec![("a", 3, Normal)];
+        files.extend([("empty", 0, Normal); 1000]);
+        files.push(("b", 5, Normal));
+        let layout = layout(None, &files);
+        assert_eq!(layout.segments(3, 1).file, 1001, "found by search");
+        assert_eq!(segments(&layout, 3, 1), [(1001, 0, 1)]);
+    }
+
+    #[test]
     fn a_terabyte_is_no_trouble_on_32_bits() {
         let layout = layout(None, &[("a", 1 << 40, Normal), ("b", 1 << 40, Normal)]);
         assert_eq!(segments(&layout, (1 << 40) - 1, 2), [(0, (1 << 40) - 1, 1), (1, 0, 1)]);

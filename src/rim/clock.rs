@@ -3,14 +3,15 @@
 use crate::base::Instant;
 use core::time::Duration;
 
-/// Time before the start of the run, so that [`Instant::ZERO`] is "long ago" for every timeout of a few seconds.
+/// Time before the start of the run, so that [`Instant::ZERO`] is "long ago" for every timeout of a few
+/// seconds.
 const HEAD_START: Duration = Duration::from_secs(1);
 
 /// Tells the time since the start of the run.
 ///
-/// It is `CLOCK_MONOTONIC`, which stands still while the machine is suspended, and not `CLOCK_BOOTTIME`: the poll
-/// sleeps by the same clock, so a deadline and the sleep that ends at it agree; and after a night's suspension
-/// peers get the rest of their time to answer, instead of all being dropped in the first turn.
+/// It is `CLOCK_MONOTONIC`, which stands still while the machine is suspended, and not `CLOCK_BOOTTIME`: the
+/// poll sleeps by the same clock, so a deadline and the sleep that ends at it agree; and after a night's
+/// suspension peers get the rest of their time to answer, instead of all being dropped in the first turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: std::time::Instant,

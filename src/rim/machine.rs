@@ -1,5 +1,5 @@
-//! What the rim drives and what it stores into, as traits with one implementation each in the product: the loop
-//! can be tested with a machine that follows a script and files that fail when told to.
+//! What the rim drives and what it stores into, as traits with one implementation each in the product: the
+//! loop can be tested with a machine that follows a script and files that fail when told to.
 
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::rim::storage::Storage;
@@ -117,11 +117,11 @@ pub trait Screen<M = Session> {
     /// Shows why a typed line is no command; one line, no full stop, control characters escaped.
     fn command_fault(&mut self, now: Instant, text: &str);
 
-    /// Draws the progress if that is due, and answers when to be called again at the latest; `None` if there is
-    /// nothing to draw until something happens. Called at the end of each turn: cheap when nothing is due.
+    /// Draws the progress if that is due, and answers when to be called again at the latest; `None` if there
+    /// is nothing to draw until something happens. Called at the end of each turn: cheap when nothing is due.
     fn refresh(&mut self, now: Instant, machine: &M) -> Option<Instant>;
 
-    /// The terminal has another size, or another program wrote on it while we were stopped: ask for its size and
-    /// draw everything again.
+    /// The terminal has another size, or another program wrote on it while we were stopped: ask for its size
+    /// and draw everything again.
     fn resized(&mut self);
 }

@@ -1,12 +1,12 @@
-//! Floor 5: the rim. It owns every descriptor, the clock and the entropy, carries out what the core wishes and
-//! tells it what came of it. It decides nothing: not whom to connect to, not what to ask for, not when to stop.
+//! Floor 5: the rim. It owns every descriptor, the clock and the entropy, carries out what the core wishes
+//! and tells it what came of it. It decides nothing: not whom to connect to, not what to ask for, not when to
+//! stop.
 //!
-//! One thread, one poll. A turn ([`turn`]) polls, then serves what is ready, each stream for a bounded number of
-//! bytes; everything that follows from a fact is carried out ([`perform`]) before the next fact is told.
+//! One thread, one poll. A turn (`turn`) polls, then serves what is ready, each stream for a bounded number
+//! of bytes; everything that follows from a fact is carried out (`perform`) before the next fact is told.
 
 mod clock;
 pub mod entropy;
-mod hosts;
 mod lines;
 mod machine;
 mod pace;
@@ -16,14 +16,14 @@ mod signals;
 mod sockets;
 mod stdin;
 pub mod storage;
-mod sys;
+pub(crate) mod sys;
 mod traffic;
 mod turn;
 
 pub use machine::{Files, Machine, Screen};
 
 use crate::base::Instant;
-use crate::base::limits::{PEERS_MAX, RECEIVE_BYTES};
+use crate::base::limits::{NAME_SERVERS_MAX, PEERS_MAX, RECEIVE_BYTES};
 use crate::session::Outcome;
 use mio::{Events, Poll, Token};
 use std::io;
@@ -32,13 +32,15 @@ use std::os::fd::BorrowedFd;
 /// The tokens that are no socket's: sockets have theirs from a slab, from 0 up.
 const SIGNALS: Token = Token(usize::MAX - 1);
 const STDIN: Token = Token(usize::MAX - 2);
+/// The first of those of the name servers, which end before [`STDIN`].
+const NAMES: usize = usize::MAX - 16;
 
 /// Changes taken from the kernel in one poll; what does not fit comes with the next.
 const EVENTS_MAX: usize = 256;
 /// Descriptors wished for: the most peers that may be asked for, and the open files of some hundred torrents.
 const DESCRIPTORS: u64 = 16 << 10;
 
-const _: () = assert!(PEERS_MAX as u64 * 2 <= DESCRIPTORS);
+const _: () = assert!(PEERS_MAX as u64 * 2 <= DESCRIPTORS && NAMES + NAME_SERVERS_MAX <= STDIN.0);
 
 /// Everything of the operating system that a run uses.
 #[derive(Debug)]
@@ -49,7 +51,7 @@ pub struct Rim {
     signals: signals::Signals,
     stdin: stdin::Stdin,
     sockets: sockets::Sockets,
-    resolver: resolve::Resolver,
+    names: resolve::Names,
     /// Where streams are read into whose bytes may land anywhere: one buffer for all.
     receive: Box<[u8]>,
     /// Bytes that may be hashed in one turn.
@@ -57,11 +59,11 @@ pub struct Rim {
 }
 
 impl Rim {
-    /// Takes over the signals of this thread and `commands`, usually standard input. Call it first, so that an
-    /// early Ctrl-C is not lost, and [`run`](Self::run) it on the same thread.
+    /// Takes over the signals of this thread and `commands`, usually standard input. Call it first, so that
+    /// an early Ctrl-C is not lost, and [`run`](Self::run) it on the same thread.
     ///
     /// # Errors
-    /// The kernel lacks epoll or signalfd, or no descriptor is left.
+    /// The kernel lacks epoll, signalfd or getrandom, or no descriptor is left.
     pub fn new(commands: BorrowedFd<'_>) -> io::Result<Self> {
         let signals = signals::Signals::new()?;
         let poll = Poll::new()?;
@@ -75,7 +77,7 @@ impl Rim {
             clock: clock::Clock::new(),
             signals,
             sockets: sockets::Sockets::default(),
-            resolver: resolve::Resolver::new("/etc/hosts"),
+            names: resolve::Names::new(resolve::NameFiles::default(), entropy::generator()?, NAMES),
             receive: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             hash_budget_bytes: pace::hash_budget_bytes(),
         })

@@ -8,7 +8,8 @@ use std::time::Instant;
 const SLICE: Duration = Duration::from_millis(10);
 /// Bytes hashed to find out how fast this processor is: 0.1 ms with SHA instructions, 5 ms on a small router.
 const SAMPLE_BYTES: usize = 256 << 10;
-/// Bounds of the budget, in bytes: one large block is always done, and a fast processor still looks around often.
+/// Bounds of the budget, in bytes: one large block is always done, and a fast processor still looks around
+/// often.
 const BUDGET_BYTES: (usize, usize) = (256 << 10, 16 << 20);
 
 /// Bytes that this processor hashes in about 10 ms, by measuring it; the better of two, as the first touches

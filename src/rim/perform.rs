@@ -4,7 +4,7 @@ use crate::base::TorrentId;
 use crate::base::limits::CHECK_SLICE_BYTES;
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::turn::Run;
-use crate::session::{Action, Event, Note, Report, StoreId};
+use crate::session::{Action, Event, StoreId};
 use std::collections::VecDeque;
 
 /// A wish to read from the files.
@@ -29,7 +29,8 @@ impl Loads {
         self.waiting.is_empty()
     }
 
-    /// Gives the buffer's memory back when the check is over: between two loads there is at most a turn of hashing.
+    /// Gives the buffer's memory back when the check is over: between two loads there is at most a turn of
+    /// hashing.
     pub(super) fn forget_buffer_when_idle(&mut self) {
         self.idle_turns = if self.waiting.is_empty() { self.idle_turns.saturating_add(1) } else { 0 };
         if self.idle_turns > IDLE_TURNS && self.buffer.capacity() > 0 {
@@ -42,7 +43,8 @@ impl Loads {
 const IDLE_TURNS: u32 = 16;
 
 impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
-    /// Carries out all wishes in order, also those that follow from carrying them out; stops at the wish to finish.
+    /// Carries out all wishes in order, also those that follow from carrying them out; stops at the wish to
+    /// finish.
     pub(super) fn perform_all(&mut self) {
         while self.outcome.is_none()
             && let Some(action) = self.machine.next_action()
@@ -59,6 +61,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
                 }
             }
             Action::Flush { stream } => self.rim.sockets.list_flush(stream),
+            Action::Resume { stream } => self.rim.sockets.list(stream),
             Action::Close { stream } => {
                 self.refused.retain(|(refused, _)| *refused != stream);
                 self.rim.sockets.remove(self.rim.poll.registry(), stream);
@@ -68,7 +71,9 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
                 self.loads.waiting.push_back(Load { torrent, offset, length: length.min(CHECK_SLICE_BYTES) });
             }
             Action::Complete { torrent } => self.complete(torrent),
-            Action::Resolve { query, host } => self.rim.resolver.ask(query, &host),
+            Action::Resolve { query, host } => {
+                self.rim.names.ask(self.rim.clock.now(), self.rim.poll.registry(), query, &host);
+            }
             Action::Say(report) => self.screen.say(self.rim.clock.now(), &report),
             Action::Finish(outcome) => self.outcome = Some(outcome),
         }
@@ -101,12 +106,13 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         self.perform_all();
     }
 
-    /// Makes a torrent durable. There is no answer, but the user hears of a fault.
+    /// Makes a torrent durable.
     fn complete(&mut self, torrent: TorrentId) {
-        if let Err(fault) = files_of(&mut self.files, torrent).complete() {
-            let report = Report::Note(Note::StorageFault { torrent, fault });
-            self.screen.say(self.rim.clock.now(), &report);
-        }
+        let event = match files_of(&mut self.files, torrent).complete() {
+            Ok(()) => Event::Completed { torrent },
+            Err(fault) => Event::CompleteFailed { torrent, fault },
+        };
+        self.machine.handle(self.rim.clock.now(), event);
     }
 }
 

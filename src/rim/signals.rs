@@ -17,8 +17,8 @@ pub enum Signal {
     Redraw,
 }
 
-/// The signals that the loop takes. They stay blocked for the thread until it ends, so that a late third Ctrl-C
-/// does not turn a documented exit code into death by signal.
+/// The signals that the loop takes. They stay blocked for the thread until it ends, so that a late third
+/// Ctrl-C does not turn a documented exit code into death by signal.
 #[derive(Debug)]
 pub struct Signals {
     records: File,

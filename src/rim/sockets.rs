@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 /// The place of a slot that has no socket.
 const VACANT: usize = usize::MAX;
 
-/// One stream's socket. The poll reports each change once, so what it said is kept here until a read or a write
-/// finds that it is over.
+/// One stream's socket. The poll reports each change once, so what it said is kept here until a read or a
+/// write finds that it is over.
 #[derive(Debug)]
 pub struct Socket {
     /// The name that the session gave it.
@@ -139,7 +139,8 @@ impl Sockets {
         }
     }
 
-    /// How many streams are listed to be served: a turn serves those and leaves who comes back for the next one.
+    /// How many streams are listed to be served: a turn serves those and leaves who comes back for the next
+    /// one.
     pub fn ready_count(&self) -> usize {
         self.ready.len()
     }
@@ -196,7 +197,8 @@ pub fn close_cause(error: &io::Error) -> CloseCause {
         libc::ETIMEDOUT => CloseCause::TimedOut,
         libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC => CloseCause::NoResources,
         libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::ENETDOWN => CloseCause::Unreachable,
-        // No address of that family of our own, no such family, forbidden by the firewall, a broadcast address.
+        // No address of that family of our own, no such family, forbidden by the firewall, a broadcast
+        // address.
         libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EPERM | libc::EACCES => CloseCause::Unreachable,
         _ => CloseCause::Other(number),
     }

@@ -2,13 +2,14 @@
 //!
 //! | it is | it is read |
 //! |---|---|
-//! | a terminal, a pipe | through a nonblocking description of our own: `O_NONBLOCK` on the given one would stay set for the shell that shares it |
+//! | a terminal, a pipe | through a nonblocking description of our own |
 //! | a socket, or anything while there is no `/proc` | as given, each read guarded by `poll(2)` |
 //! | a regular file | from where it stands to its end, a piece a turn; no poll takes it |
 //! | `/dev/null`, closed, write-only, a directory | not at all |
 //!
-//! A job in the background leaves its terminal alone and reads on when it comes to the front. The end of input
-//! ends the commands, never the download.
+//! `O_NONBLOCK` is never set on the given description: the shell that shares it would find it set afterwards.
+//! A job in the background leaves its terminal alone and reads on when it comes to the front. The end of
+//! input ends the commands, never the download.
 
 use crate::rim::lines::{Line, Lines};
 use crate::rim::sys;
@@ -126,7 +127,8 @@ fn source_of(fd: BorrowedFd<'_>) -> Source {
     }
 }
 
-/// Puts `file` on the poll. False if the poll does not take such files (EPERM), as it does not take `/dev/null`.
+/// Puts `file` on the poll. False if the poll does not take such files (EPERM), as it does not take
+/// `/dev/null`.
 fn registered(file: &File, registry: &Registry, token: Token) -> bool {
     registry.register(&mut SourceFd(&file.as_raw_fd()), token, Interest::READABLE).is_ok()
 }

@@ -10,7 +10,7 @@ fn checked(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// Fills `bytes`, at most 256, from `getrandom(2)`, which is whole up to that length.
+/// Fills `bytes` from `getrandom(2)`, which is never cut short below 256 bytes.
 pub fn random(bytes: &mut [u8; 8]) -> io::Result<()> {
     // SAFETY: the pointer and the length are those of one exclusive borrow.
     let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
@@ -21,12 +21,12 @@ pub fn random(bytes: &mut [u8; 8]) -> io::Result<()> {
     }
 }
 
-/// Blocks `signals` for this thread and returns a nonblocking descriptor from which they are read as records of
-/// [`SIGNAL_RECORD_BYTES`].
+/// Blocks `signals` for this thread and returns a nonblocking descriptor from which they are read as
+/// records of [`SIGNAL_RECORD_BYTES`].
 pub fn signal_fd(signals: &[c_int]) -> io::Result<OwnedFd> {
     let mut set = MaybeUninit::uninit();
-    // SAFETY: `sigemptyset` writes the whole set; from then on it is a valid set for all other calls, which only
-    // read it, but for `sigaddset`, which has it exclusively. A null pointer asks for no old mask.
+    // SAFETY: `sigemptyset` writes the whole set; from then on it is a valid set for all other calls, which
+    // only read it, but for `sigaddset`, which has it exclusively. A null pointer asks for no old mask.
     let fd = unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         for &signal in signals {
@@ -53,8 +53,8 @@ pub fn ignore_signal(signal: c_int) {
 /// True if `signal` is ignored, as `nohup` leaves SIGHUP for the program that it starts.
 pub fn signal_is_ignored(signal: c_int) -> bool {
     let mut old = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: a null new action only asks; the old one is written into memory of the right type, which is valid
-    // when zeroed, so that it may be read even if the call failed.
+    // SAFETY: a null new action only asks; the old one is written into memory of the right type, which is
+    // valid when zeroed, so that it may be read even if the call failed.
     let old = unsafe {
         libc::sigaction(signal, core::ptr::null(), old.as_mut_ptr());
         old.assume_init()
@@ -69,6 +69,21 @@ pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
     unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
 }
 
+/// True if a short write to `fd` would not block.
+pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one record, exclusively borrowed; a timeout of 0 does not sleep.
+    unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+}
+
+/// Columns and rows of the terminal behind `fd`; `None` if it is none.
+pub fn terminal_size(fd: BorrowedFd<'_>) -> Option<(u16, u16)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes one `winsize` through the pointer, which is valid and exclusive for the call.
+    let told = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } == 0;
+    told.then_some((size.ws_col, size.ws_row))
+}
+
 /// True if `fd` can be read at all, which the standard input of `program 0>file` cannot.
 pub fn is_open_for_reading(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: `F_GETFL` takes no pointer and changes nothing.
@@ -76,7 +91,8 @@ pub fn is_open_for_reading(fd: BorrowedFd<'_>) -> bool {
     flags >= 0 && flags & libc::O_ACCMODE != libc::O_WRONLY
 }
 
-/// True if `fd` is the terminal that controls us, and another job has it now: reading would stop us (SIGTTIN).
+/// True if `fd` is the terminal that controls us, and another job has it now: reading would stop us
+/// (SIGTTIN).
 pub fn is_in_background(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: both calls take numbers and change nothing.
     let (foreground, own) = unsafe { (libc::tcgetpgrp(fd.as_raw_fd()), libc::getpgrp()) };

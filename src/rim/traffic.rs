@@ -14,6 +14,8 @@ use std::io::{self, IoSliceMut, Read, Write};
 /// What a read found.
 #[derive(Debug, PartialEq, Eq)]
 enum Reading {
+    /// Nothing was read: there is no memory to read into.
+    Wait,
     /// All that was there; the poll tells when there is more.
     Drained,
     /// So many bytes, and there may be more.
@@ -46,7 +48,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         let mut left = TURN_READ_BYTES;
         while self.outcome.is_none() {
             match self.read(stream) {
-                None => return,
+                None | Some(Reading::Wait) => return,
                 Some(Reading::Drained) => return self.perform_all(),
                 Some(Reading::Over(cause)) => return self.lose(stream, cause),
                 Some(Reading::More(count)) => left = left.saturating_sub(count),
@@ -63,9 +65,10 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         let Rim { sockets, receive, clock, .. } = &mut *self.rim;
         let socket = sockets.get(stream).filter(|socket| socket.readable)?;
         let (result, capacity) = match self.machine.landing(stream) {
+            Landing::Wait => return Some(Reading::Wait),
             Landing::Anywhere => (socket.io.read(receive), receive.len()),
             Landing::Scatter(scatter) => {
-                let (result, capacity) = read_scattered(&mut socket.io, scatter);
+                let (result, capacity) = read_scattered(&mut socket.io, scatter.areas());
                 if let Ok(count @ 1..) = result {
                     self.machine.landed(clock.now(), stream, count);
                 }
@@ -122,8 +125,8 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
 }
 
 impl Socket {
-    /// What a read with room for `capacity` bytes means. TCP gives all it has: less than the room is the last of
-    /// it, unless the other side has said its last, for then only a read of 0 or the error shows how.
+    /// What a read with room for `capacity` bytes means. TCP gives all it has: less than the room is the last
+    /// of it, unless the other side has said its last, for then only a read of 0 or the error shows how.
     fn judge(&mut self, result: io::Result<usize>, capacity: usize) -> Reading {
         let reading = match result {
             Ok(0) => Reading::Over(self.failed.unwrap_or(CloseCause::Ended)),
@@ -139,7 +142,8 @@ impl Socket {
         reading
     }
 
-    /// Writing has failed for `cause`: a tracker may have sent its reply and gone, so what is there is read first.
+    /// Writing has failed for `cause`: a tracker may have sent its reply and gone, so what is there is read
+    /// first.
     fn fail(&mut self, cause: CloseCause) {
         self.failed = Some(cause);
         self.writable = false;
@@ -148,15 +152,43 @@ impl Socket {
     }
 }
 
-/// Reads into the areas of `scatter`, one after the other; also says how many bytes they take.
-fn read_scattered(io: &mut TcpStream, scatter: &mut Scatter) -> (io::Result<usize>, usize) {
-    let mut areas: [IoSliceMut<'_>; Scatter::AREAS_MAX] = array::from_fn(|_| IoSliceMut::new(&mut []));
+/// Reads into `areas`, one after the other; also says how many bytes they take.
+fn read_scattered<'a>(
+    io: &mut TcpStream,
+    areas: impl Iterator<Item = &'a mut [u8]>,
+) -> (io::Result<usize>, usize) {
+    let mut slices: [IoSliceMut<'_>; Scatter::AREAS_MAX] = array::from_fn(|_| IoSliceMut::new(&mut []));
     let (mut count, mut capacity) = (0, 0);
-    for (slot, area) in areas.iter_mut().zip(scatter.areas()) {
+    for (slice, area) in slices.iter_mut().zip(areas) {
         capacity += area.len();
         count += 1;
-        *slot = IoSliceMut::new(area);
+        *slice = IoSliceMut::new(area);
     }
     debug_assert!(capacity > 0, "an empty read would look like the end of the stream");
-    (io.read_vectored(&mut areas[..count]), capacity)
+    (io.read_vectored(&mut slices[..count]), capacity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_scattered_read_fills_the_areas_in_order() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut theirs = listener.accept().unwrap().0;
+        theirs.write_all(b"abcdefghij").unwrap();
+        ours.peek(&mut [0]).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut io = TcpStream::from_std(ours);
+
+        let (mut first, mut second, mut third) = ([0; 2], [0; 3], [0; 9]);
+        let (result, capacity) = read_scattered(&mut io, [&mut first[..], &mut second].into_iter());
+        assert_eq!((result.unwrap(), capacity, &first, &second), (5, 5, b"ab", b"cde"));
+        let (result, capacity) = read_scattered(&mut io, [&mut second[..], &mut third].into_iter());
+        assert_eq!((result.unwrap(), capacity, &second, &third[..3]), (5, 12, b"fgh", &b"ij\0"[..]));
+        let (result, _) = read_scattered(&mut io, [&mut first[..]].into_iter());
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
 }

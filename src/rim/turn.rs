@@ -7,9 +7,10 @@ use crate::rim::lines::Line;
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::perform::Loads;
 use crate::rim::signals::Signal;
-use crate::rim::{Rim, SIGNALS, STDIN};
+use crate::rim::{NAMES, Rim, SIGNALS, STDIN};
 use crate::session::{CloseCause, Command, Event, Outcome};
 use core::time::Duration;
+use mio::Token;
 use std::io;
 
 /// The files are told the time this often at most.
@@ -121,25 +122,27 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
             || !self.loads.is_empty()
             || !self.refused.is_empty()
             || self.rim.sockets.ready_count() + self.rim.sockets.flush_count() > 0
-            || self.rim.resolver.has_answer()
+            || self.rim.names.is_ready()
             || self.rim.stdin.is_ready()
     }
 
     /// Time until the first deadline; `None` if only an event can change anything.
     fn time_to_sleep(&self) -> Option<Duration> {
-        let deadlines = [self.machine.next_deadline(), self.refresh];
+        let deadlines = [self.machine.next_deadline(), self.refresh, self.rim.names.next_deadline()];
         let first = deadlines.into_iter().flatten().min()?;
         Some(self.rim.now().until(first))
     }
 
-    /// Notes what the poll reported. Only signals act at once: the second one ends the run whatever else is there.
+    /// Notes what the poll reported. Only signals act at once: the second one ends the run whatever else is
+    /// there.
     fn take_events(&mut self) {
         let mut signalled = false;
-        let Rim { events, sockets, stdin, .. } = &mut *self.rim;
+        let Rim { events, sockets, stdin, names, .. } = &mut *self.rim;
         for event in events.iter() {
             match event.token() {
                 SIGNALS => signalled = true,
                 STDIN => stdin.on_event(),
+                Token(NAMES..) => names.on_event(event.token()),
                 _ => sockets.on_event(event),
             }
         }
@@ -184,17 +187,19 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         }
     }
 
-    /// Tells of the streams that could not begin to connect in the last turn. Who is dialled instead and fails as
-    /// well is told in the next one.
+    /// Tells of the streams that could not begin to connect in the last turn. Who is dialled instead and
+    /// fails as well is told in the next one.
     fn tell_refused(&mut self) {
         for (stream, cause) in core::mem::take(&mut self.refused) {
             self.tell(Event::Closed { stream, cause });
         }
     }
 
+    /// Gives the resolver its turn and tells what it has found.
     fn tell_resolved(&mut self) {
+        self.rim.names.turn(self.rim.clock.now(), self.rim.poll.registry());
         while self.outcome.is_none()
-            && let Some(answer) = self.rim.resolver.next_answer()
+            && let Some(answer) = self.rim.names.next_answer()
         {
             self.tell(Event::Resolved { query: answer.query, addresses: &answer.addresses });
         }

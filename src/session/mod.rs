@@ -63,6 +63,8 @@ pub struct Settings {
 
 /// Where the next bytes of a stream may land.
 pub enum Landing<'a> {
+    /// Nowhere yet: do not read; [`Action::Resume`] follows.
+    Wait,
     /// In any buffer of the rim's; tell them with [`Session::received`].
     Anywhere,
     /// In these areas, one after the other; tell how many bytes arrived with [`Session::landed`].
@@ -159,7 +161,7 @@ impl Session {
         let identity =
             Identity { info_hash: metainfo.info_hash, peer_id: self.our_id, port: self.settings.port };
         let empty = empty && !self.settings.check_only;
-        let torrent = Torrent::new(now, metainfo, identity, empty, &mut self.rng);
+        let torrent = Torrent::new(now, metainfo, identity, &mut self.rng);
         self.torrents.push(torrent);
         for address in self.settings.peers.clone() {
             self.torrents[id.0 as usize].add_named_peer(now, address);
@@ -168,7 +170,7 @@ impl Session {
             self.announce_due(now, id);
             self.dial_candidates(now);
         } else {
-            self.go_on_checking(now, id);
+            self.start_checking(now, id);
         }
         id
     }
@@ -190,6 +192,8 @@ impl Session {
             Event::Closed { stream, cause } => self.on_closed(now, stream, cause),
             Event::Stored { torrent, store } => self.on_stored(now, torrent, store),
             Event::StoreFailed { torrent, fault, .. } => self.on_store_failed(now, torrent, fault),
+            Event::Completed { torrent } => self.on_durable(now, torrent),
+            Event::CompleteFailed { torrent, fault } => self.on_complete_failed(now, torrent, fault),
             Event::Loaded { torrent, bytes, .. } => self.on_loaded(now, torrent, bytes),
             Event::LoadFailed { torrent, fault, .. } => self.on_load_failed(now, torrent, fault),
             Event::Resolved { query, addresses } => self.on_resolved(now, query, addresses),

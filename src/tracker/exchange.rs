@@ -143,6 +143,11 @@ impl Exchange {
         }
     }
 
+    /// Fails it at `deadline` if it would have waited longer.
+    pub fn hurry(&mut self, deadline: Instant) {
+        self.deadline = self.deadline.min(deadline);
+    }
+
     /// True once the request may have reached the tracker.
     pub fn is_sent(&self) -> bool {
         matches!(self.leg, Leg::Reading(_))

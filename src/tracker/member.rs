@@ -42,7 +42,7 @@ pub(crate) struct Member {
     pub ready: Instant,
     /// Not asked before this even if the user wants it.
     pub asked_ready: Instant,
-    /// It has taken our `started` and not yet our `stopped`.
+    /// It has taken our `started`.
     pub knows_us: bool,
     /// It is to be told `completed`.
     pub owed_completed: bool,

@@ -11,11 +11,13 @@ mod reply;
 mod request;
 #[cfg(test)]
 mod tests;
+mod wish;
 
 pub use exchange::Fault;
 pub use member::State;
 pub use reply::{Reply, ReplyFault};
 pub use request::{Identity, Kind, Totals};
+pub use wish::{Handle, News, View, Wish};
 
 use crate::base::limits::{ANNOUNCE_TIMEOUT, ANNOUNCES_MAX, STOP_TIMEOUT, TRACKERS_MAX};
 use crate::base::{Instant, Rng};
@@ -23,101 +25,10 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use core::time::Duration;
 use exchange::{Exchange, Step};
 use member::Member;
-
-/// A name query or a stream of an announce. A stale handle names nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Handle {
-    /// Index of the tracker within its torrent.
-    pub tracker: u32,
-    /// Counts the queries and streams of this tracker.
-    pub generation: u32,
-}
-
-/// What the trackers wish of the world. Wishes are to be carried out in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// Find the addresses of a name; answer [`Trackers::on_resolved`].
-    Resolve {
-        /// Whose.
-        handle: Handle,
-        /// Never a literal address.
-        host: String,
-    },
-    /// Open a stream; answer [`Trackers::on_connected`] or [`Trackers::on_closed`].
-    Connect {
-        /// The stream's name in this room.
-        handle: Handle,
-        /// Where to.
-        address: SocketAddr,
-    },
-    /// Send bytes on an open stream.
-    Send {
-        /// Which.
-        handle: Handle,
-        /// A whole request.
-        bytes: Vec<u8>,
-    },
-    /// Close a stream, open or being opened; no answer is expected.
-    Close {
-        /// Which.
-        handle: Handle,
-    },
-}
-
-/// What the session and the user may want to know. `tracker` is an index for [`Trackers::view`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// A tracker answered.
-    Answered {
-        /// Which.
-        tracker: usize,
-        /// Peers with a port, bounded; anything else about them is unchecked.
-        peers: Vec<SocketAddr>,
-        /// `warning message`, a stranger's words.
-        warning: Option<String>,
-        /// Wait until it is asked again.
-        next: Duration,
-        /// Where it answered from: peers on this machine are believed of a tracker on this machine only.
-        from: Option<SocketAddr>,
-    },
-    /// A tracker failed.
-    Failed {
-        /// Which.
-        tracker: usize,
-        /// Why; may show what a stranger wrote.
-        fault: Fault,
-        /// Wait until it is asked again.
-        next: Duration,
-    },
-    /// A tracker is never asked; said once, at the start.
-    Unsupported {
-        /// Which.
-        tracker: usize,
-        /// In words.
-        why: String,
-    },
-}
-
-/// One tracker as the user sees it.
-#[derive(Clone, Debug)]
-pub struct View<'a> {
-    /// Its tier, from 0.
-    pub tier: usize,
-    /// Its URL as the `.torrent` has it.
-    pub url: &'a str,
-    /// True while an announce is under way.
-    pub asking: bool,
-    /// What became of the last one.
-    pub state: &'a State,
-    /// Peers in its last reply.
-    pub peers: u32,
-    /// When it is asked again, where that is settled.
-    pub next: Option<Instant>,
-}
 
 /// Trackers of which one is reported to at a time.
 #[derive(Debug)]
@@ -139,7 +50,10 @@ pub struct Trackers {
     members: Vec<Member>,
     tiers: Vec<Tier>,
     completed: bool,
-    stopped: bool,
+    /// Once we leave: when we are gone.
+    gone: Option<Instant>,
+    /// What trackers are told of us: as of the last time that the session said.
+    totals: Totals,
     wishes: VecDeque<Wish>,
     news: VecDeque<News>,
     /// See [`Trackers::next_deadline`]; kept, because it is asked in every turn of the loop.
@@ -178,7 +92,8 @@ impl Trackers {
             members,
             tiers,
             completed: false,
-            stopped: false,
+            gone: None,
+            totals: Totals::default(),
             wishes,
             news,
             deadline: None,
@@ -209,19 +124,24 @@ impl Trackers {
 
     /// Does what is due: gives up late announces and starts new ones.
     pub fn on_time(&mut self, now: Instant, totals: &Totals, rng: &mut Rng) {
+        self.totals = *totals;
         for at in 0..self.members.len() {
             self.advance(now, at, rng, |exchange| exchange.on_time(now));
         }
         let mut free = ANNOUNCES_MAX.saturating_sub(self.under_way());
         for tier in 0..self.tiers.len() {
-            if self.stopped || free == 0 || self.tiers[tier].asking.is_some() || self.tiers[tier].next > now {
+            if self.gone.is_some()
+                || free == 0
+                || self.tiers[tier].asking.is_some()
+                || self.tiers[tier].next > now
+            {
                 continue;
             }
             match self.first_ready(tier, now) {
                 Some(at) => {
                     free -= 1;
                     self.tiers[tier].asking = Some(at);
-                    self.start(now, at, self.members[at].next_kind(), totals, rng);
+                    self.start(now, at, self.members[at].next_kind(), rng);
                 }
                 None => self.tiers[tier].next = self.soonest_ready(tier).unwrap_or(now),
             }
@@ -268,17 +188,26 @@ impl Trackers {
     }
 
     /// We leave: announces under way are broken off, and `stopped` goes to all trackers that may know us, side by
-    /// side. Those that have not answered after [`STOP_TIMEOUT`] are not waited for; nothing is announced any more.
+    /// side; after `completed` where that is still owed. Those that have not answered after [`STOP_TIMEOUT`] are not
+    /// waited for; nothing is announced any more.
     pub fn stop(&mut self, now: Instant, totals: &Totals, rng: &mut Rng) {
-        if self.stopped {
+        if self.gone.is_some() {
             return;
         }
-        self.stopped = true;
+        let gone = now + STOP_TIMEOUT;
+        self.gone = Some(gone);
+        self.totals = *totals;
         for at in 0..self.members.len() {
-            let tell = self.members[at].may_know_us();
-            self.hang_up(at);
-            if tell {
-                self.start(now, at, Kind::Stopped, totals, rng);
+            let member = &mut self.members[at];
+            let (told, owed) = (member.may_know_us(), member.owed_completed);
+            match &mut member.exchange {
+                Some(exchange) if exchange.kind == Kind::Completed => exchange.hurry(gone),
+                _ => {
+                    self.hang_up(at);
+                    if told {
+                        self.start(now, at, if owed { Kind::Completed } else { Kind::Stopped }, rng);
+                    }
+                }
             }
         }
         self.settle();
@@ -316,7 +245,7 @@ impl Trackers {
 
     /// When the next announce is due; `None` while all that can be asked are being asked, or without trackers.
     pub fn next_announce(&self) -> Option<Instant> {
-        let waiting = |tier: &&Tier| !self.stopped && tier.asking.is_none() && !tier.order.is_empty();
+        let waiting = |tier: &&Tier| self.gone.is_none() && tier.asking.is_none() && !tier.order.is_empty();
         self.tiers.iter().filter(waiting).map(|tier| tier.next).min()
     }
 
@@ -324,7 +253,7 @@ impl Trackers {
     pub fn view(&self, tracker: usize) -> Option<View<'_>> {
         let member = self.members.get(tracker)?;
         let Member { tier, text, state, peers, exchange, url, .. } = member;
-        let settled = exchange.is_none() && url.is_some() && !self.stopped;
+        let settled = exchange.is_none() && url.is_some() && self.gone.is_none();
         let place = &self.tiers[*tier];
         let next = match state {
             State::Failed(_) => Some(member.ready.max(place.next)),
@@ -353,15 +282,24 @@ impl Trackers {
         self.tiers[tier].order.iter().map(|&at| self.members[at].ready).min()
     }
 
-    fn start(&mut self, now: Instant, at: usize, kind: Kind, totals: &Totals, rng: &mut Rng) {
+    fn start(&mut self, now: Instant, at: usize, kind: Kind, rng: &mut Rng) {
         let member = &mut self.members[at];
         let Some(url) = member.url.clone() else { return };
-        let query = request::query(&self.identity, kind, totals, self.key, member.tracker_id.as_deref());
-        let wait = if kind == Kind::Stopped { STOP_TIMEOUT } else { ANNOUNCE_TIMEOUT };
+        let query =
+            request::query(&self.identity, kind, &self.totals, self.key, member.tracker_id.as_deref());
+        let deadline = self.gone.unwrap_or(now + ANNOUNCE_TIMEOUT);
         // A goodbye has no time to ask for a name again.
-        let known = member.address.filter(|_| kind == Kind::Stopped);
-        member.exchange = Some(Exchange::new(kind, url, query, now + wait));
+        let known = member.address.filter(|_| self.gone.is_some());
+        member.exchange = Some(Exchange::new(kind, url, query, deadline));
         self.advance(now, at, rng, |exchange| exchange.begin(now, known));
+    }
+
+    /// An announce of `kind` has ended while we leave. Nobody waits for it or wants to hear of it; but `stopped` has
+    /// to follow `completed`.
+    fn left(&mut self, now: Instant, at: usize, kind: Kind, rng: &mut Rng) {
+        if kind == Kind::Completed && self.gone.is_some_and(|gone| now < gone) {
+            self.start(now, at, Kind::Stopped, rng);
+        }
     }
 
     fn on_fact(
@@ -398,7 +336,7 @@ impl Trackers {
             Step::Connect(address) => self.wishes.push_back(Wish::Connect { handle, address }),
             Step::Send(bytes) => self.wishes.push_back(Wish::Send { handle, bytes }),
             Step::Answered(status, body) => match Reply::parse(status, &body, rng) {
-                Ok(reply) => self.succeeded(now, at, reply),
+                Ok(reply) => self.succeeded(now, at, reply, rng),
                 Err(fault) => self.failed(now, at, Fault::Reply(fault), rng),
             },
             Step::Failed(fault) => self.failed(now, at, fault, rng),
@@ -406,13 +344,12 @@ impl Trackers {
     }
 
     /// The tracker becomes the one that its tier reports to.
-    fn succeeded(&mut self, now: Instant, at: usize, reply: Reply) {
+    fn succeeded(&mut self, now: Instant, at: usize, reply: Reply, rng: &mut Rng) {
         let member = &mut self.members[at];
         let Some(exchange) = member.exchange.take() else { return };
         member.generation += 1;
-        if exchange.kind == Kind::Stopped {
-            member.knows_us = false;
-            return;
+        if self.gone.is_some() {
+            return self.left(now, at, exchange.kind, rng);
         }
         let from = exchange.address();
         let next = member.on_reply(now, exchange.kind, &reply, from.filter(|_| exchange.is_direct()));
@@ -432,8 +369,8 @@ impl Trackers {
         let member = &mut self.members[at];
         let Some(exchange) = member.exchange.take() else { return };
         member.generation += 1;
-        if exchange.kind == Kind::Stopped {
-            return; // we are leaving: nobody waits for it, nobody wants to hear of it
+        if self.gone.is_some() {
+            return self.left(now, at, exchange.kind, rng);
         }
         let next = member.on_failure(now, &fault, rng);
         let tier = member.tier;

@@ -81,7 +81,7 @@ impl Reply {
             match key {
                 b"peers" => choice.add_peers(value),
                 b"peers6" => {
-                    compact::peers6(value.as_bytes().unwrap_or_default()).for_each(|peer| choice.add(peer))
+                    compact::peers6(value.as_bytes().unwrap_or_default()).for_each(|peer| choice.add(peer));
                 }
                 _ => reply.set(key, value),
             }
@@ -94,7 +94,7 @@ impl Reply {
         let count = || value.as_int().and_then(|int| u32::try_from(int).ok());
         match key {
             b"warning message" => {
-                self.warning = value.as_bytes().map(bounded_text).filter(|text| !text.is_empty())
+                self.warning = value.as_bytes().map(bounded_text).filter(|text| !text.is_empty());
             }
             b"interval" => self.interval = seconds(),
             b"min interval" => self.min_interval = seconds(),
@@ -169,7 +169,9 @@ fn retry_time(value: Value<'_>) -> Option<Duration> {
 fn bounded_text(bytes: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(TRACKER_TEXT_BYTES_MAX)]).into_owned();
     // What is not UTF-8 grows: a replacement letter takes three bytes.
-    text.truncate(text.floor_char_boundary(TRACKER_TEXT_BYTES_MAX));
+    while text.len() > TRACKER_TEXT_BYTES_MAX {
+        text.pop();
+    }
     text
 }
 

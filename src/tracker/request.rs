@@ -2,7 +2,8 @@
 
 use crate::base::limits::NUMWANT;
 use crate::base::{InfoHash, PeerId};
-use crate::wire::url::{Url, escape};
+use crate::wire::escape::escape;
+use crate::wire::url::Url;
 use alloc::string::String;
 use core::fmt::Write;
 
@@ -41,8 +42,8 @@ pub enum Kind {
     Stopped,
 }
 
-/// The port told when we listen on none. Trackers refuse an announce without a valid port, and 0 is not one; nobody
-/// listens on 1 (tcpmux), so that peers who try are refused at once.
+/// The port told when we listen on none. With 0 some trackers refuse the announce, and others hand out an address that
+/// nobody can dial; nobody listens on 1 (tcpmux), so that peers who try it are refused at once.
 const NO_PORT: u16 = 1;
 
 /// Our part of the query, ready to be appended to the URL's own.

@@ -7,6 +7,7 @@ pub mod chunked;
 pub mod compact;
 pub mod cursor;
 pub mod dns;
+pub mod escape;
 pub mod extended;
 pub mod framer;
 mod geometry;

@@ -13,8 +13,9 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Longest that any download may take here.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Longest that any download may take here. Transmission needs most: it unchokes after up to 10 s, and answers at most
+/// 512 requests twice a second, which is 16 MiB/s.
+const PATIENCE: Duration = Duration::from_secs(180);
 /// What limited seeders send, in bytes per second: slow enough to be interrupted.
 const LIMITED: Option<u32> = Some(150 << 20);
 
@@ -25,15 +26,16 @@ struct Scene {
     torrent: PathBuf,
     output: PathBuf,
     scratch: Scratch,
-    /// One at a time: a gigabyte each is enough for small machines.
-    _alone: MutexGuard<'static, ()>,
+    /// Large ones run one at a time: a gigabyte each is enough for small machines.
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 impl Scene {
     fn new(payload: fn() -> &'static Payload) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let payload = payload();
+        let large = payload.bytes() > 1 << 28;
+        let alone = large.then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner));
         let scratch = Scratch::new();
         let tracker = Tracker::start(payload, &scratch);
         let torrent = scratch.path().join("x.torrent");

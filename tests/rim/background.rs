@@ -1,5 +1,6 @@
-//! A job in the background of a real terminal: it must neither be stopped (SIGTTIN) nor take what is typed for
-//! others, and it must hear commands once it comes to the front. Three processes of this same program take part.
+//! A job in the background of a real terminal: it must neither be stopped (SIGTTIN) nor take what is typed
+//! for others, and it must hear commands once it comes to the front. Three processes of this same program
+//! take part.
 
 use crate::script::{Fact, Paper, play_with};
 use core::time::Duration;

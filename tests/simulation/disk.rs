@@ -33,7 +33,17 @@ impl Disk {
     pub fn new(torrent: Arc<Torrent>) -> Self {
         let good = vec![false; torrent.pieces as usize];
         let bytes = vec![0; torrent.total_bytes as usize];
-        Self { torrent, bytes, good, plan: Plan::default(), stored_bytes: 0, stores: 0, loads: 0, faults: 0, completed: false }
+        Self {
+            torrent,
+            bytes,
+            good,
+            plan: Plan::default(),
+            stored_bytes: 0,
+            stores: 0,
+            loads: 0,
+            faults: 0,
+            completed: false,
+        }
     }
 
     /// What an earlier run left: right or wrong bytes at `offset`.

@@ -130,7 +130,8 @@ impl World {
     /// Gives every readable stream its turn; now and then one is readable that has nothing.
     pub fn serve_all(&mut self) {
         let spurious = self.rng.one_in(8);
-        let readable = |socket: &Socket| socket.open && (!socket.inbox.is_empty() || socket.over.is_some() || spurious);
+        let readable =
+            |socket: &Socket| socket.open && (!socket.inbox.is_empty() || socket.over.is_some() || spurious);
         let streams = self.sockets.iter().filter(|(_, socket)| readable(socket));
         let streams: Vec<StreamId> = streams.map(|(stream, _)| *stream).collect();
         for stream in streams {
@@ -169,6 +170,7 @@ impl World {
         let most = if self.rng.one_in(4) { 1 + self.rng.below(40_000) as usize } else { usize::MAX };
         let mut taken = 0;
         match self.session.landing(stream) {
+            Landing::Wait => {}
             Landing::Anywhere => {
                 taken = socket.inbox.len().min(RECEIVE_BYTES).min(most);
                 if taken > 0 {

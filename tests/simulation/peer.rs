@@ -29,7 +29,11 @@ pub struct Model {
 pub enum Has {
     All,
     /// The pieces `part` of every `parts`; one more each `grows_us`, if it grows.
-    Part { part: u32, parts: u32, grows_us: Option<u64> },
+    Part {
+        part: u32,
+        parts: u32,
+        grows_us: Option<u64>,
+    },
 }
 
 /// How a peer misbehaves.
@@ -39,13 +43,18 @@ pub enum Fault {
     /// Sends no more after so many blocks, but stays.
     SilentAfter(u32),
     /// Chokes and unchokes in turn; without the fast extension requests are dropped, with it rejected.
-    Chokes { every_us: u64 },
+    Chokes {
+        every_us: u64,
+    },
     /// Chokes once while requests wait and never lets go.
     ChokesForEver,
     /// Rejects every request.
     Rejects,
     /// Spoils so many blocks of a hundred; `byte` spoils a single byte of each.
-    Corrupt { percent: u32, byte: bool },
+    Corrupt {
+        percent: u32,
+        byte: bool,
+    },
     Garbage,
     WrongHash,
     BadLength,
@@ -55,7 +64,9 @@ pub enum Fault {
     /// Sends blocks that nobody asked for.
     Unasked,
     /// Sends messages without use, so many a second.
-    Floods { per_second: u32 },
+    Floods {
+        per_second: u32,
+    },
     /// Sends one byte a second.
     Drips,
     NeverReads,
@@ -271,7 +282,9 @@ impl Talk {
             Fault::OutOfRange => bytes.extend(frames::numbers(frames::HAVE, &[self.torrent.pieces])),
             _ => {}
         }
-        if self.model.extended && let Some(reqq) = self.model.reqq {
+        if self.model.extended
+            && let Some(reqq) = self.model.reqq
+        {
             let payload = format!("\0d4:reqqi{reqq}e1:v9:simulatore");
             bytes.extend(frames::message(frames::EXTENDED, payload.as_bytes()));
         }

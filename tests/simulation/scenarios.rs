@@ -122,7 +122,8 @@ fn survives_tracker(service: &Service, fails: bool) {
     for (seed, same_tier) in [(1, fails), (2, false), (3, fails), (4, false)] {
         let urls = ["http://bad.example/announce", "http://good.example:80/a?x=1"].map(String::from);
         let mut shape = small();
-        shape.tiers = if same_tier { vec![urls.to_vec()] } else { urls.iter().map(|url| vec![url.clone()]).collect() };
+        shape.tiers =
+            if same_tier { vec![urls.to_vec()] } else { urls.iter().map(|url| vec![url.clone()]).collect() };
         let mut world = world_of(seed, &shape, &[Model::honest()], |_| {});
         world.add_tracker("bad.example", tracker_address(0), service.clone());
         world.add_tracker("good.example", tracker_address(1), Service::Good(vec![address(0)]));
@@ -137,7 +138,8 @@ fn survives_tracker(service: &Service, fails: bool) {
 #[test]
 fn trackers_that_lie_or_fail() {
     let zero: Vec<SocketAddr> = (0..100).map(|nth| SocketAddr::from(([14, 0, 0, nth], 0))).collect();
-    let many: Vec<SocketAddr> = (0..10_000).map(|nth| SocketAddr::from(([14, 0, (nth >> 8) as u8, nth as u8], 9))).collect();
+    let many: Vec<SocketAddr> =
+        (0..10_000).map(|nth| SocketAddr::from(([14, 0, (nth >> 8) as u8, nth as u8], 9))).collect();
     let odd = ["0.0.0.0:1", "255.255.255.255:1", "127.0.0.1:1", "224.0.0.1:1", "240.1.1.1:1"];
     let odd: Vec<SocketAddr> = odd.iter().map(|text| text.parse().unwrap()).collect();
     let good = vec![address(0)];
@@ -167,7 +169,8 @@ fn trackers_that_lie_or_fail() {
 #[test]
 fn dead_trackers_and_names_without_address_are_passed_over() {
     let mut shape = small();
-    let urls = ["http://gone.example/a", "udp://udp.example:1/a", "http://11.99.0.1/a", "http://good.example/a"];
+    let urls =
+        ["http://gone.example/a", "udp://udp.example:1/a", "http://11.99.0.1/a", "http://good.example/a"];
     shape.tiers = urls.iter().map(|url| vec![url.to_string()]).collect();
     let mut world = world_of(5, &shape, &[Model::honest()], |_| {});
     world.add_tracker("good.example", tracker_address(1), Service::Good(vec![address(0)]));
@@ -183,7 +186,8 @@ fn a_full_disk_pauses_the_download_until_there_is_room() {
         let mut world = started(seed, &[]);
         world.disk.plan = Plan { space_bytes: Some(300_000), ..Plan::default() };
         world.later(2 * MINUTE, Deed::FreeDisk);
-        let stalled = |world: &World| world.session.status(world.instant()).torrents[0].phase == Phase::Stalled;
+        let stalled =
+            |world: &World| world.session.status(world.instant()).torrents[0].phase == Phase::Stalled;
         world.run_while(MINUTE, |world| !stalled(world)).unwrap();
         world.run_while(3 * MINUTE, |world| world.now < 100_000_000).unwrap();
         assert!(stalled(&world));
@@ -215,7 +219,9 @@ fn faults_of_the_disk_that_pass_are_survived_and_others_end_the_run() {
 
 #[test]
 fn quitting_takes_two_seconds_at_most_whatever_the_trackers_do() {
-    for (seed, service) in [Service::NeverAnswers, Service::Endless, Service::Good(vec![])].into_iter().enumerate() {
+    for (seed, service) in
+        [Service::NeverAnswers, Service::Endless, Service::Good(vec![])].into_iter().enumerate()
+    {
         let mut shape = small();
         shape.tiers = vec![vec!["http://good.example/a".into()], vec!["http://other.example/a".into()]];
         let slow = Model { rate: 20_000, ..Model::honest() };
@@ -321,7 +327,8 @@ fn pieces_that_cannot_be_read_are_fetched() {
 #[test]
 fn nobody_there_ends_the_run_when_the_user_wants_that() {
     let give_up = |settings: &mut Settings| settings.give_up = Some(Duration::from_secs(90));
-    let mut world = world_of(1, &small(), &[Model::with(Fault::Refuses), Model::with(Fault::NeverShakes)], give_up);
+    let mut world =
+        world_of(1, &small(), &[Model::with(Fault::Refuses), Model::with(Fault::NeverShakes)], give_up);
     world.start(true);
     assert_eq!(world.run(5 * MINUTE), Ok(Outcome::GaveUp));
     assert!((90.0..93.0).contains(&world.seconds()), "{}", world.seconds());
@@ -331,7 +338,8 @@ fn nobody_there_ends_the_run_when_the_user_wants_that() {
 fn when_the_only_seeder_goes_another_goes_on() {
     for seed in 0..SEEDS {
         let model = Model { rate: 50_000, ..Model::honest() };
-        let mut world = world_of(seed, &small(), &[model.clone()], |settings| settings.peers.push(address(7)));
+        let mut world =
+            world_of(seed, &small(), &[model.clone()], |settings| settings.peers.push(address(7)));
         world.later(Duration::from_secs(8), Deed::Kill(address(0)));
         world.later(MINUTE, Deed::AddHost(address(7), Box::new(model)));
         world.start(true);
@@ -345,10 +353,22 @@ fn pieces_of_every_size_come_whole() {
     let mut rng = Rng::new(1);
     let mut tiny = Shape::single(300, 600_000);
     tiny.files = (0..40).map(|_| u64::from(rng.below(30_000))).chain([0, 1]).collect();
-    let shapes = [tiny, Shape::single(4 << 20, (9 << 20) + 5), Shape::single(1 << 20, 5 << 20), Shape::single(16_384, 1)];
+    let shapes = [
+        tiny,
+        Shape::single(4 << 20, (9 << 20) + 5),
+        Shape::single(1 << 20, 5 << 20),
+        Shape::single(16_384, 1),
+    ];
     for (seed, shape) in shapes.iter().enumerate() {
-        let part = |part| Model { has: Has::Part { part, parts: 3, grows_us: Some(200_000) }, ..Model::honest() };
-        let models = [part(0), part(1), part(2), Model::with(Fault::Corrupt { percent: 10, byte: true }), Model::honest()];
+        let part =
+            |part| Model { has: Has::Part { part, parts: 3, grows_us: Some(200_000) }, ..Model::honest() };
+        let models = [
+            part(0),
+            part(1),
+            part(2),
+            Model::with(Fault::Corrupt { percent: 10, byte: true }),
+            Model::honest(),
+        ];
         let mut world = world_of(seed as u64, shape, &models, |settings| settings.memory_bytes = 2 << 20);
         world.check_every = if shape.piece_bytes < 1000 { 20 } else { 1 };
         world.start(true);

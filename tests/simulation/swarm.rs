@@ -40,7 +40,8 @@ fn models(rng: &mut Rng) -> Vec<Model> {
 }
 
 fn service(rng: &mut Rng, peers: &[SocketAddr]) -> Service {
-    let mut many: Vec<SocketAddr> = (0..10_000).map(|nth| SocketAddr::from(([14, 7, (nth >> 8) as u8, nth as u8], 0))).collect();
+    let mut many: Vec<SocketAddr> =
+        (0..10_000).map(|nth| SocketAddr::from(([14, 7, (nth >> 8) as u8, nth as u8], 0))).collect();
     many.extend_from_slice(peers);
     match rng.below(14) {
         0 => Service::Fails,
@@ -145,9 +146,7 @@ pub fn check_end(world: &mut World, outcome: Outcome) {
     assert!(world.disk.is_complete() && world.disk.completed);
     world.check();
     assert_eq!(world.session.lent_buffers(), 0, "buffers were lent and never given back");
-    let guilty = |address: &SocketAddr| {
-        matches!(&world.hosts.get(address), Some(crate::net::Host::Peer(model)) if model.is_poisoner())
-    };
+    let guilty = |address: &SocketAddr| matches!(&world.hosts.get(address), Some(crate::net::Host::Peer(model)) if model.is_poisoner());
     let banned = world.banned();
     assert!(banned.iter().all(guilty), "an innocent peer was banned");
     let failed = world.notes.iter().any(|note| matches!(note, Note::PieceFailed { .. }));
@@ -163,7 +162,9 @@ fn run_seeds(seeds: core::ops::Range<u64>) -> Vec<u64> {
     let mut failed: Vec<u64> = std::thread::scope(|scope| {
         let part = |thread: usize| {
             let seeds = seeds.clone().skip(thread).step_by(threads);
-            scope.spawn(move || seeds.filter(|seed| catch_unwind(AssertUnwindSafe(|| run_seed(*seed))).is_err()).collect())
+            scope.spawn(move || {
+                seeds.filter(|seed| catch_unwind(AssertUnwindSafe(|| run_seed(*seed))).is_err()).collect()
+            })
         };
         let workers: Vec<_> = (0..threads).map(part).collect();
         workers.into_iter().flat_map(|worker| -> Vec<u64> { worker.join().expect("a worker") }).collect()

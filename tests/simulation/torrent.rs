@@ -40,7 +40,8 @@ impl Shape {
         let piece_bytes = 16_384 << rng.below(5);
         let most = (1_500_000 / piece_bytes).clamp(1, 64);
         let pieces = u64::from(1 + rng.below(most));
-        let total = (pieces * u64::from(piece_bytes)).saturating_sub(u64::from(rng.below(piece_bytes))).max(1);
+        let total =
+            (pieces * u64::from(piece_bytes)).saturating_sub(u64::from(rng.below(piece_bytes))).max(1);
         let mut files = vec![];
         let mut left = total;
         while rng.one_in(2) && left > 1 && files.len() < 9 {
@@ -99,7 +100,10 @@ impl Torrent {
     pub fn is_block(&self, [piece, begin, length]: [u32; 3]) -> bool {
         let range = self.piece_range(piece);
         let left = (range.end.saturating_sub(range.start)).saturating_sub(begin.into());
-        piece < self.pieces && begin.is_multiple_of(16_384) && u64::from(length) == left.min(16_384) && left > 0
+        piece < self.pieces
+            && begin.is_multiple_of(16_384)
+            && u64::from(length) == left.min(16_384)
+            && left > 0
     }
 
     fn encode(&self, shape: &Shape) -> Vec<u8> {
@@ -114,7 +118,9 @@ impl Torrent {
             }
             info.push(b'e');
         }
-        info.extend(format!("4:name4:data12:piece lengthi{}e6:pieces{}:", self.piece_bytes, self.pieces * 20).bytes());
+        info.extend(
+            format!("4:name4:data12:piece lengthi{}e6:pieces{}:", self.piece_bytes, self.pieces * 20).bytes(),
+        );
         let alike: Option<[u8; 20]> = shape.alike.then(|| Sha1::digest(&self.pattern).into());
         for piece in 0..self.pieces {
             let range = self.piece_range(piece);

@@ -77,7 +77,9 @@ impl Visit {
             }
             Service::RedirectsForEver => redirect("/announce?again=1"),
             Service::Redirects(url) => redirect(url),
-            Service::BrokenChunks => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nd\r\n".to_vec(),
+            Service::BrokenChunks => {
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nd\r\n".to_vec()
+            }
             Service::Deep => whole(&[b'l'; 200_000], rng),
             Service::NotHttp => b"\x13BitTorrent protocol\r\n\r\n".to_vec(),
             Service::NeverAnswers => return vec![],

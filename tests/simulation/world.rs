@@ -165,7 +165,11 @@ impl World {
     ///
     /// # Errors
     /// As [`World::run`].
-    pub fn run_while(&mut self, limit: Duration, condition: impl Fn(&mut Self) -> bool) -> Result<(), String> {
+    pub fn run_while(
+        &mut self,
+        limit: Duration,
+        condition: impl Fn(&mut Self) -> bool,
+    ) -> Result<(), String> {
         let end = 1_000_000 + limit.as_micros() as u64;
         while condition(self) {
             let next = self.queue.keys().next().map(|key| key.0);
@@ -239,7 +243,10 @@ impl World {
             Deed::Kill(address) => {
                 self.hosts.remove(&address);
                 let dead = |socket: &&mut Socket| socket.address == address;
-                self.sockets.values_mut().filter(dead).for_each(|socket| socket.over = Some(CloseCause::Reset));
+                self.sockets
+                    .values_mut()
+                    .filter(dead)
+                    .for_each(|socket| socket.over = Some(CloseCause::Reset));
             }
             Deed::AddHost(address, model) => drop(self.hosts.insert(address, Host::Peer(*model))),
         }
@@ -327,10 +334,12 @@ impl World {
                 };
                 self.session.handle(Instant::from_micros(self.now), event);
             }
+            Action::Resume { stream } => panic!("{stream:?} was never told to wait"),
             Action::Load { offset, length, .. } => self.loads.push_back((offset, length)),
-            Action::Complete { .. } => {
+            Action::Complete { torrent } => {
                 assert!(self.disk.is_complete() && !self.disk.completed);
                 self.disk.completed = true;
+                self.session.handle(Instant::from_micros(self.now), Event::Completed { torrent });
             }
             Action::Resolve { query, host } => {
                 assert!(!host.is_empty());
@@ -488,7 +497,9 @@ impl World {
             self.session.sent(self.instant(), stream, count);
             self.perform_all();
             self.plan(at, Happening::ToThem(stream, sent));
-            if !self.session.outgoing(stream).is_empty() && self.sockets.get(&stream).is_some_and(|s| s.room_bytes() > 0) {
+            if !self.session.outgoing(stream).is_empty()
+                && self.sockets.get(&stream).is_some_and(|s| s.room_bytes() > 0)
+            {
                 self.flushing.insert(stream);
             }
         }

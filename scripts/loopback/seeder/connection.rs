@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 const REQQ: usize = 500;
 const REQUEST_BYTES_MAX: u32 = 128 << 10;
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
-const PEER_ID: &[u8; 20] = b"-LB0010-loopbackseed";
+/// With the number of the seeder behind it, the peer id.
+const PEER_ID: &str = "-LB0010-seeder-";
 /// How long a choke lasts.
 const CHOKE: Duration = Duration::from_millis(100);
 
@@ -20,6 +21,7 @@ struct Connection<'a> {
     stream: TcpStream,
     swarm: &'a Swarm,
     seeder: &'a Seeder,
+    nth: usize,
     inbox: Vec<u8>,
     wanted: VecDeque<Request>,
     fast: bool,
@@ -46,6 +48,7 @@ pub fn serve(stream: TcpStream, swarm: &Swarm, nth: usize) -> io::Result<()> {
         stream,
         swarm,
         seeder,
+        nth,
         inbox: Vec::new(),
         wanted: VecDeque::new(),
         fast: false,
@@ -83,7 +86,7 @@ impl Connection<'_> {
         let mut ours = b"\x13BitTorrent protocol\0\0\0\0\0\x10\0".to_vec();
         ours.push(if self.swarm.fast { 4 } else { 0 });
         ours.extend(self.swarm.torrent.info_hash);
-        ours.extend(PEER_ID);
+        ours.extend(format!("{PEER_ID}{:05}", self.nth).as_bytes());
         if self.fast && self.seeder.has_all {
             push_message(&mut ours, 14, &[]);
         } else {
@@ -127,7 +130,8 @@ impl Connection<'_> {
     }
 
     fn on_message(&mut self, id: u8, body: &[u8]) -> io::Result<()> {
-        self.messages += 1;
+        // An extended handshake may come before the bitfield: many send it first.
+        self.messages += u64::from(id != 20);
         let pieces = self.swarm.torrent.pieces();
         let bitfield = pieces.div_ceil(8) as usize;
         let len = match id {

@@ -1,4 +1,5 @@
-//! `--json`: on stdout one object a line, its `type` first. Names of keys carry their units; keys are only ever added.
+//! `--json`: on stdout one object a line, its `type` first. Names of keys carry their units; keys are only
+//! ever added.
 //!
 //! | `type` | when | keys |
 //! |---|---|---|
@@ -16,8 +17,8 @@
 //! | `error` | what ends the run early; the same line is on stderr | `text` `exit_code` |
 //! | `summary` | last of a run | `exit_code` `took_seconds` `torrents` as in `status` and with `output` |
 //!
-//! Strings are UTF-8. Bytes that are not (names of files, of clients) have U+FFFD where they are not, and all of them
-//! in hexadecimal beside it, under the same key with `_hex` at its end. What is not known is `null`.
+//! Strings are UTF-8. Bytes that are not (names of files, of clients) have U+FFFD where they are not, and all
+//! of them in hexadecimal beside it, under the same key with `_hex` at its end. What is not known is `null`.
 
 mod answers;
 mod events;
@@ -134,8 +135,8 @@ impl Object {
     }
 }
 
-/// Writes a JSON string (RFC 8259). Everything that a terminal could act on is escaped too, as JSON allows, so that
-/// looking at the output is safe.
+/// Writes a JSON string (RFC 8259). Everything that a terminal could act on is escaped too, as JSON allows,
+/// so that looking at the output is safe.
 fn push_string(out: &mut String, value: &str) {
     out.push('"');
     for character in value.chars() {

@@ -1,5 +1,5 @@
-//! Answers and news as text for people: lines of at most 80 columns where that can be, tables that align, and nothing
-//! in it that a stranger could use to play with the terminal.
+//! Answers and news as text for people: lines of at most 80 columns where that can be, tables that align, and
+//! nothing in it that a stranger could use to play with the terminal.
 
 pub mod notes;
 mod peers;

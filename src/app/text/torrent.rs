@@ -74,7 +74,8 @@ pub fn start(torrent: &Torrent) -> String {
     )
 }
 
-/// The line at the end of a download: size, time, mean rate, where the files are. `took` is the time of the download.
+/// The line at the end of a download: size, time, mean rate, where the files are. `took` is the time of the
+/// download.
 pub fn summary(torrent: &Torrent, state: &TorrentStatus, took: Duration) -> String {
     let (name, size, place) = (torrent.name(), Bytes(state.size_bytes), shown(&torrent.output));
     let came = match mean_rate(state.downloaded_bytes, took) {

@@ -171,6 +171,7 @@ fn cut(at: u64, end: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Instant;
 
     #[test]
     fn ranges_are_cut_at_extents() {
@@ -189,6 +190,30 @@ mod tests {
                 at += cut(at, end);
             }
             assert_eq!(cuts, expected);
+        }
+    }
+
+    /// What happens when pages of a window cannot be had, with and without populating: `known` is the length that
+    /// the file is believed to have, while it is empty.
+    fn store_into_empty_file(name: &str, known: u64, populate: bool) -> (io::Result<()>, u64) {
+        let path = std::env::temp_dir().join(format!("swarmlet-backend-{name}-{}", std::process::id()));
+        let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path).expect("new");
+        let open = OpenFile { index: 0, file, writable: true, length: known, used: Instant::ZERO };
+        let mut backend = Backend { populate, ..Backend::new(Map::Auto) };
+        let bytes = vec![7; EXTENT_BYTES as usize];
+        let answer = backend.store(&open, true, 0, EXTENT_BYTES, &mut Parts::new(&[&bytes]));
+        let stored = std::fs::read(&path).expect("there").iter().filter(|byte| **byte == 7).count();
+        std::fs::remove_file(&path).expect("ours");
+        (answer, stored as u64)
+    }
+
+    #[test]
+    fn pages_that_cannot_be_had_are_a_fault_or_written_by_position() {
+        for (populate, name) in [(true, "populated"), (false, "guarded")] {
+            let (cut_short, _) = store_into_empty_file(&format!("short-{name}"), EXTENT_BYTES, populate);
+            assert_eq!(cut_short.expect_err("shorter than known").raw_os_error(), Some(libc::ESTALE));
+            let (other, stored) = store_into_empty_file(&format!("other-{name}"), 0, populate);
+            assert!(other.is_ok() && stored == EXTENT_BYTES, "{name}: {other:?} {stored}");
         }
     }
 

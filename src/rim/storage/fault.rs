@@ -1,11 +1,13 @@
 //! What can go wrong with files, and what it means.
 
+use crate::base::Printable;
 use crate::session::{StorageFault, StorageFaultKind};
 use std::fmt;
 use std::fs::Metadata;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why the files of a torrent cannot be worked on at all.
 #[derive(Debug)]
@@ -88,16 +90,18 @@ impl fmt::Display for OpenFault {
                 write!(f, "not enough space: {needed} bytes are needed, {free} are free")
             }
             Self::Occupied { path, found } => {
-                write!(f, "output {} exists and is {found}", path.display().to_string().escape_debug())
+                write!(f, "output {} exists and is {found}", printable(path))
             }
-            Self::System { path, error } => {
-                write!(f, "cannot use output {}: {error}", path.display().to_string().escape_debug())
-            }
+            Self::System { path, error } => write!(f, "cannot use output {}: {error}", printable(path)),
         }
     }
 }
 
 impl std::error::Error for OpenFault {}
+
+fn printable(path: &Path) -> Printable<'_> {
+    Printable(path.as_os_str().as_bytes())
+}
 
 /// The fault of the file `file`, from what the operating system said.
 pub(super) fn of_file(file: u32, error: &io::Error) -> StorageFault {

@@ -38,11 +38,16 @@ pub(super) struct Files(Vec<OpenFile>);
 
 impl Files {
     /// The open file `index`, if it is open and may be written to as wished.
-    pub(super) fn find(&mut self, index: u32, writable: bool, now: Instant) -> Option<&mut OpenFile> {
+    fn find(&mut self, index: u32, writable: bool, now: Instant) -> Option<&mut OpenFile> {
         let at = self.0.iter().position(|open| open.index == index && (open.writable || !writable))?;
         self.0[..=at].rotate_right(1);
         self.0[0].used = now;
         self.0.first_mut()
+    }
+
+    /// The open file `index`, without using it.
+    pub(super) fn peek(&self, index: u32) -> Option<&OpenFile> {
+        self.0.iter().find(|open| open.index == index)
     }
 
     /// The file `index`, which is `file` in the torrent: opened if it is not open yet, made if it is to be written to.

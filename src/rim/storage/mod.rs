@@ -193,7 +193,7 @@ impl Storage {
     /// Starts what is due. A file that is closed by now is left to the kernel, as is a kernel that cannot do it.
     fn start_write_back(&mut self) {
         while let Some(Range { file, offset, length }) = self.write_back.due() {
-            if let Some(open) = self.files.find(file, true, self.now) {
+            if let Some(open) = self.files.peek(file) {
                 let _ = sys::start_write_back(&open.file, offset, length);
             }
         }

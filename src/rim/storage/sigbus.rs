@@ -21,9 +21,11 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Guards the addresses `window`, which must be whole pages of a map that the caller owns and will drop without
-    /// reading from it: after a fault it is private memory.
-    pub(super) fn new(window: Range<usize>) -> Self {
+    /// Guards the addresses `window`. After a fault there is private memory in their place.
+    ///
+    /// # Safety
+    /// They must be whole pages of a map that the caller owns, that outlives the guard, and that is not read from.
+    pub(super) unsafe fn new(window: Range<usize>) -> Self {
         install();
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         HIT.store(false, Ordering::Relaxed);
@@ -109,7 +111,8 @@ mod tests {
             // SAFETY: nobody changes the file of a running program.
             let map =
                 unsafe { memmap2::MmapOptions::new().offset(beyond).len(4096).map(&file) }.expect("map");
-            let _guard = Guard::new(0x1000..0x2000);
+            // SAFETY: nothing is mapped there, and nothing faults there.
+            let _guard = unsafe { Guard::new(0x1000..0x2000) };
             std::hint::black_box(map[0]);
             return;
         }

@@ -81,7 +81,7 @@ pub(super) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Res
         .map(drop)
 }
 
-/// Waits until all of the file system of `file` is on its device. Errors of earlier write-back are told since Linux 5.8.
+/// Waits until all of the file system of `file` is on its device. Tells errors of write-back since Linux 5.8.
 pub(super) fn sync_file_system(file: &File) -> io::Result<()> {
     // SAFETY: takes a number only.
     checked(unsafe { libc::syncfs(file.as_raw_fd()) }).map(drop)

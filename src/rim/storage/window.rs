@@ -3,6 +3,7 @@
 
 use super::parts::Parts;
 use super::sigbus::Guard;
+use crate::base::limits::EXTENT_BYTES;
 use memmap2::{Advice, MmapMut, MmapOptions};
 use std::fs::File;
 use std::io;
@@ -11,9 +12,10 @@ use std::io;
 pub(super) struct Window(MmapMut);
 
 impl Window {
-    /// Maps `length` bytes of `file` from `offset`, which are best whole extents: only a window over a whole huge
-    /// page costs one fault instead of hundreds.
+    /// Maps `length` bytes of `file` from `offset`, both multiples of an extent: only a window over a whole huge page
+    /// costs one fault instead of hundreds.
     pub(super) fn map(file: &File, offset: u64, length: usize) -> io::Result<Self> {
+        debug_assert!(offset.is_multiple_of(EXTENT_BYTES) && (length as u64).is_multiple_of(EXTENT_BYTES));
         // SAFETY: the bytes are written and never read, so it does not matter who else changes the file; a file
         // that becomes shorter is what `fill` guards against.
         let map = unsafe { MmapOptions::new().offset(offset).len(length).map_mut(file)? };
@@ -31,7 +33,9 @@ impl Window {
     /// Fills the window from `parts`. False if a page could not be had; then nothing is promised about the range.
     pub(super) fn fill(mut self, parts: &mut Parts<'_>) -> bool {
         let addresses = self.0.as_ptr_range();
-        let guard = Guard::new(addresses.start as usize..addresses.end as usize);
+        // SAFETY: the map starts at a page, is whole extents long, is ours, and is dropped after the guard. It is only
+        // written to, here.
+        let guard = unsafe { Guard::new(addresses.start as usize..addresses.end as usize) };
         let wanted = self.0.len();
         let copied = parts.copy_to(&mut self.0);
         copied == wanted && !guard.hit()
@@ -41,7 +45,6 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::limits::EXTENT_BYTES;
     use std::os::unix::fs::FileExt;
 
     const LENGTH: usize = EXTENT_BYTES as usize;
@@ -56,14 +59,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_filled_in_is_in_the_file() {
+    fn what_is_filled_in_is_in_the_file_also_beyond_32_bits() {
+        const FAR: u64 = 5 << 30;
         let file = file("fill");
+        file.set_len(FAR + 2 * EXTENT_BYTES).expect("room for a sparse file");
         let bytes: Vec<u8> = (0..LENGTH).map(|n| (n % 253) as u8).collect();
         let parts: Vec<&[u8]> = bytes.chunks(16 << 10).collect();
-        let window = Window::map(&file, EXTENT_BYTES, LENGTH).expect("mapped");
+        let window = Window::map(&file, FAR + EXTENT_BYTES, LENGTH).expect("mapped");
         assert!(window.fill(&mut Parts::new(&parts)));
         let mut back = vec![1; 2 * LENGTH];
-        file.read_exact_at(&mut back, 0).expect("there");
+        file.read_exact_at(&mut back, FAR).expect("there");
         assert!(back[..LENGTH].iter().all(|byte| *byte == 0) && back[LENGTH..] == bytes);
     }
 

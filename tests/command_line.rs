@@ -1,0 +1,405 @@
+//! The real binary, as a user or a script sees it: lines, streams, exit codes.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Nothing here may take longer, whatever it is given.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+    took: Duration,
+}
+
+fn swarmlet() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_swarmlet"));
+    command.stdin(Stdio::null()).env_remove("RUST_LOG");
+    command
+}
+
+fn run<A: AsRef<OsStr>>(arguments: &[A]) -> Ran {
+    let start = Instant::now();
+    let output = swarmlet().args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("all output is UTF-8");
+    let code = output.status.code().expect("it ends by itself, not by a signal");
+    Ran { code, out: text(output.stdout), err: text(output.stderr), took: start.elapsed() }
+}
+
+impl Ran {
+    /// Ended with `code` and one line on stderr that has all of `parts`, in time.
+    fn assert_fault(&self, code: i32, parts: &[&str]) {
+        assert_eq!((self.code, self.out.as_str()), (code, ""), "{}", self.err);
+        assert_eq!(self.err.lines().count(), 1, "{}", self.err);
+        assert!(self.err.starts_with("swarmlet: ") && self.err.ends_with('\n'), "{}", self.err);
+        assert!(!self.err.chars().any(|c| c.is_control() && c != '\n'), "{:?}", self.err);
+        parts.iter().for_each(|part| assert!(self.err.contains(part), "{part:?} is not in {:?}", self.err));
+        assert!(self.took < PATIENCE, "took {:?}", self.took);
+    }
+}
+
+/// An empty directory of this test's own.
+fn directory(test: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test);
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn string(text: &str) -> String {
+    format!("{}:{text}", text.len())
+}
+
+/// A torrent of one file; `changes` replaces parts of its `info`.
+fn torrent(name: &str, changes: &[(&str, &str)]) -> Vec<u8> {
+    let hashes = string(&"h".repeat(40));
+    let mut info = format!("6:lengthi2000e4:name{}12:piece lengthi1024e6:pieces{hashes}", string(name));
+    for (from, to) in changes {
+        assert!(info.contains(from), "{from} is not in {info}");
+        info = info.replace(from, to);
+    }
+    format!("d8:announce{}4:infod{info}ee", string("http://127.0.0.1:1/announce")).into_bytes()
+}
+
+#[test]
+fn help_fits_on_one_screen_and_names_the_exit_codes() {
+    for arguments in [&["--help"][..], &["-h"], &["-vh", "nothing.torrent"], &["--memory", "8", "--help"]] {
+        let ran = run(arguments);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+        assert!(ran.out.lines().count() <= 24, "{} lines", ran.out.lines().count());
+        assert!(ran.out.lines().all(|line| line.chars().count() <= 80));
+        assert!(
+            ran.out.starts_with("Usage: swarmlet") && ran.out.contains("Exit codes: 0 done"),
+            "{}",
+            ran.out
+        );
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let ran = run(&["--version"]);
+    assert_eq!((ran.code, ran.out), (0, format!("swarmlet {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn bad_arguments_are_one_line_and_code_2() {
+    let cases: [(&[&str], &[&str]); 12] = [
+        (&[], &["no FILE.torrent given"]),
+        (&["--memory", "1", "a"], &["--memory", "'1'", "2 to 1024"]),
+        (&["--memory=x", "a"], &["--memory", "'x'"]),
+        (&["--port", "70000", "a"], &["--port", "'70000'", "1 to 65535"]),
+        (&["--max-peers=0", "a"], &["--max-peers", "'0'", "1 to 5000"]),
+        (&["--peer", "localhost:1", "a"], &["--peer", "'localhost:1'", "IP:PORT"]),
+        (&["--give-up", "soon", "a"], &["--give-up", "'soon'", "seconds"]),
+        (&["--allocate=some", "a"], &["--allocate", "'some'", "full or sparse"]),
+        (&["--sow", "a"], &["--sow"]),
+        (&["-vz", "a"], &["-z"]),
+        (&["a", "-o"], &["--output needs a value"]),
+        (&["--json=1", "\u{1b}[2J"], &["--json takes no value"]),
+    ];
+    for (arguments, parts) in cases {
+        run(arguments).assert_fault(2, parts);
+    }
+}
+
+#[test]
+fn what_is_no_torrent_is_one_line_and_code_3() {
+    let directory = directory("no_torrent");
+    let whole = torrent("a", &[]);
+    let cases: [(&str, &[u8], &[&str]); 5] = [
+        ("empty.torrent", b"", &["is empty"]),
+        ("text.torrent", b"hello", &["byte"]),
+        ("cut.torrent", &whole[..whole.len() - 9], &["byte"]),
+        ("lists.torrent", &vec![b'l'; 1 << 20], &["byte"]),
+        ("other.torrent", b"d3:fooi1ee", &["info is missing"]),
+    ];
+    for (name, bytes, parts) in cases {
+        let path = directory.join(name);
+        fs::write(&path, bytes).unwrap();
+        for arguments in [&["--show"][..], &["--check"], &[]] {
+            let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).chain([path.as_os_str()]).collect();
+            run(&arguments).assert_fault(3, &[&[name], parts].concat());
+        }
+    }
+    let zeros = directory.join("zeros.torrent");
+    fs::File::create(&zeros).unwrap().set_len(50 << 20).unwrap();
+    run(&[&zeros]).assert_fault(3, &["zeros.torrent", "50.0 MiB"]);
+    run(&[&directory.join("missing.torrent")]).assert_fault(3, &["missing.torrent", "No such file"]);
+    run(&[&directory]).assert_fault(3, &["is a directory"]);
+    let line_feed = directory.join("line\nfeed");
+    run(&[&line_feed]).assert_fault(3, &["line\\x0afeed"]);
+}
+
+#[test]
+fn a_torrent_that_makes_no_sense_names_the_field() {
+    let directory = directory("no_sense");
+    let cases: [(&str, &str, &str); 12] = [
+        ("piece lengthi1024e", "piece lengthi0e", "piece length"),
+        ("piece lengthi1024e", "piece lengthi-5e", "piece length"),
+        ("piece lengthi1024e", "piece lengthi99999999999999999999999e", "byte"),
+        ("piece lengthi1024e", "piece lengthi512e", "pieces"),
+        ("6:pieces40:h", "6:pieces39:", "pieces"),
+        ("lengthi2000e", "lengthi-1e", "length"),
+        ("6:lengthi2000e", "5:filesle", "files"),
+        ("6:lengthi2000e", "5:filesld6:lengthi-7e4:pathl1:aeee", "length"),
+        (
+            "6:lengthi2000e",
+            "5:filesld6:lengthi9223372036854775807e4:pathl1:aeed6:lengthi9223372036854775807e4:pathl1:beed6:lengthi9223372036854775807e4:pathl1:ceee",
+            "length",
+        ),
+        ("6:lengthi2000e", "6:length4:2000", "length"),
+        ("4:name1:a", "4:name0:", "name"),
+        (
+            "12:piece lengthi1024e6:pieces40:",
+            "12:meta versioni2e12:piece lengthi1024e6:other!40:",
+            "version 2 only",
+        ),
+    ];
+    for (number, (from, to, part)) in cases.into_iter().enumerate() {
+        let path = directory.join(format!("{number}.torrent"));
+        fs::write(&path, torrent("a", &[(from, to)])).unwrap();
+        run(&[&path]).assert_fault(3, &[&format!("{number}.torrent: "), part]);
+    }
+}
+
+#[test]
+fn one_bad_torrent_stops_all_before_anything_is_written() {
+    let directory = directory("one_bad");
+    fs::write(directory.join("good.torrent"), torrent("good", &[])).unwrap();
+    let [good, bad, out] = ["good.torrent", "bad.torrent", "out"].map(|name| directory.join(name));
+    run(&[OsStr::new("-o"), out.as_os_str(), good.as_os_str(), bad.as_os_str()])
+        .assert_fault(3, &["bad.torrent"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn show_says_what_a_torrent_says_and_nothing_dangerous() {
+    let directory = directory("show");
+    let path = directory.join("a.torrent");
+    fs::write(&path, torrent("evil \u{1b}[2J\u{202e}.iso", &[])).unwrap();
+    let ran = run(&[OsStr::new("--show"), path.as_os_str()]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    assert!(!ran.out.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{:?}", ran.out);
+    for part in
+        ["\n  info-hash  ", "2.0 KiB (2000 bytes) in 1 file", "2 pieces of 1.0 KiB", "http://127.0.0.1:1/"]
+    {
+        assert!(ran.out.contains(part), "{part:?} is not in {}", ran.out);
+    }
+}
+
+#[test]
+fn real_torrents_are_shown_as_text_and_as_json() {
+    let torrents = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/torrents");
+    let cases = [
+        (
+            "alice_in_wonderland_librivox_archive",
+            "55e5f8c36e7cb3208b164f31d3e0b28b0e687d04",
+            458_775_682_u64,
+            876,
+        ),
+        ("archlinux-2025.05.01-x86_64.iso", "2e34989b1c60df821b2d046c884d8f4d1858b97a", 1_243_643_904, 2373),
+        ("debian-11.2.0-amd64-DVD-1.iso", "c9a337562cb0360fd6f5ab40fd2b1b81d5325dbd", 3_897_638_912, 3718),
+    ];
+    for (name, info_hash, size_bytes, pieces) in cases {
+        let path = torrents.join(format!("{name}.torrent"));
+        let text = run(&[OsStr::new("--show"), path.as_os_str()]);
+        assert_eq!((text.code, text.err.as_str()), (0, ""));
+        for part in
+            [format!("  {info_hash}\n"), format!("({size_bytes} bytes)"), format!("  {pieces} pieces of ")]
+        {
+            assert!(text.out.contains(&part), "{part:?} is not in {}", text.out);
+        }
+        let object = run(&[OsStr::new("--show"), OsStr::new("--json"), path.as_os_str()]).out;
+        json::check(object.trim_end()).unwrap();
+        let numbers = format!("\"info_hash\":\"{info_hash}\",\"size_bytes\":{size_bytes},");
+        assert!(object.contains(&numbers) && object.contains(&format!("\"pieces\":{pieces},")), "{object}");
+        assert!(text.took < PATIENCE);
+    }
+}
+
+#[test]
+fn names_that_are_not_utf_8_are_names() {
+    let directory = directory("bytes");
+    let path = directory.join(OsString::from_vec(b"b\xff\xfe.torrent".to_vec()));
+    fs::write(&path, torrent("a", &[])).unwrap();
+    let ran = run(&[OsStr::new("--show"), path.as_os_str()]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let ran = run(&[OsStr::new("--show"), OsStr::new("--json"), path.as_os_str()]);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert!(
+        ran.out.contains(&format!("\"file_hex\":\"{}\"", hex(path.as_os_str().as_bytes()))),
+        "{}",
+        ran.out
+    );
+    json::check(ran.out.trim_end()).unwrap();
+}
+
+#[test]
+fn with_json_every_line_is_an_object_and_faults_are_too() {
+    let directory = directory("json");
+    let [good, bad] = ["good.torrent", "bad.torrent"].map(|name| directory.join(name));
+    fs::write(&good, torrent("quote \" back \\ bell \u{7}", &[])).unwrap();
+    let ran = run(&[OsStr::new("--json"), OsStr::new("--show"), good.as_os_str(), bad.as_os_str()]);
+    assert_eq!((ran.code, ran.err.lines().count()), (3, 1), "{}", ran.err);
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", ran.out);
+    lines.iter().for_each(|line| json::check(line).unwrap_or_else(|at| panic!("byte {at} of {line}")));
+    assert!(lines.iter().any(|line| line.starts_with("{\"type\":\"torrent\",")));
+    let error = lines.iter().find(|line| line.starts_with("{\"type\":\"error\","));
+    assert!(error.is_some_and(|line| line.ends_with(",\"exit_code\":3}")), "{error:?}");
+    let usage = run(&["--json", "--port", "0"]);
+    assert!(usage.code == 2 && usage.out.ends_with(",\"exit_code\":2}\n"), "{}", usage.out);
+}
+
+#[test]
+fn output_that_is_something_else_is_code_5_and_stays_as_it_is() {
+    let directory = directory("taken");
+    let path = directory.join("a.torrent");
+    fs::write(&path, torrent("a", &[])).unwrap();
+    let out = directory.join("out");
+    fs::create_dir_all(out.join("a")).unwrap();
+    let arguments = [OsStr::new("-o"), out.as_os_str(), path.as_os_str()];
+    run(&arguments).assert_fault(5, &["a: ", "directory"]);
+    fs::remove_dir(out.join("a")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", out.join("a")).unwrap();
+    run(&arguments).assert_fault(5, &["symbolic link"]);
+    fs::remove_file(out.join("a")).unwrap();
+    fs::write(out.join("a"), [7; 3000]).unwrap();
+    run(&arguments).assert_fault(5, &["3000 bytes"]);
+    assert_eq!(fs::read(out.join("a")).unwrap(), [7; 3000]);
+}
+
+#[test]
+fn two_torrents_of_one_output_are_refused() {
+    let directory = directory("clash");
+    let [one, two] = ["one.torrent", "two.torrent"].map(|name| directory.join(name));
+    fs::write(&one, torrent("a", &[])).unwrap();
+    fs::write(&two, torrent("a", &[("i2000e", "i2001e")])).unwrap();
+    run(&[&one, &two]).assert_fault(5, &["two.torrent", "output of another torrent"]);
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_fault() {
+    let directory = directory("pipe");
+    let files: String =
+        (0..20_000).map(|n| format!("d6:lengthi0e4:pathl{}ee", string(&format!("file {n}")))).collect();
+    let path = directory.join("many.torrent");
+    let files = format!("5:filesld6:lengthi2000e4:pathl1:aee{files}e");
+    fs::write(&path, torrent("many", &[("6:lengthi2000e", &files)])).unwrap();
+    for mode in ["--show", "--help"] {
+        let mut child =
+            swarmlet().arg(mode).arg(&path).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{mode}");
+    }
+}
+
+#[cfg(feature = "create")]
+#[test]
+fn a_torrent_that_was_created_can_be_shown() {
+    let directory = directory("create");
+    let (data, out) = (directory.join("data.bin"), directory.join("made.torrent"));
+    fs::write(&data, vec![1; 100_000]).unwrap();
+    let arguments = [OsStr::new("--create"), data.as_os_str(), OsStr::new("-o"), out.as_os_str()];
+    let ran = run(&arguments);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("made.torrent"), "{}", ran.out);
+    assert!(run(&[OsStr::new("--show"), out.as_os_str()]).out.starts_with("data.bin\n"));
+    run(&arguments).assert_fault(5, &["made.torrent"]);
+}
+
+/// Just enough of RFC 8259 to tell what is JSON from what is not.
+mod json {
+    /// `Err` has the byte at which `text` stops being one JSON value.
+    pub fn check(text: &str) -> Result<(), usize> {
+        let bytes = text.as_bytes();
+        match value(bytes, 0)? {
+            end if end == bytes.len() => Ok(()),
+            end => Err(end),
+        }
+    }
+
+    fn value(bytes: &[u8], at: usize) -> Result<usize, usize> {
+        match bytes.get(at) {
+            Some(b'{') => list(bytes, at, b'}', |bytes, at| {
+                let colon = string(bytes, at)?;
+                if bytes.get(colon) == Some(&b':') { value(bytes, colon + 1) } else { Err(colon) }
+            }),
+            Some(b'[') => list(bytes, at, b']', value),
+            Some(b'"') => string(bytes, at),
+            Some(b'-' | b'0'..=b'9') => {
+                let end = bytes[at..].iter().position(|byte| !b"-+.0123456789eE".contains(byte));
+                let end = end.map_or(bytes.len(), |length| at + length);
+                let number =
+                    std::str::from_utf8(&bytes[at..end]).ok().and_then(|text| text.parse::<f64>().ok());
+                number.map(|_| end).ok_or(at)
+            }
+            _ => ["true", "false", "null"]
+                .iter()
+                .find(|word| bytes[at.min(bytes.len())..].starts_with(word.as_bytes()))
+                .map(|word| at + word.len())
+                .ok_or(at),
+        }
+    }
+
+    fn list(
+        bytes: &[u8],
+        open: usize,
+        close: u8,
+        item: fn(&[u8], usize) -> Result<usize, usize>,
+    ) -> Result<usize, usize> {
+        if bytes.get(open + 1) == Some(&close) {
+            return Ok(open + 2);
+        }
+        let mut at = open;
+        loop {
+            at = item(bytes, at + 1)?;
+            match bytes.get(at) {
+                Some(b',') => {}
+                Some(byte) if *byte == close => return Ok(at + 1),
+                _ => return Err(at),
+            }
+        }
+    }
+
+    fn string(bytes: &[u8], at: usize) -> Result<usize, usize> {
+        if bytes.get(at) != Some(&b'"') {
+            return Err(at);
+        }
+        let mut at = at + 1;
+        loop {
+            match bytes.get(at) {
+                Some(b'"') => return Ok(at + 1),
+                Some(b'\\') => match bytes.get(at + 1) {
+                    Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at += 2,
+                    Some(b'u')
+                        if bytes.len() > at + 6
+                            && bytes[at + 2..at + 6].iter().all(u8::is_ascii_hexdigit) =>
+                    {
+                        at += 6;
+                    }
+                    _ => return Err(at),
+                },
+                Some(0x20..) => at += 1,
+                _ => return Err(at),
+            }
+        }
+    }
+
+    #[test]
+    fn the_checker_tells_json_from_the_rest() {
+        for good in [r#"{"a":[1,-2.5,"x\u00e9\n",{},[],true,null]}"#, "3"] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for bad in ["{", "[1,]", r#"{"a"}"#, r#"{"a":1}x"#, "\"\u{1}\"", r#""\x""#, "", "{a:1}", "1.2.3"] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+}
