@@ -83,6 +83,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A peer that is silent for longer is dropped (BEP 3 suggests two minutes between keep-alives).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
+/// When all places are taken and other addresses wait, a peer that has sent no block for longer gives way.
+pub const USELESS_MAX: Duration = Duration::from_secs(60);
 /// We send a keep-alive after this long without sending anything.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(110);
 /// Wait before an address is dialled again; doubles with each failure up to [`RECONNECT_MAX`].
@@ -183,6 +185,8 @@ pub const REDIRECTS_MAX: u8 = 5;
 pub const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// `stopped` announces may delay the exit by at most this.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// `completed` announces may delay the exit by this; what they take is missing from [`STOP_TIMEOUT`].
+pub const COMPLETED_TIMEOUT: Duration = Duration::from_secs(1);
 /// Shortest interval between two announces that we honour without being asked by the user.
 pub const ANNOUNCE_INTERVAL_MIN: Duration = Duration::from_secs(60);
 /// The user may ask for an announce this soon after the last try, unless the tracker's `min interval` is longer.
@@ -259,5 +263,6 @@ const _: () = assert!(REQQ * 17 <= OUTBOX_BYTES_MAX as u32 && REQUESTS_MAX as us
 const _: () =
     assert!(TURN_READ_BYTES >= (SCATTER_BLOCKS_MAX + 1) * (BLOCK_BYTES as usize + PIECE_HEADER_BYTES) / 2);
 const _: () = assert!(PIECES_MAX as usize * 20 + (1 << 20) <= TORRENT_FILE_BYTES_MAX * 2);
+const _: () = assert!(COMPLETED_TIMEOUT.as_secs() < STOP_TIMEOUT.as_secs());
 const _: () = assert!(HALF_OPEN_MAX < PEERS_DEFAULT as usize && PEERS_DEFAULT <= PEERS_MAX);
 const _: () = assert!(MEMORY_MIN_MIB <= MEMORY_DEFAULT_MIB && MEMORY_DEFAULT_MIB <= MEMORY_MAX_MIB);

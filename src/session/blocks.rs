@@ -211,6 +211,7 @@ impl Session {
         };
         match arrival {
             Arrival::Kept { cancel } => {
+                open.useful_at = now;
                 cancel.into_iter().flatten().for_each(|other| self.cancel(now, other, block));
             }
             Arrival::Duplicate => {

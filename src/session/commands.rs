@@ -1,7 +1,7 @@
 //! The user's commands, and the end of the run.
 
 use super::{Action, Command, Note, Outcome, Phase, Report, Session, StorageFault};
-use crate::base::limits::STOP_TIMEOUT;
+use crate::base::limits::{COMPLETED_TIMEOUT, STOP_TIMEOUT};
 use crate::base::{Instant, TorrentId};
 use alloc::format;
 use alloc::string::String;
@@ -150,7 +150,18 @@ impl Session {
         self.note(Note::Complete { torrent: id, downloaded_bytes, took });
         self.announce_due(now, id);
         if self.torrents.iter().all(|torrent| torrent.durable) {
+            self.leaving = Some(now + COMPLETED_TIMEOUT);
+            self.leave_if_told(now);
+        }
+    }
+
+    /// Everything is there: the run ends as soon as the trackers know, or do not answer. `stopped` would break their
+    /// announces off, and trackers count downloads by `completed`.
+    pub(super) fn leave_if_told(&mut self, now: Instant) {
+        let Some(deadline) = self.leaving.filter(|_| self.quitting.is_none()) else { return };
+        if now >= deadline || self.torrents.iter().all(|torrent| torrent.trackers.is_quiet()) {
             self.quit(now);
+            self.quitting = Some(deadline + (STOP_TIMEOUT - COMPLETED_TIMEOUT));
         }
     }
 

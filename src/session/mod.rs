@@ -114,6 +114,8 @@ pub struct Session {
     peers_deadline: Option<Instant>,
     /// A peer or a tracker was reached.
     reached: bool,
+    /// Everything is there; the trackers are told until then.
+    leaving: Option<Instant>,
     /// The run ends, at the latest by then.
     quitting: Option<Instant>,
     outcome: Option<Outcome>,
@@ -145,6 +147,7 @@ impl Session {
             next_dialler: 0,
             peers_deadline: None,
             reached: false,
+            leaving: None,
             quitting: None,
             outcome: None,
             finished: false,
@@ -262,6 +265,7 @@ impl Session {
         if core::mem::take(&mut self.returned) {
             self.ask_starved(now);
         }
+        self.leave_if_told(now);
         self.finish_if_quiet(now);
     }
 

@@ -29,6 +29,8 @@ pub(super) enum Farewell {
     Guilty(Misbehaved),
     /// It sent a bad block.
     Banned,
+    /// It has sent nothing for long, and others wait for its place.
+    Useless,
     /// The torrent is complete, so is the peer; or the run ends.
     Finished,
 }
@@ -48,6 +50,7 @@ impl fmt::Display for Farewell {
             Self::NeverReads => f.write_str("it does not read what we send"),
             Self::Guilty(fault) => write!(f, "{fault}"),
             Self::Banned => f.write_str("it sent a bad block"),
+            Self::Useless => f.write_str("it has nothing for us, and others wait for its place"),
             Self::Finished => f.write_str("nothing left to exchange"),
         }
     }
@@ -106,6 +109,7 @@ impl Session {
             wanted: 0,
             counted: false,
             starved: false,
+            useful_at: now,
             rests_until: Instant::ZERO,
             searching: false,
             flushing: true,

@@ -15,7 +15,7 @@ impl Session {
             let flush = torrent.download.next_deadline().filter(|_| torrent.stall.is_none());
             [announce, flush, torrent.stall.map(|stall| stall.retry)]
         });
-        let own = [self.peers_deadline, self.dial_deadline(), self.quitting, self.give_up_deadline()];
+        let own = [self.peers_deadline, self.dial_deadline(), self.end_deadline(), self.give_up_deadline()];
         torrents.chain(own).flatten().min()
     }
 
@@ -50,6 +50,7 @@ impl Session {
         if self.torrents.iter().any(|torrent| torrent.is_downloading()) {
             self.ask_starved(now);
         }
+        self.replace_useless(now);
         self.plan_walk(now);
     }
 
@@ -74,11 +75,12 @@ impl Session {
 
     /// Settles when the peers are looked at again.
     fn plan_walk(&mut self, now: Instant) {
+        let is_busy = self.torrents.iter().any(|torrent| torrent.is_downloading());
         let next = self.streams.iter().filter_map(|(_, role)| match role {
             Role::Peer(connection) => Some(match &connection.stage {
                 Stage::Connecting(deadline) | Stage::Shaking { deadline, .. } => *deadline,
                 Stage::Open(open) => {
-                    let starved = open.starved && open.wanted > 0 && !open.peer.choking;
+                    let starved = open.starved && open.wanted > 0 && !open.peer.choking && is_busy;
                     let hungry = starved.then_some(now + STARVED_INTERVAL);
                     let silence = open.pipeline.snub_deadline();
                     [hungry, silence].into_iter().flatten().fold(open.peer.next_deadline(), Ord::min)
@@ -93,6 +95,10 @@ impl Session {
     /// Something about a peer is due at `due`.
     pub(super) fn walk_by(&mut self, due: Instant) {
         self.peers_deadline = Some(self.peers_deadline.map_or(due, |planned| planned.min(due)));
+    }
+
+    fn end_deadline(&self) -> Option<Instant> {
+        self.quitting.or(self.leaving)
     }
 
     fn give_up_deadline(&self) -> Option<Instant> {

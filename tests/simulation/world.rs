@@ -176,11 +176,7 @@ impl World {
             let deadline = self.session.next_deadline().map(Instant::as_micros);
             let at = next.into_iter().chain(deadline).min().ok_or("it sleeps for ever")?.max(self.now);
             if at > end {
-                return Err(format!(
-                    "not there after {} s: {:?}",
-                    limit.as_secs(),
-                    self.session.status(self.instant())
-                ));
+                return Err(self.too_late(limit));
             }
             self.at_once = if at > self.now { 0 } else { self.at_once + 1 };
             assert!(self.at_once < TURNS_AT_ONCE_MAX, "it runs in circles at {at} µs");
@@ -193,6 +189,16 @@ impl World {
             self.turn();
         }
         Ok(())
+    }
+
+    /// What a test wants to know when the end has not come.
+    fn too_late(&mut self, limit: Duration) -> String {
+        while self.session.next_action().is_some() {}
+        self.session.handle(self.instant(), Event::Command(Command::Peers));
+        let peers = self.session.next_action();
+        let status = self.session.status(self.instant());
+        let models: Vec<_> = self.hosts.iter().map(|(address, host)| format!("{address} {host:?}")).collect();
+        format!("not there after {} s: {status:#?}\n{peers:#?}\n{}", limit.as_secs(), models.join("\n"))
     }
 
     fn happen(&mut self, happening: Happening) {
