@@ -48,8 +48,10 @@ impl fmt::Debug for Buffer {
 
 /// Lends buffers and keeps the promise of `--memory`.
 ///
-/// A piece reserves room for all its blocks when it is opened, so that a block which was asked for always has a place.
-/// A spare part of the limit, never reserved, takes blocks that arrive twice or after their piece was given up.
+/// A piece reserves room for all its blocks when it is opened. Most of what is reserved is still on its way through the
+/// network and fills no memory, so at first twice the limit is promised. The first time that a block finds no buffer, the
+/// promise shrinks to what can be kept in any case: the limit less a spare part, which takes blocks that arrive twice or
+/// after their piece was given up. The caller then gives up pieces until [`Pool::is_overdrawn`] is false.
 #[derive(Debug)]
 pub struct Pool {
     free: Vec<Buffer>,
@@ -62,8 +64,12 @@ pub struct Pool {
     /// Buffers of arenas, free or lent out.
     arena: u32,
     reserved: u32,
+    /// A block has found no buffer: no more is promised than there is.
+    is_strained: bool,
 }
 
+/// Of what there is, so many times is promised as long as all goes well.
+const PROMISE: u32 = 2;
 /// One in this many buffers is spare.
 const SPARE_PART: u32 = 8;
 
@@ -71,7 +77,15 @@ impl Pool {
     /// A pool of at most `bytes`, but at least 16 blocks. Allocates nothing yet.
     pub fn new(bytes: u64) -> Self {
         let limit = u32::try_from(bytes / u64::from(BLOCK_BYTES)).unwrap_or(u32::MAX).max(16);
-        Self { free: Vec::new(), made: 0, limit, arena_free: Vec::new(), arena: 0, reserved: 0 }
+        Self {
+            free: Vec::new(),
+            made: 0,
+            limit,
+            arena_free: Vec::new(),
+            arena: 0,
+            reserved: 0,
+            is_strained: false,
+        }
     }
 
     /// Takes over `arena`, memory that the limit does not count because the system can take it back, such as the map of
@@ -85,7 +99,7 @@ impl Pool {
     /// Bytes of arena that are missing for a piece of `blocks`, and another one beside it, to be opened.
     pub fn missing_bytes(&self, blocks: u32) -> u64 {
         let wanted = u64::from(blocks) * 2;
-        if wanted <= u64::from(self.capacity()) {
+        if wanted <= u64::from(self.safe_capacity()) {
             return 0;
         }
         let spare = wanted.div_ceil(u64::from(SPARE_PART - 1)) + 1;
@@ -97,8 +111,13 @@ impl Pool {
         self.limit + self.arena
     }
 
-    /// Blocks that can be reserved in all: the longest piece must not have more.
+    /// Blocks that can be reserved in all.
     pub fn capacity(&self) -> u32 {
+        if self.is_strained { self.safe_capacity() } else { self.safe_capacity() * PROMISE }
+    }
+
+    /// Blocks that can be reserved whatever happens: the longest piece must not have more.
+    pub fn safe_capacity(&self) -> u32 {
         self.buffers() - self.buffers() / SPARE_PART
     }
 
@@ -120,11 +139,24 @@ impl Pool {
 
     /// Blocks that can be reserved now.
     pub fn unreserved(&self) -> u32 {
-        self.capacity() - self.reserved
+        self.capacity().saturating_sub(self.reserved)
     }
 
-    /// A buffer, with whatever bytes its last user left. `None` if the limit is reached.
+    /// A buffer for a block that is here. `None` if the limit is reached: no more is promised from now on than can be
+    /// kept.
     pub fn take(&mut self) -> Option<Buffer> {
+        let buffer = self.take_ahead();
+        self.is_strained |= buffer.is_none();
+        buffer
+    }
+
+    /// True if more is promised than can be kept, after a block has found no buffer.
+    pub fn is_overdrawn(&self) -> bool {
+        self.is_strained && self.reserved > self.safe_capacity()
+    }
+
+    /// A buffer for a block that may come, with whatever bytes its last user left. `None` if the limit is reached.
+    pub fn take_ahead(&mut self) -> Option<Buffer> {
         if let Some(buffer) = self.free.pop() {
             return Some(buffer);
         }
@@ -177,11 +209,23 @@ mod tests {
     #[test]
     fn reservations_leave_a_spare_part() {
         let mut pool = Pool::new(16 * u64::from(BLOCK_BYTES));
-        assert_eq!(pool.capacity(), 14);
-        assert!(pool.reserve(10) && !pool.reserve(5) && pool.reserve(4) && !pool.reserve(1));
+        assert_eq!((pool.capacity(), pool.safe_capacity()), (28, 14));
+        assert!(pool.reserve(20) && !pool.reserve(9) && pool.reserve(8) && !pool.reserve(1));
         pool.release(14);
         assert_eq!(pool.unreserved(), 14);
         assert!(!pool.reserve(u32::MAX));
+    }
+
+    #[test]
+    fn the_promise_shrinks_when_it_cannot_be_kept() {
+        let mut pool = Pool::new(0);
+        assert!(pool.reserve(20));
+        let _lent: Vec<Buffer> = (0..16).map(|_| pool.take().unwrap()).collect();
+        assert_eq!(pool.unreserved(), 8);
+        assert!(pool.take().is_none());
+        assert_eq!((pool.unreserved(), pool.capacity()), (0, 14));
+        pool.release(7);
+        assert!(pool.reserve(1) && !pool.reserve(1));
     }
 
     #[test]
@@ -202,7 +246,7 @@ mod tests {
         assert_eq!(pool.missing_bytes(7), 0);
         let missing = pool.missing_bytes(100) as usize;
         pool.lend(Box::leak(vec![7; missing].into_boxed_slice()));
-        assert!(pool.capacity() >= 200 && pool.missing_bytes(100) == 0);
+        assert!(pool.safe_capacity() >= 200 && pool.missing_bytes(100) == 0);
         let lent: Vec<Buffer> = (0..17).map(|_| pool.take().unwrap()).collect();
         assert_eq!((pool.lent(), lent[15][0], lent[16][0]), (17, 0, 7));
         lent.into_iter().for_each(|buffer| pool.give(buffer));

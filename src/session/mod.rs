@@ -280,7 +280,7 @@ impl Session {
         self.torrents.iter().for_each(|torrent| torrent.download.check());
         let reserved: u32 = self.torrents.iter().map(|torrent| torrent.download.reserved_blocks()).sum();
         assert_eq!(reserved, self.pool.reserved(), "reserved blocks");
-        assert!(self.pool.reserved() <= self.pool.capacity());
+        assert!(!self.pool.is_overdrawn());
         assert!(self.pool.made_bytes() <= self.pool.limit_bytes());
         self.check_buffers();
         self.streams.iter_open().for_each(|(stream, id, _, open)| self.check_open(stream, id, open));
