@@ -7,6 +7,7 @@ mod disk;
 mod frames;
 mod net;
 mod peer;
+mod perform;
 mod scenarios;
 mod swarm;
 mod torrent;

@@ -6,13 +6,12 @@ use crate::net::{Guest, Host, Socket};
 use crate::peer::{Model, Talk, Wish};
 use crate::torrent::Torrent;
 use crate::tracker::{Service, Visit};
-use crate::watch::Watch;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use swarmlet::base::{Instant, Rng, StreamId};
-use swarmlet::session::{Action, CloseCause, Command, Event, Note, Outcome, Report, Session, Settings};
+use swarmlet::session::{CloseCause, Command, Event, Note, Outcome, Session, Settings};
 
 /// Turns without time passing after which the session is said to run in circles.
 const TURNS_AT_ONCE_MAX: u32 = 3_000;
@@ -68,14 +67,14 @@ pub struct World {
     pub check_every: u32,
     pub turns: u64,
     pub dialled: BTreeMap<SocketAddr, u32>,
-    queue: BTreeMap<(u64, u64), Happening>,
-    sequence: u64,
-    closed: BTreeSet<StreamId>,
-    refused: Vec<(StreamId, CloseCause)>,
-    loads: VecDeque<(u64, usize)>,
-    flushing: BTreeSet<StreamId>,
-    at_once: u32,
-    digest: u64,
+    pub queue: BTreeMap<(u64, u64), Happening>,
+    pub sequence: u64,
+    pub closed: BTreeSet<StreamId>,
+    pub refused: Vec<(StreamId, CloseCause)>,
+    pub loads: VecDeque<(u64, usize)>,
+    pub flushing: BTreeSet<StreamId>,
+    pub at_once: u32,
+    pub digest: u64,
 }
 
 impl World {
@@ -301,87 +300,6 @@ impl World {
         }
     }
 
-    fn perform_all(&mut self) {
-        while self.outcome.is_none()
-            && let Some(action) = self.session.next_action()
-        {
-            self.perform(action);
-        }
-    }
-
-    fn perform(&mut self, action: Action) {
-        match action {
-            Action::Connect { stream, address } => self.connect(stream, address),
-            Action::Flush { stream } => {
-                self.trace(&[3, stream.generation.into()]);
-                assert!(!self.closed.contains(&stream), "flush of a closed stream");
-                self.flushing.insert(stream);
-            }
-            Action::Close { stream } => {
-                self.trace(&[4, stream.generation.into()]);
-                assert!(self.closed.insert(stream), "closed twice");
-                self.refused.retain(|(refused, _)| *refused != stream);
-                self.sockets.remove(&stream);
-            }
-            Action::Store { torrent, store } => {
-                let Some(view) = self.session.store(torrent, store) else { return };
-                let result = self.disk.store(view.offset, &view.parts);
-                let sum = [5, view.offset, view.parts.len() as u64, u64::from(result.is_ok())];
-                self.trace(&sum);
-                let event = match result {
-                    Ok(()) => Event::Stored { torrent, store },
-                    Err(fault) => Event::StoreFailed { torrent, store, fault },
-                };
-                self.session.handle(Instant::from_micros(self.now), event);
-            }
-            Action::Resume { stream } => panic!("{stream:?} was never told to wait"),
-            Action::Load { offset, length, .. } => self.loads.push_back((offset, length)),
-            Action::Complete { torrent } => {
-                assert!(self.disk.is_complete() && !self.disk.completed);
-                self.disk.completed = true;
-                self.session.handle(Instant::from_micros(self.now), Event::Completed { torrent });
-            }
-            Action::Resolve { query, host } => {
-                assert!(!host.is_empty());
-                let addresses = self.names.get(&host).cloned().unwrap_or_default();
-                let at = self.now + 1_000 + u64::from(self.rng.below(200_000));
-                self.plan(at, Happening::Resolved(query, addresses));
-            }
-            Action::Say(Report::Note(note)) => self.notes.push(note),
-            Action::Say(_) => {}
-            Action::Finish(outcome) => {
-                self.outcome = Some(outcome);
-                self.finished_at = self.now;
-            }
-        }
-    }
-
-    fn connect(&mut self, stream: StreamId, address: SocketAddr) {
-        self.trace(&[1, stream.generation.into(), u64::from(address.port())]);
-        let ip = address.ip();
-        let nobody = ip.is_unspecified() || ip.is_multicast() || address.port() == 0;
-        assert!(!nobody, "dialled {address}");
-        assert!(!self.sockets.contains_key(&stream) && !self.closed.contains(&stream), "a name used twice");
-        *self.dialled.entry(address).or_default() += 1;
-        let Some(host) = self.hosts.get(&address).cloned() else {
-            return self.refused.push((stream, CloseCause::Refused));
-        };
-        let mut socket = Socket::new(address, &host, &self.torrent, &mut self.rng);
-        let trip = 2 * socket.latency_us;
-        let happening = match host.never_opens() {
-            None => Some(Happening::Opens(stream)),
-            Some(None) => None,
-            Some(Some(cause)) => Some(Happening::Fails(stream, cause)),
-        };
-        if host.is_peer() {
-            socket.watch = Some(Watch::new(&self.torrent));
-        }
-        self.sockets.insert(stream, socket);
-        if let Some(happening) = happening {
-            self.plan(self.now + trip, happening);
-        }
-    }
-
     fn open(&mut self, stream: StreamId) {
         let Some(socket) = self.sockets.get_mut(&stream) else { return };
         socket.open = true;
@@ -470,38 +388,6 @@ impl World {
         match self.disk.load(offset, length) {
             Ok(bytes) => self.tell(Event::Loaded { torrent, offset, bytes: &bytes }),
             Err(fault) => self.tell(Event::LoadFailed { torrent, offset, fault }),
-        }
-    }
-
-    /// Writes once to each stream that has bytes and takes them, often only a part.
-    fn flush_all(&mut self) {
-        for stream in core::mem::take(&mut self.flushing) {
-            if self.outcome.is_some() {
-                return;
-            }
-            self.look_at_outgoing_of(stream);
-            let Some(socket) = self.sockets.get_mut(&stream).filter(|socket| socket.open) else { continue };
-            let bytes = self.session.outgoing(stream);
-            let room = socket.room_bytes().min(bytes.len());
-            if room == 0 {
-                continue;
-            }
-            let count = if self.rng.one_in(4) { 1 + self.rng.below(room as u32) as usize } else { room };
-            let sent = bytes[..count].to_vec();
-            socket.unread_bytes += count;
-            if let Some(watch) = &mut socket.watch {
-                watch.on_sent(count);
-            }
-            let at = self.now + socket.latency_us;
-            self.trace(&[6, stream.generation.into(), count as u64]);
-            self.session.sent(self.instant(), stream, count);
-            self.perform_all();
-            self.plan(at, Happening::ToThem(stream, sent));
-            if !self.session.outgoing(stream).is_empty()
-                && self.sockets.get(&stream).is_some_and(|s| s.room_bytes() > 0)
-            {
-                self.flushing.insert(stream);
-            }
         }
     }
 
