@@ -54,7 +54,7 @@ impl Session {
     /// Blocks of memory that each peer may fill with its queue.
     pub(super) fn share_blocks(&self) -> u32 {
         let peers: u32 = self.torrents.iter().map(|torrent| torrent.peers).sum();
-        self.pool.capacity() / peers.max(1)
+        self.pool.capacity() / 2 / peers.max(1)
     }
 
     /// Asks those again who could not be given anything, because something has been given back.
