@@ -1,3 +1,5 @@
+//! The download as a whole: from picking to storing, without peers or files.
+
 use super::*;
 use crate::base::limits::{BLOCK_BYTES, EXTENT_BYTES};
 use core::time::Duration;

@@ -1,9 +1,9 @@
 //! Floor 4: the switchboard. It is told facts, asks the rooms, and wishes.
 //!
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
-//! nothing is ever called back in the middle of a change. One file per subject: [`streams`] the table, [`peers`] a
-//! connection's life, [`messages`] what peers say, [`blocks`] what they send, [`requests`] what they are asked for, [`storing`] the way
-//! to the files, [`announces`] trackers, [`dialing`] new connections, [`time`] deadlines, [`commands`] the user and the end.
+//! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
+//! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing` the way
+//! to the files, `announces` trackers, `dialing` new connections, `time` deadlines, `commands` the user and the end.
 
 mod action;
 mod announces;
