@@ -293,6 +293,13 @@ impl Session {
         self.pool.lent() - self.scatter.buffers()
     }
 
+    /// Pieces and blocks looked at or moved so far for the peers that are connected. For tests of how cost grows.
+    #[doc(hidden)]
+    pub fn steps(&self) -> u64 {
+        let rooms: u64 = self.torrents.iter().map(|torrent| torrent.download.steps()).sum();
+        rooms + self.streams.iter_open().map(|(.., open)| open.pipeline.search.steps).sum::<u64>()
+    }
+
     fn check_buffers(&self) {
         let kept: u32 = self.torrents.iter().map(|torrent| torrent.download.kept_buffers()).sum();
         let landing = self.streams.iter_open().filter(|(.., open)| open.landing.is_some()).count() as u32;
