@@ -407,6 +407,12 @@ impl Download {
         self.picker.steps() + self.begun.steps + self.assembly.steps()
     }
 
+    /// How many counted peers have `piece`. For simulation and fuzzing.
+    #[doc(hidden)]
+    pub fn availability(&self, piece: u32) -> u32 {
+        self.picker.availability(piece)
+    }
+
     /// Buffers that hold blocks. For simulation and fuzzing.
     #[doc(hidden)]
     pub fn kept_buffers(&self) -> u32 {

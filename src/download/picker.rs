@@ -79,6 +79,11 @@ impl Picker {
         self.order.is_empty()
     }
 
+    /// How many counted peers have `piece`.
+    pub fn availability(&self, piece: u32) -> u32 {
+        self.availability.get(piece as usize).copied().unwrap_or(0).into()
+    }
+
     /// One more peer has `piece`.
     pub fn add_peer(&mut self, piece: u32) {
         let Some(count) = self.availability.get_mut(piece as usize) else { return };
