@@ -10,8 +10,8 @@ use crate::app::screen::View;
 use crate::app::text;
 use crate::app::torrents::{Torrent, Torrents};
 use crate::base::limits::RECEIVE_BYTES;
-use crate::base::units::{MIB, Span};
-use crate::rim::storage::{Allocate, Existing, Options, Storage};
+use crate::base::units::{Bytes, MIB, Span};
+use crate::rim::storage::{self, Allocate, Existing, Options, Storage};
 use crate::rim::{Rim, entropy};
 use crate::session::{Outcome, Session, Settings, Status};
 use log::Level;
@@ -117,6 +117,7 @@ impl App {
         let rng = entropy::generator().map_err(|error| self.system("get random numbers", &error))?;
         let start = rim.now();
         let mut session = Session::new(start, rng, self.settings());
+        self.make_room(&mut session, &torrents)?;
         let mut files = Vec::with_capacity(storages.len());
         for (torrent, (storage, existing)) in torrents.iter().zip(storages) {
             session.add_torrent(start, Arc::clone(&torrent.metainfo), existing == Existing::Nothing);
@@ -173,6 +174,19 @@ impl App {
                 });
             }
         }
+    }
+
+    /// Pieces for which `--memory` is too small are put together in a file.
+    fn make_room(&self, session: &mut Session, torrents: &Torrents) -> Result<(), Ended> {
+        let missing = torrents.iter().map(|torrent| session.missing_buffer_bytes(&torrent.metainfo)).max();
+        let Some(bytes) = missing.filter(|&bytes| bytes > 0 && self.cli.job != Job::Check) else {
+            return Ok(());
+        };
+        let arena = storage::arena(&self.cli.output, bytes).map_err(|error| {
+            self.system(&format!("get {} for large pieces beside the output", Bytes(bytes)), &error)
+        })?;
+        session.lend(arena);
+        Ok(())
     }
 
     fn system(&self, what: &str, error: &io::Error) -> Ended {

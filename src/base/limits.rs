@@ -102,6 +102,9 @@ pub const OWN_ADDRESSES_MAX: usize = 16;
 
 /// Requests outstanding to a new peer.
 pub const REQUESTS_START: u32 = 4;
+/// Requests outstanding to a new peer where memory has room for as many for every peer: two round trips of slow start
+/// are saved.
+pub const REQUESTS_EAGER: u32 = 16;
 /// Fewest requests that keep a connection from idling between two blocks.
 pub const REQUESTS_MIN: u32 = 2;
 /// Most requests outstanding to one peer, whatever it offers (`reqq`).

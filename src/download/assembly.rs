@@ -60,6 +60,8 @@ struct OpenPiece {
     unrequested: u32,
     /// No block before this one is unrequested.
     cursor: u32,
+    /// Counts the pieces opened before.
+    serial: u32,
     /// The only peer that may be asked, while a piece that failed before is fetched again.
     sole: Option<StreamId>,
 }
@@ -87,12 +89,13 @@ pub struct Assembly {
     startable: Vec<u32>,
     /// Open pieces and blocks looked at so far.
     steps: u64,
+    opened: u32,
 }
 
 impl Assembly {
     /// No piece is open.
     pub fn new(geometry: Geometry) -> Self {
-        Self { geometry, open: BTreeMap::new(), startable: Vec::new(), steps: 0 }
+        Self { geometry, open: BTreeMap::new(), startable: Vec::new(), steps: 0, opened: 0 }
     }
 
     /// Open pieces.
@@ -105,8 +108,21 @@ impl Assembly {
         let blocks = self.geometry.blocks(piece);
         let mut slots = Vec::new();
         slots.resize_with(blocks as usize, Slot::default);
-        self.open.insert(piece, OpenPiece { slots, arrived: 0, unrequested: blocks, cursor: 0, sole });
+        self.opened = self.opened.wrapping_add(1);
+        let serial = self.opened;
+        self.open
+            .insert(piece, OpenPiece { slots, arrived: 0, unrequested: blocks, cursor: 0, sole, serial });
         self.startable.push(piece);
+    }
+
+    /// Takes out the piece that was opened last, with the blocks that have arrived, unless all have. For want of memory.
+    pub fn give_up_youngest(&mut self) -> Option<(u32, WholePiece)> {
+        let unfinished = |entry: &OpenPiece| (entry.arrived as usize) < entry.slots.len();
+        let open = self.open.iter().filter(|(_, entry)| unfinished(entry));
+        let piece = *open.max_by_key(|(_, entry)| entry.serial)?.0;
+        self.startable.retain(|&other| other != piece);
+        let entry = self.open.remove(&piece)?;
+        Some((piece, entry.slots.into_iter().filter_map(|slot| slot.arrived).collect()))
     }
 
     /// The next unrequested block of the oldest open piece that `has` holds, noted as asked of `source`.

@@ -214,6 +214,18 @@ impl Download {
         self.picker.is_empty() && self.assembly.len() > 0
     }
 
+    /// Gives up the piece that was opened last, because a block has found no memory: its blocks are fetched again later.
+    /// What is verified is sent out too. Answers the piece.
+    pub fn give_up_youngest(&mut self, pool: &mut Pool) -> Option<u32> {
+        self.flush();
+        let (piece, blocks) = self.assembly.give_up_youngest()?;
+        blocks.into_iter().for_each(|arrived| pool.give(arrived.buffer));
+        pool.release(self.geometry.blocks(piece));
+        self.picker.insert(piece);
+        self.begun.touch(&self.geometry, &self.extents, piece);
+        Some(piece)
+    }
+
     /// `source` will not send `block`.
     pub fn unrequest(&mut self, source: StreamId, block: Block) {
         self.assembly.unrequest(source, block);

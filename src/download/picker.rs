@@ -7,7 +7,7 @@ use crate::base::{Bitfield, Rng};
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Steps that one call of [`Picker::rarest`] may take before it answers "later".
+/// Steps that one search for a piece may take before it answers "later".
 pub const SCAN_STEPS: u32 = 128;
 /// Not in the array: open, verified or stored.
 const ABSENT: u32 = u32::MAX;

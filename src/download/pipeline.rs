@@ -5,8 +5,8 @@
 //! themselves: the rate is what arrived between a request and its answer, the time is the shortest answer seen.
 
 use crate::base::limits::{
-    BLOCK_BYTES, FIRST_BLOCK_PATIENCE, REQQ_DEFAULT, REQUESTS_MAX, REQUESTS_MIN, REQUESTS_START, SNUB_MAX,
-    SNUB_MIN,
+    BLOCK_BYTES, FIRST_BLOCK_PATIENCE, REQQ_DEFAULT, REQUESTS_EAGER, REQUESTS_MAX, REQUESTS_MIN,
+    REQUESTS_START, SNUB_MAX, SNUB_MIN,
 };
 use crate::base::{Block, Instant};
 use crate::download::picker::Search;
@@ -87,7 +87,11 @@ impl Pipeline {
             // While it owes us blocks it is not given another one to hold; when it owes none, one finds out.
             return u32::from(self.requests.is_empty());
         }
-        let bounded = if self.slow_start { self.window } else { self.needed().max(self.wished().min(share)) };
+        let bounded = if self.slow_start {
+            self.window.max(share.min(REQUESTS_EAGER))
+        } else {
+            self.needed().max(self.wished().min(share))
+        };
         bounded.clamp(REQUESTS_MIN, REQUESTS_MAX).min(self.reqq)
     }
 
@@ -207,7 +211,7 @@ impl Pipeline {
         self.latency.note_least(now, took_us);
         self.rate.note_most(now, (self.delivered - request.delivered) * 1_000_000 / took_us);
         if self.slow_start {
-            self.window = (self.window + 1).min(REQUESTS_MAX);
+            self.window = (self.window.max(self.live + 1) + 1).min(REQUESTS_MAX);
             // Twice what fills the round trip: more would only wait in the peer's queue.
             self.slow_start = self.window <= self.needed() && self.window < self.reqq;
         }

@@ -1,3 +1,5 @@
+//! The download as a whole: from picking to storing, without peers or files.
+
 use super::*;
 use crate::base::limits::{BLOCK_BYTES, EXTENT_BYTES};
 use core::time::Duration;
@@ -55,7 +57,14 @@ impl Rig {
 
     /// `source` sends `block`, with its first byte changed by `flaw`.
     fn send(&mut self, source: StreamId, block: Block, flaw: u8) -> Arrival {
-        let mut buffer = self.pool.take().unwrap();
+        let Some(mut buffer) = self.pool.take() else {
+            while self.pool.is_overdrawn() {
+                self.download.give_up_youngest(&mut self.pool).unwrap();
+            }
+            self.download.unrequest(source, block);
+            self.download.check();
+            return Arrival::Duplicate;
+        };
         let start = (self.download.geometry().piece_start(block.piece) + u64::from(block.begin)) as usize;
         let length = block.length as usize;
         buffer[..length].copy_from_slice(&self.data[start..start + length]);

@@ -179,7 +179,11 @@ impl Session {
             let asked = open.pipeline.expected().any(|expected| expected == block);
             let lacks = self.torrents[torrent.0 as usize].download.lacks(block);
             open.landing = if asked && lacks { self.pool.take() } else { None };
+            if self.pool.is_overdrawn() {
+                self.give_up_pieces(now);
+            }
         }
+        let Some((_, open)) = self.streams.open(stream) else { return Ok(()) };
         open.peer.on_block_bytes(now, bytes.len());
         if let Some(buffer) = &mut open.landing {
             buffer[offset..offset + bytes.len()].copy_from_slice(bytes);

@@ -1,9 +1,9 @@
 //! Floor 4: the switchboard. It is told facts, asks the rooms, and wishes.
 //!
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
-//! nothing is ever called back in the middle of a change. One file per subject: [`streams`] the table, [`peers`] a
-//! connection's life, [`messages`] what peers say, [`blocks`] what they send, [`requests`] what they are asked for, [`storing`] the way
-//! to the files, [`announces`] trackers, [`dialing`] new connections, [`time`] deadlines, [`commands`] the user and the end.
+//! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
+//! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing` the way
+//! to the files, `announces` trackers, `dialing` new connections, `time` deadlines, `commands` the user and the end.
 
 mod action;
 mod announces;
@@ -175,12 +175,13 @@ impl Session {
         id
     }
 
-    /// Blocks of the longest piece beyond what the pool can hold; the rim may lend them with [`Session::lend`].
+    /// Bytes that are missing for two of the torrent's pieces to be put together at a time. To be lent with
+    /// [`Session::lend`] before the torrent is added: a piece for which there is no room is never fetched.
     pub fn missing_buffer_bytes(&self, metainfo: &Metainfo) -> u64 {
         self.pool.missing_bytes(metainfo.geometry().blocks(0))
     }
 
-    /// Adds memory of the rim's to the piece buffers, for good.
+    /// Adds memory of the rim's to the piece buffers, for good. `--memory` does not count it.
     pub fn lend(&mut self, arena: &'static mut [u8]) {
         self.pool.lend(arena);
     }
@@ -279,7 +280,7 @@ impl Session {
         self.torrents.iter().for_each(|torrent| torrent.download.check());
         let reserved: u32 = self.torrents.iter().map(|torrent| torrent.download.reserved_blocks()).sum();
         assert_eq!(reserved, self.pool.reserved(), "reserved blocks");
-        assert!(self.pool.reserved() <= self.pool.capacity());
+        assert!(!self.pool.is_overdrawn());
         assert!(self.pool.made_bytes() <= self.pool.limit_bytes());
         self.check_buffers();
         self.check_availability();

@@ -3,9 +3,10 @@
 use super::peers::Farewell;
 use super::{Action, Session};
 use crate::base::limits::STARVED_INTERVAL;
-use crate::base::{Block, Instant, StreamId};
+use crate::base::{Block, Instant, StreamId, TorrentId};
 use crate::download::Pick;
 use crate::wire::Message;
+use alloc::vec::Vec;
 
 impl Session {
     /// Fills a peer's request window.
@@ -53,7 +54,7 @@ impl Session {
     /// Blocks of memory that each peer may fill with its queue.
     pub(super) fn share_blocks(&self) -> u32 {
         let peers: u32 = self.torrents.iter().map(|torrent| torrent.peers).sum();
-        self.pool.capacity() / peers.max(1)
+        self.pool.capacity() / 2 / peers.max(1)
     }
 
     /// Asks those again who could not be given anything, because something has been given back.
@@ -83,6 +84,28 @@ impl Session {
             }
         }
         !self.searching.is_empty()
+    }
+
+    /// A block has found no memory, because more was promised than there is: gives up the pieces that were opened last,
+    /// and their requests, until every promise can be kept. Happens once in a run, if at all.
+    pub(super) fn give_up_pieces(&mut self, now: Instant) {
+        let mut given_up = Vec::new();
+        for nth in (0..self.torrents.len()).rev() {
+            while self.pool.is_overdrawn()
+                && let Some(piece) = self.torrents[nth].download.give_up_youngest(&mut self.pool)
+            {
+                given_up.push((TorrentId(nth as u32), piece));
+            }
+            self.wish_stores(TorrentId(nth as u32));
+        }
+        let mut requests = Vec::new();
+        for (stream, torrent, open) in self.streams.iter_open_mut() {
+            let is_given_up = |block: &Block| given_up.contains(&(torrent, block.piece));
+            requests.extend(open.pipeline.expected().filter(is_given_up).map(|block| (stream, block)));
+            open.pipeline.search.restart();
+        }
+        requests.into_iter().for_each(|(stream, block)| self.cancel(now, stream, block));
+        self.returned = true;
     }
 
     /// Another peer was faster.

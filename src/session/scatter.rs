@@ -55,7 +55,7 @@ impl Scatter {
     ) {
         self.rest = rest;
         for block in expected.take(SCATTER_BLOCKS_MAX) {
-            let Some(buffer) = pool.take() else { break };
+            let Some(buffer) = pool.take_ahead() else { break };
             self.pairs.push_back(Pair { block, buffer, header: [0; PIECE_HEADER_BYTES], carried });
             carried = 0;
         }

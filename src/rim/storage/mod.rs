@@ -11,6 +11,7 @@
 //! | bytes on their way to the device | `write_back` |
 //! | exact lengths, and all bytes on the device | `complete` |
 
+mod arena;
 mod backend;
 mod complete;
 mod fault;
@@ -25,6 +26,7 @@ mod tree;
 mod window;
 mod write_back;
 
+pub use arena::arena;
 pub use backend::{Map, Tally};
 pub use fault::{Found, OpenFault};
 pub use reserve::Allocate;
