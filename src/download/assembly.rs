@@ -87,13 +87,15 @@ pub struct Assembly {
     open: BTreeMap<u32, OpenPiece>,
     /// Open pieces with unrequested blocks, the oldest first.
     startable: Vec<u32>,
+    /// Open pieces and blocks looked at so far.
+    steps: u64,
     opened: u32,
 }
 
 impl Assembly {
     /// No piece is open.
     pub fn new(geometry: Geometry) -> Self {
-        Self { geometry, open: BTreeMap::new(), startable: Vec::new(), opened: 0 }
+        Self { geometry, open: BTreeMap::new(), startable: Vec::new(), steps: 0, opened: 0 }
     }
 
     /// Open pieces.
@@ -127,11 +129,12 @@ impl Assembly {
     pub fn request(&mut self, source: StreamId, has: &Bitfield, now: Instant) -> Option<Block> {
         let open = &self.open;
         let may = |piece: &u32| has.has(*piece) && open[piece].sole.is_none_or(|sole| sole == source);
-        let nth = self.startable.iter().position(may)?;
+        let nth = self.startable.iter().inspect(|_| self.steps += 1).position(may)?;
         let piece = self.startable[nth];
         let entry = self.open.get_mut(&piece)?;
         let tail = &entry.slots[entry.cursor as usize..];
         let block = entry.cursor + tail.iter().position(Slot::is_unrequested)? as u32;
+        self.steps += u64::from(block - entry.cursor) + 1;
         entry.slots[block as usize].add_requester(source, now);
         entry.cursor = block + 1;
         entry.unrequested -= 1;
@@ -240,6 +243,11 @@ impl Assembly {
         }
         let entry = self.open.remove(&piece)?;
         Some(entry.slots.into_iter().filter_map(|slot| slot.arrived).collect())
+    }
+
+    /// Open pieces and blocks looked at so far by [`Assembly::request`].
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Buffers that hold blocks.

@@ -412,6 +412,19 @@ impl Download {
         }
     }
 
+    /// Pieces and blocks looked at or moved so far, beside those of [`Search::steps`]: a cost that must not grow with
+    /// the torrent.
+    #[doc(hidden)]
+    pub fn steps(&self) -> u64 {
+        self.picker.steps() + self.begun.steps + self.assembly.steps()
+    }
+
+    /// How many counted peers have `piece`. For simulation and fuzzing.
+    #[doc(hidden)]
+    pub fn availability(&self, piece: u32) -> u32 {
+        self.picker.availability(piece)
+    }
+
     /// Buffers that hold blocks. For simulation and fuzzing.
     #[doc(hidden)]
     pub fn kept_buffers(&self) -> u32 {

@@ -24,6 +24,8 @@ pub struct Picker {
     availability: Vec<u16>,
     /// `first[n]` is where pieces with availability `n` or more begin in `order`; ends with a border beyond all.
     first: Vec<u32>,
+    /// Swaps so far: what the picker's upkeep costs, for the test that it does not grow with the torrent.
+    steps: u64,
 }
 
 /// Where a peer's search through the pieces stands.
@@ -33,6 +35,8 @@ pub struct Search {
     at: u32,
     /// Steps since the last piece was found.
     walked: u32,
+    /// Pieces looked at so far, in all.
+    pub steps: u64,
 }
 
 impl Search {
@@ -62,7 +66,7 @@ impl Picker {
         for (at, &piece) in order.iter().enumerate() {
             position[piece as usize] = at as u32;
         }
-        Self { order, position, availability: vec![0; pieces as usize], first: vec![0, pieces] }
+        Self { order, position, availability: vec![0; pieces as usize], first: vec![0, pieces], steps: 0 }
     }
 
     /// True if `piece` may be opened.
@@ -73,6 +77,11 @@ impl Picker {
     /// True if none may be opened.
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
+    }
+
+    /// How many counted peers have `piece`.
+    pub fn availability(&self, piece: u32) -> u32 {
+        self.availability.get(piece as usize).copied().unwrap_or(0).into()
     }
 
     /// One more peer has `piece`.
@@ -142,7 +151,8 @@ impl Picker {
     /// enough, any such piece, found by going on from where the peer's last search stopped.
     pub fn rarest(&self, has: &Bitfield, search: &mut Search) -> Found {
         let offered = self.offered(has);
-        if let Some(&piece) = offered.iter().take(SCAN_STEPS as usize).find(|&&piece| has.has(piece)) {
+        let mut near = offered.iter().take(SCAN_STEPS as usize).inspect(|_| search.steps += 1);
+        if let Some(&piece) = near.find(|&&piece| has.has(piece)) {
             search.walked = 0;
             return Found::Piece(piece);
         }
@@ -157,8 +167,9 @@ impl Picker {
     pub fn random(&self, has: &Bitfield, rng: &mut Rng, search: &mut Search) -> Found {
         let offered = self.offered(has);
         let start = rng.below(offered.len() as u32) as usize;
-        let near = offered[start..].iter().take(SCAN_STEPS as usize).find(|&&piece| has.has(piece));
-        near.map_or_else(|| self.rarest(has, search), |&piece| Found::Piece(piece))
+        let near = offered[start..].iter().take(SCAN_STEPS as usize).inspect(|_| search.steps += 1);
+        let near = near.copied().find(|&piece| has.has(piece));
+        near.map_or_else(|| self.rarest(has, search), Found::Piece)
     }
 
     /// The part of the array that a peer can have pieces of: what nobody counted has, only a peer that has
@@ -178,6 +189,7 @@ impl Picker {
             let piece = search.at;
             search.at = if piece + 1 >= pieces { 0 } else { piece + 1 };
             search.walked += 1;
+            search.steps += 1;
             if has.has(piece) && self.contains(piece) {
                 search.walked = 0;
                 return Found::Piece(piece);
@@ -194,9 +206,15 @@ impl Picker {
     }
 
     fn swap(&mut self, a: u32, b: u32) {
+        self.steps += 1;
         self.order.swap(a as usize, b as usize);
         self.position[self.order[a as usize] as usize] = a;
         self.position[self.order[b as usize] as usize] = b;
+    }
+
+    /// Swaps so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Panics unless the array, the positions and the borders agree.

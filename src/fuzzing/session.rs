@@ -347,12 +347,12 @@ impl Machine {
         while self.outcome.is_none()
             && let Some(action) = self.session.next_action()
         {
-            self.perform_one(action);
+            self.perform_one(&action);
         }
     }
 
-    fn perform_one(&mut self, action: Action) {
-        match action {
+    fn perform_one(&mut self, action: &Action) {
+        match *action {
             Action::Connect { stream, address } => {
                 assert!(is_dialable(address), "{address}");
                 assert!(self.streams.iter().all(|other| other.id != stream));

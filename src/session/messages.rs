@@ -84,8 +84,12 @@ impl Session {
 
     /// BEP 6: this piece may be asked for while the peer chokes us.
     fn on_allowed_fast(&mut self, stream: StreamId, piece: u32) {
-        let Some((_, open)) = self.streams.open(stream) else { return };
+        let Some((id, open)) = self.streams.open(stream) else { return };
         if open.peer.has.has(piece) {
+            if !open.counted {
+                // The picker offers uncounted pieces only to those who may be asked for everything.
+                self.torrents[id.0 as usize].download.add_availability(piece);
+            }
             let none = || Bitfield::new(open.peer.has.len());
             open.allowed_fast.get_or_insert_with(none).insert(piece);
         }

@@ -283,6 +283,7 @@ impl Session {
         assert!(!self.pool.is_overdrawn());
         assert!(self.pool.made_bytes() <= self.pool.limit_bytes());
         self.check_buffers();
+        self.check_availability();
         self.streams.iter_open().for_each(|(stream, id, _, open)| self.check_open(stream, id, open));
         assert!(self.departed.len() <= DEPARTED_MAX && self.half_open <= HALF_OPEN_MAX);
     }
@@ -294,10 +295,32 @@ impl Session {
         self.pool.lent() - self.scatter.buffers()
     }
 
+    /// Pieces and blocks looked at or moved so far for the peers that are connected. For tests of how cost grows.
+    #[doc(hidden)]
+    pub fn steps(&self) -> u64 {
+        let rooms: u64 = self.torrents.iter().map(|torrent| torrent.download.steps()).sum();
+        rooms + self.streams.iter_open().map(|(.., open)| open.pipeline.search.steps).sum::<u64>()
+    }
+
     fn check_buffers(&self) {
         let kept: u32 = self.torrents.iter().map(|torrent| torrent.download.kept_buffers()).sum();
         let landing = self.streams.iter_open().filter(|(.., open)| open.landing.is_some()).count() as u32;
         assert_eq!(self.lent_buffers(), kept + landing, "buffers: {kept} kept, {landing} in progress");
+    }
+
+    /// The picker knows of every counted piece of every peer, and of no other.
+    fn check_availability(&self) {
+        for (nth, torrent) in self.torrents.iter().enumerate() {
+            let own = self.streams.iter_open().filter(|(_, id, ..)| id.0 as usize == nth);
+            let counted = own.filter_map(|(.., open)| match &open.allowed_fast {
+                _ if open.counted => Some(&open.peer.has),
+                allowed => allowed.as_ref(),
+            });
+            let told: u64 = counted.map(|pieces| u64::from(pieces.count())).sum();
+            let pieces = 0..torrent.metainfo.geometry().pieces;
+            let known: u64 = pieces.map(|piece| u64::from(torrent.download.availability(piece))).sum();
+            assert_eq!(told, known, "availability");
+        }
     }
 
     /// A connection agrees with its torrent: what is wanted of it, what it is asked for, what it is told.

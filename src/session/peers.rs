@@ -3,7 +3,7 @@
 use super::streams::{Connection, Open, Outgoing, Role, Stage};
 use super::{Action, CloseCause, Note, Session};
 use crate::base::limits::{CONNECT_TIMEOUT, DEPARTED_MAX, HANDSHAKE_TIMEOUT, KEEP_ALIVE_INTERVAL};
-use crate::base::{Instant, StreamId, TorrentId};
+use crate::base::{Bitfield, Instant, StreamId, TorrentId};
 use crate::download::Pipeline;
 use crate::peer::Peer;
 use crate::wire::{Framer, Handshake, HandshakeReader, Misbehaved};
@@ -195,9 +195,9 @@ impl Session {
             torrent.download.unrequest(stream, block);
         }
         torrent.download.forget(stream);
-        if open.counted {
-            open.peer.has.iter().for_each(|piece| torrent.download.remove_availability(piece));
-        }
+        let counted = if open.counted { Some(&open.peer.has) } else { open.allowed_fast.as_ref() };
+        let counted = counted.into_iter().flat_map(Bitfield::iter);
+        counted.for_each(|piece| torrent.download.remove_availability(piece));
         torrent.seeds -= u32::from(open.peer.has.is_full());
         if let Some(buffer) = open.landing.take() {
             self.pool.give(buffer);

@@ -4,6 +4,9 @@ use crate::torrent::Torrent;
 use std::sync::Arc;
 use swarmlet::session::{StorageFault, StorageFaultKind};
 
+/// A larger torrent is not kept in memory.
+const LARGE_BYTES: u64 = 64 << 20;
+
 /// What goes wrong.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -18,7 +21,10 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Disk {
     torrent: Arc<Torrent>,
+    /// Empty for a large torrent, of which only the amount is kept.
     bytes: Vec<u8>,
+    /// Bytes stored of each piece.
+    amounts: Vec<u32>,
     /// Pieces known to be right.
     good: Vec<bool>,
     pub plan: Plan,
@@ -32,10 +38,12 @@ pub struct Disk {
 impl Disk {
     pub fn new(torrent: Arc<Torrent>) -> Self {
         let good = vec![false; torrent.pieces as usize];
-        let bytes = vec![0; torrent.total_bytes as usize];
+        let kept_bytes = if torrent.total_bytes > LARGE_BYTES { 0 } else { torrent.total_bytes };
+        let (bytes, amounts) = (vec![0; kept_bytes as usize], vec![0; torrent.pieces as usize]);
         Self {
             torrent,
             bytes,
+            amounts,
             good,
             plan: Plan::default(),
             stored_bytes: 0,
@@ -70,7 +78,17 @@ impl Disk {
             return fault(StorageFaultKind::NoSpace);
         }
         self.stored_bytes += bytes.len() as u64;
-        self.put(offset, &bytes);
+        if !self.bytes.is_empty() {
+            self.put(offset, &bytes);
+        }
+        let mut at = offset;
+        let end = offset + bytes.len() as u64;
+        while at < end {
+            let piece = (at / u64::from(self.torrent.piece_bytes)) as u32;
+            let here = self.torrent.piece_range(piece).end.min(end) - at;
+            self.amounts[piece as usize] += here as u32;
+            at += here;
+        }
         Ok(())
     }
 
@@ -86,8 +104,10 @@ impl Disk {
     pub fn has(&mut self, piece: u32) -> bool {
         if !self.good[piece as usize] {
             let range = self.torrent.piece_range(piece);
-            let bytes = &self.bytes[range.start as usize..range.end as usize];
-            self.good[piece as usize] = self.torrent.is_right(range.start, bytes);
+            self.good[piece as usize] = match self.bytes.get(range.start as usize..range.end as usize) {
+                Some(bytes) => self.torrent.is_right(range.start, bytes),
+                None => u64::from(self.amounts[piece as usize]) == range.end - range.start,
+            };
         }
         self.good[piece as usize]
     }

@@ -46,6 +46,8 @@ pub enum Fault {
     Chokes {
         every_us: u64,
     },
+    /// Never unchokes, but lets us ask for a few pieces all the same (BEP 6).
+    AllowsFew,
     /// Chokes once while requests wait and never lets go.
     ChokesForEver,
     /// Rejects every request.
@@ -126,6 +128,7 @@ impl Model {
             SilentAfter(rng.below(20)),
             Chokes { every_us: 100_000 + u64::from(rng.below(5_000_000)) },
             ChokesForEver,
+            AllowsFew,
             Rejects,
             Corrupt { percent, byte: false },
             Corrupt { percent, byte: true },
@@ -277,6 +280,11 @@ impl Talk {
             _ => bytes.extend(frames::message(frames::BITFIELD, &bits)),
         }
         match self.model.fault {
+            Fault::AllowsFew if self.model.fast => {
+                (0..self.torrent.pieces)
+                    .step_by(3)
+                    .for_each(|piece| bytes.extend(frames::numbers(frames::ALLOWED_FAST, &[piece])));
+            }
             Fault::BitfieldTwice => bytes.extend(frames::message(frames::BITFIELD, &bits)),
             Fault::BadLength => bytes.extend(frames::message(frames::HAVE, &[0, 0])),
             Fault::OutOfRange => bytes.extend(frames::numbers(frames::HAVE, &[self.torrent.pieces])),
@@ -292,7 +300,7 @@ impl Talk {
 
     fn on_message(&mut self, id: u8, body: &[u8], wishes: &mut Vec<Wish>) {
         match id {
-            frames::INTERESTED if self.choking && !matches!(self.model.fault, Fault::Drips) => {
+            frames::INTERESTED if self.choking && self.model.fault != Fault::AllowsFew => {
                 self.choking = false;
                 self.say(frames::message(frames::UNCHOKE, &[]), wishes);
             }
@@ -318,7 +326,8 @@ impl Talk {
         if silent {
             return;
         }
-        if self.choking || self.model.fault == Fault::Rejects {
+        let allowed = self.model.fault == Fault::AllowsFew && block[0].is_multiple_of(3);
+        if self.choking && !allowed || self.model.fault == Fault::Rejects {
             if self.model.fast {
                 self.say(frames::numbers(frames::REJECT, &block), wishes);
             }
@@ -417,7 +426,8 @@ impl Talk {
 
     /// Sends one block and goes on when the line is free.
     fn serve(&mut self, rng: &mut Rng, wishes: &mut Vec<Wish>) {
-        if self.choking || self.queue.is_empty() {
+        let allows = self.model.fault == Fault::AllowsFew;
+        if self.choking && !allows || self.queue.is_empty() {
             self.serving = false;
             return;
         }

@@ -98,6 +98,7 @@ liars! {
     a_peer_that_sends_everything_twice: Fault::Twice, Borne;
     a_peer_that_rejects_everything: Fault::Rejects, Borne;
     a_peer_that_chokes_in_a_wild_rhythm: Fault::Chokes { every_us: 300_000 }, Borne;
+    a_peer_that_chokes_but_allows_a_few_pieces: Fault::AllowsFew, Borne;
     a_peer_that_chokes_for_ever: Fault::ChokesForEver, Borne;
     a_peer_that_is_ourselves: Fault::Mirror, Guilty;
     a_peer_that_refuses: Fault::Refuses, Borne;
@@ -338,8 +339,9 @@ fn nobody_there_ends_the_run_when_the_user_wants_that() {
 fn when_the_only_seeder_goes_another_goes_on() {
     for seed in 0..SEEDS {
         let model = Model { rate: 50_000, ..Model::honest() };
-        let mut world =
-            world_of(seed, &small(), &[model.clone()], |settings| settings.peers.push(address(7)));
+        let mut world = world_of(seed, &small(), std::slice::from_ref(&model), |settings| {
+            settings.peers.push(address(7))
+        });
         world.later(Duration::from_secs(8), Deed::Kill(address(0)));
         world.later(MINUTE, Deed::AddHost(address(7), Box::new(model)));
         world.start(true);
@@ -374,4 +376,13 @@ fn pieces_of_every_size_come_whole() {
         world.start(true);
         completes(&mut world, 10 * MINUTE);
     }
+}
+
+#[test]
+fn pieces_that_a_choking_peer_allows_are_fetched_from_it() {
+    let mut world = world_of(1, &small(), &[Model::with(Fault::AllowsFew)], |_| {});
+    world.start(true);
+    world
+        .run_while(MINUTE, |world| world.session.status(world.instant()).torrents[0].pieces_have < 11)
+        .unwrap();
 }

@@ -13,7 +13,7 @@ use swarmlet::base::units::MIB;
 use swarmlet::session::{Command, Note, Outcome};
 
 /// Seeds of the usual run.
-const SEEDS: u64 = 240;
+const SEEDS: u64 = 1_000;
 /// Within this every swarm has to be complete, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(4 * 3600);
 
