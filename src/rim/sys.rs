@@ -11,9 +11,12 @@ fn checked(result: c_int) -> io::Result<c_int> {
 }
 
 /// Fills `bytes` from `getrandom(2)`, which is never cut short below 256 bytes.
+///
+/// By its number, because std declares the C function as weak. Optimised as one with std (LTO), ours would be weak as
+/// well, and a static C library links nothing for it: the call then does nothing, or ends the program.
 pub fn random(bytes: &mut [u8; 8]) -> io::Result<()> {
     // SAFETY: the pointer and the length are those of one exclusive borrow.
-    let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    let count = unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
     match usize::try_from(count) {
         Ok(count) if count == bytes.len() => Ok(()),
         Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
