@@ -44,9 +44,21 @@ struct Options {
     /// percentage of the first seeder's blocks that have a wrong byte
     #[argh(option, default = "0")]
     poison: u32,
+    /// how many seeders send wrong bytes (default 1)
+    #[argh(option, default = "1")]
+    poisoners: u16,
     /// percentage of the pieces that each seeder has; together they have all (default 100)
     #[argh(option, default = "100")]
     pieces: u32,
+    /// no seeder has any piece
+    #[argh(switch)]
+    empty: bool,
+    /// never unchoke
+    #[argh(switch)]
+    choked: bool,
+    /// bytes of `have` messages that all seeders together send in a second, of pieces one after the other
+    #[argh(option, default = "0")]
+    have_rate: u32,
     /// write at most this many bytes at a time
     #[argh(option)]
     fragment: Option<usize>,
@@ -90,7 +102,11 @@ fn run(options: &Options) -> io::Result<ExitCode> {
     say(&ready_line(address, &peers));
     wait_for_the_end_of_stdin();
     let faults = swarm.watch.faults();
-    say(&format!("done sent_bytes={} faults={faults}", swarm.watch.sent_bytes()));
+    let first_at = swarm.watch.first_block_at();
+    say(&format!(
+        "done sent_bytes={} faults={faults} first_block_at={first_at:.3}",
+        swarm.watch.sent_bytes()
+    ));
     Ok(ExitCode::from(u8::from(faults > 0)))
 }
 
