@@ -4,8 +4,10 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 import statistics
 import subprocess
+import sys
 import time
 
 import payload as payloads
@@ -13,7 +15,7 @@ from clients import CLIENTS, Job, Start
 from measure import MIB, MemoryGroup, Process, Seeder, sleeps, touch_memory
 
 GIB_MIB = 1024
-TIMEOUT_S = 300
+TIMEOUT_S = 180
 
 
 class Failed(Exception):
@@ -39,6 +41,7 @@ class Bench:
         with self.payload(row, size_mib) as payload:
             for _ in range(runs):
                 for label, client, options in entries:
+                    print(f"{row.key}: {label} ...", end="\x1b[K\r", file=sys.stderr, flush=True)
                     try:
                         figures = measure[row.kind](row, payload, label, client, options)
                         all_figures[label].append(figures)
@@ -46,7 +49,7 @@ class Bench:
                         result["failures"].setdefault(label, []).append(str(error))
         result["figures"] = all_figures
         result["medians"] = {label: medians(figures) for label, figures in all_figures.items() if figures}
-        result["bars"] = [judge(bar, result["medians"]) for bar in row.bars]
+        result["bars"] = [judge(bar, result["medians"], result["failures"]) for bar in row.bars]
         return result
 
     def size_mib(self, row):
@@ -111,11 +114,11 @@ class Bench:
         size_mib = payload.size / MIB
         figures["cpu_per_gib"] = figures["cpu_s"] * GIB_MIB / size_mib
         figures["sent_ratio"] = seeder.done["sent_bytes"] / payload.size
-        figures["faults"] = seeder.done["faults"]
+        from_first = started_at + figures["wall_s"] - seeder.done["first_block_at"]
+        figures["fetch_s"] = from_first
         if client == "bare-null":
             figures["gib_per_s"] = size_mib / GIB_MIB / figures["wall_s"]
         if ideal := row.extra.get("ideal_mib_per_s"):
-            from_first = started_at + figures["wall_s"] - seeder.done["first_block_at"]
             figures["over_ideal"] = from_first / (size_mib / ideal)
         return figures
 
@@ -210,8 +213,6 @@ class Bench:
 
     def free_port(self):
         """One for the client to listen on; never that of the tracker."""
-        import socket
-
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             return probe.getsockname()[1]
@@ -262,12 +263,12 @@ def medians(figures):
     return {key: statistics.median(figure[key] for figure in figures) for key in keys}
 
 
-def judge(bar, medians_of):
+def judge(bar, medians_of, failures):
     figure, limit = bar.figure(medians_of), bar.limit(medians_of)
     judged = {"what": bar.what, "figure": figure, "limit": limit, "ratio": None, "verdict": "-"}
     if figure is not None and limit is not None:
         judged["ratio"] = figure / limit if limit else None
         judged["verdict"] = "ok" if (figure >= limit if bar.least else figure <= limit) else "short"
-    elif limit is not None:
-        judged["verdict"] = "short"
+    elif figure is None and failures:
+        judged["verdict"] = "failed"
     return judged

@@ -13,10 +13,9 @@ PYTHON = "/usr/bin/python3"  # Debian's own: another one would not find Debian's
 class Start:
     """A command; `mark` is a file that appears when a client is done that does not end by itself."""
 
-    def __init__(self, command, mark=None, env=None):
+    def __init__(self, command, mark=None):
         self.command = command
         self.mark = mark
-        self.env = env
 
 
 class Job:
@@ -54,9 +53,10 @@ def aria2(job, _release):
 
 
 def transmission(job, _release):
-    config = os.path.join(job.scratch, "transmission")
-    os.makedirs(os.path.join(config, "torrents"))
-    shutil.copy(job.payload.torrent, os.path.join(config, "torrents", "x.torrent"))
+    config, watched = os.path.join(job.scratch, "transmission"), os.path.join(job.scratch, "watched")
+    os.mkdir(config)
+    os.mkdir(watched)
+    shutil.copy(job.payload.torrent, os.path.join(watched, "x.torrent"))
     mark, script = os.path.join(job.scratch, "done"), os.path.join(job.scratch, "done.sh")
     with open(script, "w") as file:
         file.write(f"#!/bin/sh\ndate +%s.%N > '{mark}.new'; mv '{mark}.new' '{mark}'\n")
@@ -70,8 +70,8 @@ def transmission(job, _release):
     settings |= {"ratio-limit-enabled": True, "ratio-limit": 0}
     with open(os.path.join(config, "settings.json"), "w") as file:
         json.dump(settings, file)
-    env = {"TR_CURL_SSL_NO_VERIFY": "1"}
-    return Start(["transmission-daemon", "--foreground", "--config-dir", config], mark, env)
+    command = ["transmission-daemon", "--foreground", "--config-dir", config, "--watch-dir", watched]
+    return Start(command, mark)
 
 
 def libtorrent(job, _release):

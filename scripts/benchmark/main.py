@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -89,6 +90,8 @@ def main():
     print(", ".join(f"{name} {found}".strip() for name, found in names.items()))
     filesystem = subprocess.run(["stat", "-f", "-c", "%T", arguments.dir], capture_output=True, text=True)
     about["filesystem"] = filesystem.stdout.strip()
+    # So that the files go and the processes end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     work = tempfile.mkdtemp(prefix="swarmlet-bench.", dir=arguments.dir)
     report = {"machine": about, "clients": names, "rows": []}
     short = 0

@@ -19,7 +19,7 @@ class Seeder:
 
     def __init__(self, release, payload, port, options):
         command = [f"{release}/examples/loopback", "--torrent", payload.torrent, "--data", payload.data]
-        command += ["--tracker-port", str(port), *map(str, options)]
+        command += ["--tracker-port", str(port), "--lenient", *map(str, options)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -76,12 +76,11 @@ class Process:
 
     def __init__(self, start, log, group=None):
         join = (lambda: group.join()) if group else None
-        environment = os.environ | (start.env or {})
         self.mark = start.mark
         self.started_at = time.time()
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            start.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=join, env=environment
+            start.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=join
         )
         self.pid = self.process.pid
         self.anon_kib = self.file_kib = self.rss_kib = 0

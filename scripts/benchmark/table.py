@@ -3,6 +3,7 @@
 COLUMNS = [
     ("cpu_per_gib", "CPU-s/GiB", 2),
     ("wall_s", "wall s", 2),
+    ("fetch_s", "from 1st block", 2),
     ("anon_mib", "anon MiB", 1),
     ("file_mib", "file MiB", 1),
     ("rss_mib", "RSS MiB", 1),
@@ -21,11 +22,11 @@ def print_row(result):
     medians = result["medians"]
     columns = [column for column in COLUMNS if any(column[0] in figures for figures in medians.values())]
     width = max([len(label) for label in result["entries"]] + [10])
-    print(" " * width + "".join(f"{head:>13}" for _, head, _ in columns))
+    print(" " * width + "".join(f"{head:>15}" for _, head, _ in columns))
     for label in result["entries"]:
         figures = medians.get(label, {})
         cells = (number(figures.get(metric), digits) for metric, _, digits in columns)
-        print(f"{label:<{width}}" + "".join(f"{cell:>13}" for cell in cells) + note(result, label), flush=True)
+        print(f"{label:<{width}}" + "".join(f"{cell:>15}" for cell in cells) + note(result, label), flush=True)
 
 
 def number(figure, digits):
@@ -43,4 +44,4 @@ def print_bars(result):
         figure, limit = number(bar["figure"], 3), number(bar["limit"], 3)
         ratio = f", ratio {bar['ratio']:.2f}" if bar["ratio"] is not None else ""
         print(f"  {bar['verdict']:<6} {bar['what']}: {figure} against {limit}{ratio}", flush=True)
-    return sum(bar["verdict"] == "short" for bar in result["bars"])
+    return sum(bar["verdict"] in ("short", "failed") for bar in result["bars"])

@@ -71,6 +71,9 @@ struct Options {
     /// do not offer the fast extension
     #[argh(switch)]
     no_fast: bool,
+    /// do not judge the client, as far as it can be understood
+    #[argh(switch)]
+    lenient: bool,
     /// seed of what is random (default 1)
     #[argh(option, default = "1")]
     seed: u64,

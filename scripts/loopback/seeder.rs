@@ -25,6 +25,7 @@ pub struct Swarm {
     pub fragment: Option<usize>,
     pub choke_every: Option<u64>,
     pub choked: bool,
+    pub lenient: bool,
     /// `have` messages that each seeder sends in a second.
     pub haves_per_s: f64,
     pub seed: u64,
@@ -54,6 +55,7 @@ impl Swarm {
             fragment: options.fragment,
             choke_every: options.choke_every,
             choked: options.choked,
+            lenient: options.lenient,
             haves_per_s: f64::from(options.have_rate) / HAVE_BYTES / f64::from(options.seeders.max(1)),
             seed: options.seed,
             seeders,

@@ -138,6 +138,19 @@ impl Connection<'_> {
     }
 
     fn on_message(&mut self, id: u8, body: &[u8]) -> io::Result<()> {
+        if !self.swarm.lenient {
+            self.judge(id, body)?;
+        }
+        match id {
+            2 => self.unchoke(),
+            6 if body.len() == 12 => self.on_request(body),
+            8 if body.len() == 12 => self.on_cancel(body),
+            _ => Ok(()),
+        }
+    }
+
+    /// What may come when, and how long it must be.
+    fn judge(&mut self, id: u8, body: &[u8]) -> io::Result<()> {
         // An extended handshake may come before the bitfield: many send it first.
         self.messages += u64::from(id != 20);
         let pieces = self.swarm.torrent.pieces();
@@ -155,13 +168,7 @@ impl Connection<'_> {
         rule(self.fast || !(13..=17).contains(&id), format_args!("id {id} without the fast extension"))?;
         let at_start = self.messages == 1;
         rule(at_start || ![5, 14, 15].contains(&id), format_args!("id {id} is not the first message"))?;
-        match id {
-            2 => self.unchoke(),
-            4 => rule(number(body, 0) < pieces, "have of a piece that does not exist"),
-            6 => self.on_request(body),
-            8 => self.on_cancel(body),
-            _ => Ok(()),
-        }
+        rule(id != 4 || number(body, 0) < pieces, "have of a piece that does not exist")
     }
 
     fn on_request(&mut self, body: &[u8]) -> io::Result<()> {
@@ -171,13 +178,16 @@ impl Connection<'_> {
         let fits = len > 0 && len <= REQUEST_BYTES_MAX && end <= self.swarm.torrent.piece_len(piece);
         rule(fits, format_args!("{}: out of range", what()))?;
         rule(self.seeder.has(piece), format_args!("{}: we do not have it", what()))?;
-        rule(self.was_unchoked, format_args!("{}: before the first unchoke", what()))?;
+        rule(self.was_unchoked || self.swarm.lenient, format_args!("{}: before the first unchoke", what()))?;
         let request = Request { piece, begin, len, due: Instant::now() + self.swarm.latency };
         if self.choked_until.is_some() {
             return self.reject(&[request]);
         }
         self.wanted.push_back(request);
-        rule(self.wanted.len() <= REQQ, format_args!("more than {REQQ} requests outstanding"))
+        rule(
+            self.wanted.len() <= REQQ || self.swarm.lenient,
+            format_args!("more than {REQQ} requests outstanding"),
+        )
     }
 
     fn on_cancel(&mut self, body: &[u8]) -> io::Result<()> {
