@@ -23,12 +23,13 @@ class Failed(Exception):
 
 
 class Bench:
-    def __init__(self, work, release, names, port, arguments):
+    def __init__(self, work, release, names, arguments):
         self.work = work
         self.release = release
         self.names = names
-        self.port = port
         self.arguments = arguments
+        self.address = arguments.address
+        self.tracker = (self.address, self.free_port())
 
     def row(self, row):
         entries = [entry for entry in row.entries if entry[1] in self.names]
@@ -41,7 +42,8 @@ class Bench:
         with self.payload(row, size_mib) as payload:
             for _ in range(runs):
                 for label, client, options in entries:
-                    print(f"{row.key}: {label} ...", end="\x1b[K\r", file=sys.stderr, flush=True)
+                    if sys.stderr.isatty():
+                        print(f"{row.key}: {label} ...", end="\x1b[K\r", file=sys.stderr, flush=True)
                     try:
                         figures = measure[row.kind](row, payload, label, client, options)
                         all_figures[label].append(figures)
@@ -63,7 +65,7 @@ class Bench:
             yield None
             return
         files = row.extra.get("files", 1)
-        announce = f"http://127.0.0.1:{self.port}/announce"
+        announce = "http://{}:{}/announce".format(*self.tracker)
         size, piece_bytes, sparse = int(size_mib * MIB), row.piece_kib << 10, row.extra.get("sparse", False)
         payload = payloads.Payload(self.work, row.key, size, piece_bytes, announce, files, sparse)
         try:
@@ -106,8 +108,8 @@ class Bench:
             if limit_mib:
                 group = MemoryGroup(limit_mib)
                 stack.callback(group.remove)
-            with Seeder(self.release, payload, self.port, row.seeder) as seeder:
-                start = self.start(Job(payload, folder, scratch, self.free_port(), seeder, options), client)
+            with Seeder(self.release, payload, self.tracker, row.seeder) as seeder:
+                start = self.start(Job(payload, folder, scratch, (self.address, self.free_port()), seeder, options), client)
                 figures, started_at = self.run(payload, start, scratch, loop, row, group, timeout)
             if client != "bare-null" and not payload.same_as(folder):
                 raise Failed("what it downloaded is not what was sent")
@@ -160,8 +162,8 @@ class Bench:
         settle, seconds = row.extra["settle"], row.extra["seconds"] // (4 if self.arguments.quick else 1)
         with contextlib.ExitStack() as stack:
             scratch, folder, _loop = stack.enter_context(self.place(row, payload))
-            seeder = stack.enter_context(Seeder(self.release, payload, self.port, row.seeder))
-            start = self.start(Job(payload, folder, scratch, self.free_port(), seeder, options), client)
+            seeder = stack.enter_context(Seeder(self.release, payload, self.tracker, row.seeder))
+            start = self.start(Job(payload, folder, scratch, (self.address, self.free_port()), seeder, options), client)
             log = stack.enter_context(open(os.path.join(scratch, "log"), "w+b"))
             process = Process(start, log)
             try:
@@ -184,8 +186,8 @@ class Bench:
         """Counts system calls with perf, which hardly disturbs, or else with strace."""
         with contextlib.ExitStack() as stack:
             scratch, folder, _loop = stack.enter_context(self.place(row, payload))
-            seeder = stack.enter_context(Seeder(self.release, payload, self.port, row.seeder))
-            job = Job(payload, folder, scratch, self.free_port(), seeder, options)
+            seeder = stack.enter_context(Seeder(self.release, payload, self.tracker, row.seeder))
+            job = Job(payload, folder, scratch, (self.address, self.free_port()), seeder, options)
             start = self.start(job, client)
             counts = os.path.join(scratch, "counts")
             start.command = [*counter(counts), *start.command]
@@ -214,7 +216,7 @@ class Bench:
     def free_port(self):
         """One for the client to listen on; never that of the tracker."""
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind((self.address, 0))
             return probe.getsockname()[1]
 
 

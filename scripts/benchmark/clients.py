@@ -21,11 +21,11 @@ class Start:
 class Job:
     """What is asked of a client."""
 
-    def __init__(self, payload, folder, scratch, port, seeder, options=()):
+    def __init__(self, payload, folder, scratch, listen, seeder, options=()):
         self.payload = payload
         self.folder = folder
         self.scratch = scratch
-        self.port = port
+        self.address, self.port = listen
         self.seeder = seeder
         self.options = list(options)
 
@@ -45,7 +45,7 @@ def bare(store):
 
 
 def aria2(job, _release):
-    command = ["aria2c", "--no-conf", "--quiet", "--interface=127.0.0.1", "--disable-ipv6"]
+    command = ["aria2c", "--no-conf", "--quiet", f"--interface={job.address}", "--disable-ipv6"]
     command += ["--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false"]
     command += ["--enable-peer-exchange=false", "--seed-time=0", "--bt-max-peers=0"]
     command += ["--file-allocation=falloc", f"--listen-port={job.port}", "--dir", job.folder]
@@ -61,7 +61,7 @@ def transmission(job, _release):
     with open(script, "w") as file:
         file.write(f"#!/bin/sh\ndate +%s.%N > '{mark}.new'; mv '{mark}.new' '{mark}'\n")
     os.chmod(script, 0o755)
-    settings = {"bind-address-ipv4": "127.0.0.1", "bind-address-ipv6": "::1", "peer-port": job.port}
+    settings = {"bind-address-ipv4": job.address, "bind-address-ipv6": "::1", "peer-port": job.port}
     settings |= dict.fromkeys(["dht-enabled", "lpd-enabled", "pex-enabled", "utp-enabled"], False)
     settings |= dict.fromkeys(["rpc-enabled", "port-forwarding-enabled", "blocklist-enabled"], False)
     settings |= {"encryption": 0, "download-dir": job.folder, "start-added-torrents": True}
@@ -76,13 +76,13 @@ def transmission(job, _release):
 
 def libtorrent(job, _release):
     script = os.path.join(HERE, "libtorrent_client.py")
-    return Start([PYTHON, script, job.payload.torrent, job.folder, str(job.port)])
+    return Start([PYTHON, script, job.payload.torrent, job.folder, f"{job.address}:{job.port}"])
 
 
 def rtorrent(job, _release):
     mark, config = os.path.join(job.scratch, "done"), os.path.join(job.scratch, "rtorrent.rc")
     done = f"date +%s.%N > {mark}.new; mv {mark}.new {mark}"
-    lines = [f"directory.default.set = {job.folder}", "network.bind_address.set = 127.0.0.1"]
+    lines = [f"directory.default.set = {job.folder}", f"network.bind_address.set = {job.address}"]
     lines += [f"network.port_range.set = {job.port}-{job.port}", "dht.mode.set = disable"]
     lines += ["protocol.pex.set = no", "trackers.use_udp.set = no", "system.file.allocate.set = 1"]
     lines += ["throttle.max_peers.normal.set = 500", "throttle.min_peers.normal.set = 200"]
@@ -101,7 +101,7 @@ def rqbit(job, _release):
 
 def ctorrent(job, _release):
     output = os.path.join(job.folder, job.payload.name)
-    command = ["ctorrent", "-e", "0", "-i", "127.0.0.1", "-p", str(job.port), "-M", "500", "-s", output]
+    command = ["ctorrent", "-e", "0", "-i", job.address, "-p", str(job.port), "-M", "500", "-s", output]
     return Start([*command, job.payload.torrent])
 
 

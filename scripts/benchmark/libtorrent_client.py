@@ -1,15 +1,15 @@
 #!/usr/bin/python3
-"""Downloads one torrent with libtorrent and ends. usage: libtorrent_client.py TORRENT FOLDER PORT"""
+"""Downloads one torrent with libtorrent and ends. usage: libtorrent_client.py TORRENT FOLDER IP:PORT"""
 
 import os
 import sys
 
 import libtorrent
 
-torrent, folder, port = sys.argv[1:]
+torrent, folder, listen = sys.argv[1:]
 session = libtorrent.session(
     {
-        "listen_interfaces": "127.0.0.1:" + port,
+        "listen_interfaces": listen,
         "enable_dht": False,
         "enable_lsd": False,
         "enable_upnp": False,

@@ -17,9 +17,10 @@ PAGE_CACHE_SLACK = 512 * MIB
 class Seeder:
     """The loopback seeder and tracker, as long as the `with` lasts."""
 
-    def __init__(self, release, payload, port, options):
+    def __init__(self, release, payload, tracker, options):
+        address, port = tracker
         command = [f"{release}/examples/loopback", "--torrent", payload.torrent, "--data", payload.data]
-        command += ["--tracker-port", str(port), "--lenient", *map(str, options)]
+        command += ["--address", address, "--tracker-port", str(port), "--lenient", *map(str, options)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )

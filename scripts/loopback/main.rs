@@ -32,6 +32,9 @@ struct Options {
     /// seeders, each on its own port (default 1)
     #[argh(option, default = "1")]
     seeders: u16,
+    /// address of the seeders and the tracker (default 127.0.0.1, which some clients take for no peer's)
+    #[argh(option, default = "Ipv4Addr::LOCALHOST")]
+    address: Ipv4Addr,
     /// port of the tracker (default 0: any free one)
     #[argh(option, default = "0")]
     tracker_port: u16,
@@ -95,11 +98,11 @@ fn run(options: &Options) -> io::Result<ExitCode> {
     let swarm = Arc::new(seeder::Swarm::new(torrent, content, options));
     let mut peers = Vec::new();
     for nth in 0..options.seeders {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = TcpListener::bind((options.address, 0))?;
         peers.push(listener.local_addr()?);
         seeder::listen(listener, &swarm, usize::from(nth));
     }
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.tracker_port))?;
+    let listener = TcpListener::bind((options.address, options.tracker_port))?;
     let address = listener.local_addr()?;
     tracker::listen(listener, &swarm, &peers);
     say(&ready_line(address, &peers));
