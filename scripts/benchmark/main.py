@@ -27,7 +27,7 @@ def options():
     parser.add_argument("--size", type=int, help="MiB to download, instead of each row's own size")
     parser.add_argument("--quick", action="store_true", help="1 run, an eighth of the size: shows that it works")
     parser.add_argument("--dir", default="/var/tmp", help="where the files go (default /var/tmp)")
-    parser.add_argument("--json", default="bench.json", help="where the figures go (default bench.json)")
+    parser.add_argument("--json", help="where the figures go (default: bench.json in the target folder)")
     parser.add_argument("--address", default="127.0.0.1", help=argparse.SUPPRESS)
     parser.add_argument("--release", required=True, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -79,6 +79,7 @@ def main():
     arguments = options()
     if arguments.address == "127.0.0.1":
         print("without root, unshare and ip all is on 127.0.0.1, where transmission does not look for peers")
+    json_path = arguments.json or os.path.join(os.path.dirname(arguments.release), "bench.json")
     rows = chosen_rows(arguments.rows)
     names = chosen_clients(arguments.clients, arguments.release)
     about = machine()
@@ -98,11 +99,11 @@ def main():
             report["rows"].append(result)
             print_row(result)
             short += print_bars(result)
-            with open(arguments.json, "w") as file:
+            with open(json_path, "w") as file:
                 json.dump(report, file, indent=1)
     finally:
         shutil.rmtree(work)
-    print(f"\nfigures: {arguments.json}; bars that were not reached: {short}")
+    print(f"\nfigures: {json_path}; bars that were not reached: {short}")
 
 
 main()
