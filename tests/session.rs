@@ -6,7 +6,7 @@ use swarmlet::session::Outcome;
 
 /// A script whose operations are likely to lead somewhere: connections that shake hands, seeds that unchoke, blocks.
 fn likely(rng: &mut Rng) -> Vec<u8> {
-    let mut bytes = vec![rng.below(32) as u8 | 16 * u8::from(!rng.one_in(3))];
+    let mut bytes = vec![rng.below(32) as u8 | (16 * u8::from(!rng.one_in(3)))];
     bytes.extend([0, 14, 255]);
     for nth in 0..4 {
         bytes.extend([2, nth, rng.below(4) as u8, 9, nth, 10]);

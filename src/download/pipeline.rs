@@ -95,6 +95,12 @@ impl Pipeline {
         bounded.clamp(REQUESTS_MIN, REQUESTS_MAX).min(self.reqq)
     }
 
+    /// True if a quarter of the window is free: asking in batches spares both sides messages too small for a write.
+    pub fn is_low(&self, share: u32) -> bool {
+        let window = self.window(share);
+        self.live + window / 4 <= window
+    }
+
     /// True if one more request may be sent, if memory has room for `share` blocks for this peer. Released requests
     /// fill no window, but they wait in the peer's queue like all others.
     pub fn has_room(&self, share: u32) -> bool {
@@ -423,6 +429,25 @@ mod tests {
         pipeline.sent(Instant::ZERO, block(9));
         assert_eq!(pipeline.clear().collect::<Vec<_>>(), [block(9)]);
         assert_eq!(pipeline.outstanding(), 0);
+    }
+
+    #[test]
+    fn requests_go_out_in_batches() {
+        let mut pipeline = Pipeline::default();
+        let window = pipeline.window(16);
+        let fill = |pipeline: &mut Pipeline, count| {
+            (0..count).for_each(|nth| pipeline.sent(Instant::ZERO, block(nth)));
+        };
+        fill(&mut pipeline, window);
+        assert!(!pipeline.is_low(16));
+        pipeline.remove(block(0)).unwrap();
+        assert!(pipeline.has_room(16) && !pipeline.is_low(16), "one of {window}");
+        (1..window / 4).for_each(|nth| drop(pipeline.remove(block(nth))));
+        assert!(pipeline.is_low(16));
+        pipeline.set_reqq(1);
+        assert!(!pipeline.is_low(16));
+        pipeline.clear().for_each(drop);
+        assert!(pipeline.is_low(16));
     }
 
     #[test]

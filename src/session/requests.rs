@@ -19,13 +19,14 @@ impl Session {
         let Some(has) = has.filter(|_| open.wanted > 0 && torrent.is_downloading()) else {
             return self.flush(stream);
         };
+        let is_low = open.pipeline.is_low(share);
         if now < open.rests_until {
             open.starved = true;
             let due = open.rests_until;
             self.walk_by(due);
             return self.flush(stream);
         }
-        while open.pipeline.has_room(share) {
+        while is_low && open.pipeline.has_room(share) {
             let pick =
                 torrent.download.pick(now, &mut self.rng, stream, has, &mut open.pipeline, &mut self.pool);
             let Pick::Block(block) = pick else {

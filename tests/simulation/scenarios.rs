@@ -340,7 +340,7 @@ fn when_the_only_seeder_goes_another_goes_on() {
     for seed in 0..SEEDS {
         let model = Model { rate: 50_000, ..Model::honest() };
         let mut world = world_of(seed, &small(), std::slice::from_ref(&model), |settings| {
-            settings.peers.push(address(7))
+            settings.peers.push(address(7));
         });
         world.later(Duration::from_secs(8), Deed::Kill(address(0)));
         world.later(MINUTE, Deed::AddHost(address(7), Box::new(model)));
