@@ -245,6 +245,11 @@ impl Assembly {
         Some(entry.slots.into_iter().filter_map(|slot| slot.arrived).collect())
     }
 
+    /// True if blocks of an open piece are missing.
+    pub fn is_unfinished(&self) -> bool {
+        self.open.values().any(|entry| (entry.arrived as usize) < entry.slots.len())
+    }
+
     /// Open pieces and blocks looked at so far by [`Assembly::request`].
     pub fn steps(&self) -> u64 {
         self.steps

@@ -419,6 +419,12 @@ impl Download {
         self.picker.steps() + self.begun.steps + self.assembly.steps()
     }
 
+    /// True if blocks of an open piece are missing. For simulation and fuzzing.
+    #[doc(hidden)]
+    pub fn is_unfinished(&self) -> bool {
+        self.assembly.is_unfinished()
+    }
+
     /// How many counted peers have `piece`. For simulation and fuzzing.
     #[doc(hidden)]
     pub fn availability(&self, piece: u32) -> u32 {
