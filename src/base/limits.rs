@@ -152,6 +152,10 @@ pub const HELD_MAX: Duration = Duration::from_secs(5);
 pub const SUSPECT_BLOCKS_MAX: usize = 16 << 10;
 /// Extents that are remembered as begun; their other pieces are fetched first.
 pub const BEGUN_EXTENTS_MAX: usize = 64;
+/// An unfinished piece that nobody has been asked for since is given up when memory is full.
+pub const ORPHAN_AGE: Duration = Duration::from_secs(10);
+/// Such pieces are looked for this often at most.
+pub const ORPHAN_HUNT_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes read from one stream before the others get their turn.
 pub const TURN_READ_BYTES: usize = 256 << 10;
 /// The buffer for bytes that may land anywhere, in bytes: larger ones do not make reading cheaper.

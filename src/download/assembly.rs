@@ -62,6 +62,8 @@ struct OpenPiece {
     cursor: u32,
     /// Counts the pieces opened before.
     serial: u32,
+    /// When a block of it was asked for last.
+    asked: Instant,
     /// The only peer that may be asked, while a piece that failed before is fetched again.
     sole: Option<StreamId>,
 }
@@ -104,14 +106,16 @@ impl Assembly {
     }
 
     /// Opens `piece`; with `sole`, only that peer is asked for it.
-    pub fn open(&mut self, piece: u32, sole: Option<StreamId>) {
+    pub fn open(&mut self, now: Instant, piece: u32, sole: Option<StreamId>) {
         let blocks = self.geometry.blocks(piece);
         let mut slots = Vec::new();
         slots.resize_with(blocks as usize, Slot::default);
         self.opened = self.opened.wrapping_add(1);
         let serial = self.opened;
-        self.open
-            .insert(piece, OpenPiece { slots, arrived: 0, unrequested: blocks, cursor: 0, sole, serial });
+        self.open.insert(
+            piece,
+            OpenPiece { slots, arrived: 0, unrequested: blocks, cursor: 0, asked: now, sole, serial },
+        );
         self.startable.push(piece);
     }
 
@@ -120,6 +124,22 @@ impl Assembly {
         let unfinished = |entry: &OpenPiece| (entry.arrived as usize) < entry.slots.len();
         let open = self.open.iter().filter(|(_, entry)| unfinished(entry));
         let piece = *open.max_by_key(|(_, entry)| entry.serial)?.0;
+        self.give_up(piece)
+    }
+
+    /// Takes out a piece that nobody is asked for and that nobody has been asked for since `before`: whoever had it is
+    /// gone or does not answer, and `has`, the pieces of a peer that could be asked for others, lacks it.
+    pub fn give_up_orphan(&mut self, before: Instant, has: &Bitfield) -> Option<(u32, WholePiece)> {
+        let is_orphan = |piece: &u32| {
+            let entry = &self.open[piece];
+            let unasked = (entry.arrived + entry.unrequested) as usize == entry.slots.len();
+            unasked && entry.asked < before && !has.has(*piece)
+        };
+        let piece = *self.startable.iter().find(|piece| is_orphan(piece))?;
+        self.give_up(piece)
+    }
+
+    fn give_up(&mut self, piece: u32) -> Option<(u32, WholePiece)> {
         self.startable.retain(|&other| other != piece);
         let entry = self.open.remove(&piece)?;
         Some((piece, entry.slots.into_iter().filter_map(|slot| slot.arrived).collect()))
@@ -136,6 +156,7 @@ impl Assembly {
         let block = entry.cursor + tail.iter().position(Slot::is_unrequested)? as u32;
         self.steps += u64::from(block - entry.cursor) + 1;
         entry.slots[block as usize].add_requester(source, now);
+        entry.asked = now;
         entry.cursor = block + 1;
         entry.unrequested -= 1;
         if entry.unrequested == 0 {
@@ -299,8 +320,8 @@ mod tests {
     fn two_open_pieces() -> (Assembly, Bitfield, Pool) {
         let geometry = Geometry::new(5 * 40_000, 40_000).unwrap();
         let mut assembly = Assembly::new(geometry);
-        assembly.open(3, None);
-        assembly.open(1, None);
+        assembly.open(NOW, 3, None);
+        assembly.open(NOW, 1, None);
         (assembly, Bitfield::full(5), Pool::new(0))
     }
 
@@ -366,11 +387,26 @@ mod tests {
     #[test]
     fn a_piece_kept_for_one_peer_is_not_given_to_others() {
         let (mut assembly, all, _) = two_open_pieces();
-        assembly.open(0, Some(PEER[1]));
+        assembly.open(NOW, 0, Some(PEER[1]));
         let mut asked = core::iter::from_fn(|| assembly.request(PEER[0], &all, NOW));
         assert!(asked.all(|block| block.piece != 0));
         assembly.free_sole(PEER[1]);
         assert_eq!(assembly.request(PEER[0], &all, NOW).unwrap().piece, 0);
+    }
+
+    #[test]
+    fn a_piece_whose_owner_is_gone_gives_its_memory_back() {
+        let (mut assembly, all, _) = two_open_pieces();
+        let later = NOW + Duration::from_secs(20);
+        let mut others = Bitfield::full(5);
+        others.remove(3);
+        let block = assembly.request(PEER[0], &all, NOW).unwrap();
+        assert!(assembly.give_up_orphan(later, &others).is_none(), "it is being asked for");
+        assembly.unrequest(PEER[0], block);
+        assert!(assembly.give_up_orphan(NOW, &others).is_none(), "it was asked for just now");
+        assert!(assembly.give_up_orphan(later, &all).is_none(), "somebody has it");
+        assert_eq!(assembly.give_up_orphan(later, &others).map(|(piece, _)| piece), Some(3));
+        assembly.check();
     }
 
     #[test]

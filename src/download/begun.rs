@@ -1,6 +1,6 @@
 //! Which extents have been begun: their other pieces come first, so that extents fill soon and go out whole.
 
-use crate::base::limits::{BEGUN_EXTENTS_MAX, EXTENT_BYTES};
+use crate::base::limits::{BEGUN_EXTENTS_MAX, BLOCK_BYTES, EXTENT_BYTES};
 use crate::base::{Bitfield, Geometry};
 use crate::download::picker::Picker;
 use crate::meta::Extents;

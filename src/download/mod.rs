@@ -18,7 +18,7 @@ pub use picker::{SCAN_STEPS, Search};
 pub use pipeline::{Pipeline, Request};
 pub use pool::{Buffer, Pool};
 
-use crate::base::limits::{HELD_MAX, LATE_MIN, REQUESTERS_MAX};
+use crate::base::limits::{HELD_MAX, LATE_MIN, ORPHAN_AGE, ORPHAN_HUNT_INTERVAL, REQUESTERS_MAX};
 use crate::base::{Bitfield, Block, Geometry, Instant, Rng, StreamId};
 use crate::meta::{Extents, Metainfo};
 use alloc::collections::VecDeque;
@@ -49,6 +49,8 @@ pub struct Download {
     blame: Blame,
     /// Stores to be wished for.
     wishes: Vec<u32>,
+    /// When pieces that nobody serves are looked for again, if memory is full then.
+    next_orphan_hunt: Instant,
 }
 
 #[derive(Debug)]
@@ -118,6 +120,7 @@ impl Download {
             shelf: Shelf::new(geometry, extents.clone()),
             blame: Blame::default(),
             wishes: Vec::new(),
+            next_orphan_hunt: Instant::ZERO,
             metainfo,
             extents,
         }
@@ -190,7 +193,7 @@ impl Download {
         if let Some(block) = self.assembly.request(source, has, now) {
             return Pick::Block(block);
         }
-        let opened = self.open_piece(rng, source, has, &mut pipeline.search, pool);
+        let opened = self.open_piece(now, rng, source, has, &mut pipeline.search, pool);
         if opened == Opened::Yes
             && let Some(block) = self.assembly.request(source, has, now)
         {
@@ -219,11 +222,16 @@ impl Download {
     pub fn give_up_youngest(&mut self, pool: &mut Pool) -> Option<u32> {
         self.flush();
         let (piece, blocks) = self.assembly.give_up_youngest()?;
+        self.take_back(piece, blocks, pool);
+        Some(piece)
+    }
+
+    /// `piece` is to be fetched anew: its memory returns.
+    fn take_back(&mut self, piece: u32, blocks: WholePiece, pool: &mut Pool) {
         blocks.into_iter().for_each(|arrived| pool.give(arrived.buffer));
         pool.release(self.geometry.blocks(piece));
         self.picker.insert(piece);
         self.begun.touch(&self.geometry, &self.extents, piece);
-        Some(piece)
     }
 
     /// `source` will not send `block`.
@@ -338,6 +346,7 @@ impl Download {
 
     fn open_piece(
         &mut self,
+        now: Instant,
         rng: &mut Rng,
         source: StreamId,
         has: &Bitfield,
@@ -350,18 +359,30 @@ impl Download {
             Found::Nothing => return Opened::No,
         };
         if !pool.reserve(self.geometry.blocks(piece)) {
-            // One piece at a time: what is being stored already gives memory back before anybody asks again.
-            if self.wishes.is_empty() {
-                self.shelf.flush_oldest(&mut self.wishes);
-            }
+            self.make_room(now, has, pool);
             return Opened::Full;
         }
         self.picker.remove(piece);
         self.begun.touch(&self.geometry, &self.extents, piece);
         // A piece that failed before comes from one peer, so that a second failure names the guilty one.
         let sole = self.blame.is_suspect(piece).then_some(source);
-        self.assembly.open(piece, sole);
+        self.assembly.open(now, piece, sole);
         Opened::Yes
+    }
+
+    /// Memory is full for a peer that has the pieces `has`. Little at a time: what is on its way out already gives memory
+    /// back before anybody asks again.
+    fn make_room(&mut self, now: Instant, has: &Bitfield, pool: &mut Pool) {
+        if self.wishes.is_empty() {
+            self.shelf.flush_oldest(&mut self.wishes);
+        }
+        if now >= self.next_orphan_hunt {
+            self.next_orphan_hunt = now + ORPHAN_HUNT_INTERVAL;
+            let before = Instant::from_micros(now.as_micros().saturating_sub(ORPHAN_AGE.as_micros() as u64));
+            if let Some((piece, blocks)) = self.assembly.give_up_orphan(before, has) {
+                self.take_back(piece, blocks, pool);
+            }
+        }
     }
 
     fn choose(&mut self, rng: &mut Rng, has: &Bitfield, search: &mut Search) -> Found {
@@ -388,10 +409,7 @@ impl Download {
             return Verdict::Verified { piece, guilty };
         }
         let guilty = self.blame.failed(piece, &blocks, lengths);
-        blocks.into_iter().for_each(|arrived| pool.give(arrived.buffer));
-        pool.release(geometry.blocks(piece));
-        self.picker.insert(piece);
-        self.begun.touch(&geometry, &self.extents, piece);
+        self.take_back(piece, blocks, pool);
         Verdict::Corrupt { piece, guilty }
     }
 
