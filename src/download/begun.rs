@@ -18,8 +18,9 @@ impl Begun {
     /// `piece` was opened or may be opened again.
     pub fn touch(&mut self, geometry: &Geometry, extents: &Extents, piece: u32) {
         let extent = extents.at(geometry.piece_start(piece));
-        // A piece as large as an extent has no neighbours in it.
-        if u64::from(geometry.piece_bytes) >= EXTENT_BYTES || self.extents.contains(&extent) {
+        // A piece as large as an extent has no neighbours in it, and one smaller than a block too many to look at.
+        let has_neighbours = (BLOCK_BYTES.into()..EXTENT_BYTES).contains(&geometry.piece_bytes.into());
+        if !has_neighbours || self.extents.contains(&extent) {
             return;
         }
         if self.extents.len() >= BEGUN_EXTENTS_MAX {
