@@ -4,6 +4,7 @@
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::rim::storage::Storage;
 use crate::session::{Action, Event, Landing, Report, Session, StorageFault, StoreId, StoreView};
+use std::net::SocketAddr;
 
 /// The pure core as the rim sees it. Each method is documented at [`Session`]'s of the same name.
 #[expect(missing_docs, reason = "the documentation is Session's")]
@@ -19,6 +20,10 @@ pub trait Machine {
     fn outgoing(&self, stream: StreamId) -> &[u8];
     fn sent(&mut self, now: Instant, stream: StreamId, count: usize);
     fn store(&self, torrent: TorrentId, store: StoreId) -> Option<StoreView<'_>>;
+
+    fn accept(&mut self, _now: Instant, _address: SocketAddr) -> Option<StreamId> {
+        None
+    }
 }
 
 impl Machine for Session {
@@ -64,6 +69,10 @@ impl Machine for Session {
 
     fn store(&self, torrent: TorrentId, store: StoreId) -> Option<StoreView<'_>> {
         Self::store(self, torrent, store)
+    }
+
+    fn accept(&mut self, now: Instant, address: SocketAddr) -> Option<StreamId> {
+        Self::accept(self, now, address)
     }
 }
 

@@ -44,6 +44,7 @@ impl Session {
     pub fn received(&mut self, now: Instant, stream: StreamId, bytes: &[u8]) {
         let outcome = match self.streams.get(stream) {
             Some(Role::Tracker { .. }) => return self.on_tracker_bytes(now, stream, bytes),
+            Some(Role::Arrival(_)) => self.on_arrival_bytes(now, stream, bytes),
             Some(Role::Peer(connection)) => match connection.stage {
                 Stage::Shaking { .. } => self.on_handshake_bytes(now, stream, bytes),
                 Stage::Open(_) => self.feed(now, stream, bytes),

@@ -76,6 +76,7 @@ impl Session {
             return;
         }
         self.quitting = Some(now + STOP_TIMEOUT);
+        self.drop_arrivals();
         for id in self.ids() {
             let totals = self.totals(id);
             let torrent = &mut self.torrents[id.0 as usize];

@@ -29,7 +29,8 @@ impl Session {
 
     fn has_room_for_a_peer(&self) -> bool {
         let open: u32 = self.torrents.iter().map(|torrent| torrent.peers).sum();
-        self.half_open < HALF_OPEN_MAX && open + (self.half_open as u32) < self.settings.max_peers
+        self.half_open < HALF_OPEN_MAX
+            && open + self.arrivals as u32 + (self.half_open as u32) < self.settings.max_peers
     }
 
     /// When a candidate may be dialled; `None` if there is none or no room.

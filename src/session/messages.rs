@@ -21,7 +21,7 @@ impl Session {
             News::Has(piece) => self.on_have(stream, piece),
             News::HasMany => self.on_bitfield(stream),
             News::Rejected(block) => self.on_reject(stream, block),
-            News::Introduced => self.on_introduced(stream),
+            News::Introduced => self.on_introduced(now, stream),
             News::AllowedFast(piece) => self.on_allowed_fast(stream, piece),
             // BEP 6: a hint for clients that read from slow disks; what is rare matters more to us. Requests are
             // answered by the peer room, which chokes everybody.
@@ -96,9 +96,10 @@ impl Session {
         }
     }
 
-    fn on_introduced(&mut self, stream: StreamId) {
+    fn on_introduced(&mut self, now: Instant, stream: StreamId) {
         if let Some((_, open)) = self.streams.open(stream) {
             open.pipeline.set_reqq(open.peer.reqq);
         }
+        self.learn_address(now, stream);
     }
 }

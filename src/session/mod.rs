@@ -3,7 +3,8 @@
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
 //! nothing is ever called back in the middle of a change. One file per subject: [`streams`] the table, [`peers`] a
 //! connection's life, [`messages`] what peers say, [`blocks`] what they send, [`requests`] what they are asked for, [`storing`] the way
-//! to the files, [`announces`] trackers, [`dialing`] new connections, [`time`] deadlines, [`commands`] the user and the end.
+//! to the files, [`announces`] trackers, [`dialing`] and [`listening`] new
+//! connections, [`time`] deadlines, [`commands`] the user and the end.
 
 mod action;
 mod announces;
@@ -12,6 +13,8 @@ mod command;
 mod commands;
 mod dialing;
 mod event;
+mod giving;
+mod listening;
 mod messages;
 mod peers;
 mod report;
@@ -26,6 +29,7 @@ mod torrents;
 pub use action::{Action, Outcome};
 pub use command::{COMMANDS, Command, CommandFault};
 pub use event::{CloseCause, Event, StorageFault, StorageFaultKind, StoreId};
+pub use giving::Giving;
 pub use report::*;
 pub use scatter::Scatter;
 
@@ -82,6 +86,7 @@ pub struct StoreView<'a> {
 #[derive(Debug)]
 pub struct Session {
     settings: Settings,
+    giving: Giving,
     rng: Rng,
     our_id: PeerId,
     started: Instant,
@@ -105,6 +110,8 @@ pub struct Session {
     last_query: u32,
     /// Connections being opened or shaking hands.
     half_open: usize,
+    /// Who came to us and has not said for which torrent.
+    arrivals: usize,
     /// The torrent whose turn it is to dial.
     next_dialler: usize,
     /// When all peers are looked at.
@@ -123,6 +130,7 @@ impl Session {
         Self {
             pool: Pool::new(settings.memory_bytes),
             settings,
+            giving: Giving::default(),
             our_id: new_peer_id(&mut rng),
             rng,
             started: now,
@@ -138,6 +146,7 @@ impl Session {
             queries: Vec::new(),
             last_query: 0,
             half_open: 0,
+            arrivals: 0,
             next_dialler: 0,
             peers_deadline: None,
             reached: false,
@@ -145,6 +154,12 @@ impl Session {
             outcome: None,
             finished: false,
         }
+    }
+
+    /// Settles what is given to others, and how fast everything may go. Without this call nothing is limited, and a
+    /// run ends with its last torrent.
+    pub fn give(&mut self, giving: Giving) {
+        self.giving = giving;
     }
 
     /// Adds a torrent, which starts by checking what is on disk; `empty` says that nothing is there, so that nothing
@@ -207,7 +222,7 @@ impl Session {
                 Stage::Open(open) if connection.handshake.rest().is_empty() => open.peer.outbox.as_slice(),
                 _ => connection.handshake.rest(),
             },
-            None => &[],
+            Some(Role::Arrival(_)) | None => &[],
         }
     }
 
@@ -222,7 +237,7 @@ impl Session {
                 }
                 _ => connection.handshake.consume(count),
             },
-            None => {}
+            Some(Role::Arrival(_)) | None => {}
         }
     }
 
@@ -230,12 +245,13 @@ impl Session {
         match self.streams.get(stream) {
             Some(Role::Peer(_)) => self.on_peer_connected(now, stream),
             Some(Role::Tracker { .. }) => self.on_tracker_connected(now, stream),
-            None => {}
+            Some(Role::Arrival(_)) | None => {}
         }
     }
 
     fn on_closed(&mut self, now: Instant, stream: StreamId, cause: CloseCause) {
         match self.streams.get(stream) {
+            Some(Role::Arrival(_)) => self.forget_arrival(stream),
             Some(Role::Peer(_)) => {
                 self.forget_peer(now, stream, Farewell::Closed(cause));
                 self.dial_candidates(now);
@@ -275,6 +291,7 @@ impl Session {
 
     fn check_counts(&self) {
         let roles = || self.streams.iter().map(|(_, role)| role);
+        assert_eq!(self.arrivals, roles().filter(|role| matches!(role, Role::Arrival(_))).count());
         for (nth, torrent) in self.torrents.iter().enumerate() {
             let own = |role: &&Role| matches!(role, Role::Peer(peer) if peer.torrent.0 as usize == nth);
             let open = self.streams.iter_open().filter(|(_, id, ..)| id.0 as usize == nth);

@@ -15,6 +15,8 @@ use slab::Slab;
 pub enum Role {
     /// A peer, from the first attempt to reach it.
     Peer(Box<Connection>),
+    /// Somebody who came to us and has not said for which torrent.
+    Arrival(Box<Arrival>),
     /// A tracker's connection.
     Tracker {
         /// Whose tracker.
@@ -53,11 +55,23 @@ impl Outgoing {
     }
 }
 
+/// Somebody who came to us, until the handshake says for which torrent.
+#[derive(Debug)]
+pub struct Arrival {
+    pub address: SocketAddr,
+    pub deadline: Instant,
+    pub reader: HandshakeReader,
+}
+
 /// A connection to a peer.
 #[derive(Debug)]
 pub struct Connection {
     pub torrent: TorrentId,
     pub address: SocketAddr,
+    /// It came to us.
+    pub incoming: bool,
+    /// Where it can be dialled, if that is known and is not `address`.
+    pub listens_at: Option<SocketAddr>,
     /// Our handshake; what is left of it goes out before anything else.
     pub handshake: Outgoing,
     pub stage: Stage,
@@ -78,6 +92,8 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Open {
     pub peer: Peer,
+    /// When the handshakes were exchanged.
+    pub opened: Instant,
     /// Not here while its items are being handled.
     pub framer: Option<Framer>,
     pub pipeline: Pipeline,
@@ -136,8 +152,13 @@ impl Streams {
     pub fn connection(&mut self, stream: StreamId) -> Option<&mut Connection> {
         match self.get_mut(stream)? {
             Role::Peer(connection) => Some(connection),
-            Role::Tracker { .. } => None,
+            Role::Arrival(_) | Role::Tracker { .. } => None,
         }
+    }
+
+    /// Gives a stream another role, under its name. False if the name is stale.
+    pub fn replace(&mut self, stream: StreamId, role: Role) -> bool {
+        self.get_mut(stream).map(|old| *old = role).is_some()
     }
 
     /// The torrent and the open connection, if the stream is a peer's past its handshake.
@@ -163,7 +184,7 @@ impl Streams {
                 Stage::Open(open) => Some((stream, connection.torrent, &**connection, &**open)),
                 _ => None,
             },
-            Role::Tracker { .. } => None,
+            Role::Arrival(_) | Role::Tracker { .. } => None,
         })
     }
 
@@ -176,7 +197,7 @@ impl Streams {
                     Stage::Open(open) => Some((stream, connection.torrent, &mut **open)),
                     _ => None,
                 },
-                Role::Tracker { .. } => None,
+                Role::Arrival(_) | Role::Tracker { .. } => None,
             }
         })
     }
@@ -190,6 +211,8 @@ mod tests {
         Role::Peer(Box::new(Connection {
             torrent: TorrentId(0),
             address: ([127, 0, 0, 1], port).into(),
+            incoming: false,
+            listens_at: None,
             handshake: Outgoing::default(),
             stage: Stage::Connecting(Instant::ZERO),
         }))

@@ -47,6 +47,7 @@ impl Session {
         for stream in streams {
             self.look_after(now, stream);
         }
+        self.drop_late_arrivals(now);
         if self.torrents.iter().any(|torrent| torrent.is_downloading()) {
             self.ask_starved(now);
         }
@@ -84,6 +85,7 @@ impl Session {
                     [hungry, silence].into_iter().flatten().fold(open.peer.next_deadline(), Ord::min)
                 }
             }),
+            Role::Arrival(arrival) => Some(arrival.deadline),
             Role::Tracker { .. } => None,
         });
         // Never in a hurry: what is due a little earlier is found a little later.

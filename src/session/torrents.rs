@@ -107,6 +107,11 @@ impl Torrent {
         self.phase() == Phase::Downloading
     }
 
+    /// True if somebody who comes to us is welcome.
+    pub fn welcomes_peers(&self) -> bool {
+        !matches!(self.phase(), Phase::Checking | Phase::Complete)
+    }
+
     /// True if more peers are welcome.
     pub fn wants_peers(&self) -> bool {
         matches!(self.phase(), Phase::Downloading | Phase::Stalled)
