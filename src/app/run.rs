@@ -119,7 +119,7 @@ impl App {
         let rng = entropy::generator().map_err(|error| self.system("get random numbers", &error))?;
         let start = rim.now();
         let mut session = Session::new(start, rng, self.settings(port));
-        session.give(self.cli.giving.clone());
+        session.give(start, self.cli.giving.clone());
         let mut files = Vec::with_capacity(storages.len());
         for (torrent, (storage, existing)) in torrents.iter().zip(storages) {
             session.add_torrent(start, Arc::clone(&torrent.metainfo), existing == Existing::Nothing);

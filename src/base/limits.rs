@@ -140,6 +140,25 @@ pub const STARVED_INTERVAL: Duration = Duration::from_millis(100);
 /// A block is not asked of a second peer before it is this late, unless nothing else is left to ask for.
 pub const LATE_MIN: Duration = Duration::from_secs(2);
 
+// ---- Giving ------------------------------------------------------------------------------------------------
+
+/// Who is served is settled anew this often (BEP 3).
+pub const CHOKE_INTERVAL: Duration = Duration::from_secs(10);
+/// Who is served by chance stays for so long (BEP 3).
+pub const OPTIMISTIC_INTERVAL: Duration = Duration::from_secs(30);
+/// A peer is a newcomer for so long, and has three chances where others have one.
+pub const NEWCOMER_AGE_MAX: Duration = Duration::from_secs(90);
+/// A peer that gives us nothing is served for so long while others wait.
+pub const SEED_TURN: Duration = Duration::from_secs(60);
+/// A peer that is served and has asked for nothing for so long gives way.
+pub const CHOKE_IDLE_MIN: Duration = Duration::from_secs(15);
+/// Pieces that a choked newcomer may ask for (BEP 6 recommends 10); and as long as it has fewer pieces than that.
+pub const ALLOWED_FAST_GRANTED: usize = 10;
+/// Bytes sent to one peer before the others get their turn.
+pub const TURN_SEND_BYTES: usize = 256 << 10;
+/// A peer that takes no byte of a block for so long is dropped.
+pub const SEND_PATIENCE: Duration = Duration::from_secs(120);
+
 // ---- Memory ------------------------------------------------------------------------------------------------
 
 /// Default of `--memory`, in MiB.

@@ -13,6 +13,7 @@ mod machine;
 mod pace;
 mod perform;
 mod resolve;
+mod sending;
 mod signals;
 mod sockets;
 mod stdin;

@@ -109,3 +109,12 @@ pub fn bind_to_interface(fd: BorrowedFd<'_>, name: &std::ffi::OsStr) -> io::Resu
     };
     checked(answer).map(drop)
 }
+
+/// Sends `bytes`; `more`: others follow at once, so that they may share a packet. A socket whose other end is gone is
+/// an error and no signal.
+pub fn send(to: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<usize> {
+    let flags = libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+    // SAFETY: the pointer and the length are those of one borrow, which is only read.
+    let count = unsafe { libc::send(to.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}

@@ -20,6 +20,8 @@ impl Session {
             Command::Announce => Report::Done(self.announce_now(now)),
             Command::Pause => Report::Done(self.set_paused(now, true)),
             Command::Resume => Report::Done(self.set_paused(now, false)),
+            Command::Limit { up, rate } => Report::Done(self.set_limit(now, up, rate)),
+            Command::Seed(on) => Report::Done(self.set_seeding(now, on)),
             Command::Quit => return self.quit(now),
         };
         self.actions.push_back(Action::Say(report));
@@ -143,9 +145,6 @@ impl Session {
         self.actions.push_back(Action::Complete { torrent: id });
         self.note(Note::Complete { torrent: id, downloaded_bytes, took });
         self.announce_due(now, id);
-        self.drop_all(now, id);
-        if self.torrents.iter().all(|torrent| torrent.complete) {
-            self.quit(now);
-        }
+        self.begin_seeding(now, id);
     }
 }

@@ -18,14 +18,16 @@ impl Session {
             News::Nothing => {}
             News::Choked => self.on_choke(stream),
             News::Unchoked => self.on_unchoke(stream),
-            News::Has(piece) => self.on_have(stream, piece),
-            News::HasMany => self.on_bitfield(stream),
+            News::Has(piece) => self.on_have(now, stream, piece),
+            News::Interest => self.on_interest(now, stream),
+            News::Asks(block) => self.on_request(now, stream, block),
+            News::Cancels(block) => self.on_cancel(now, stream, block),
+            News::HasMany => self.on_bitfield(now, stream),
             News::Rejected(block) => self.on_reject(stream, block),
             News::Introduced => self.on_introduced(now, stream),
             News::AllowedFast(piece) => self.on_allowed_fast(stream, piece),
-            // BEP 6: a hint for clients that read from slow disks; what is rare matters more to us. Requests are
-            // answered by the peer room, which chokes everybody.
-            News::Suggested(_) | News::Asks(_) | News::Cancels(_) => {}
+            // BEP 6: a hint for clients that read from slow disks; what is rare matters more to us.
+            News::Suggested(_) => {}
         }
         Ok(())
     }
@@ -52,7 +54,7 @@ impl Session {
         }
     }
 
-    fn on_have(&mut self, stream: StreamId, piece: u32) {
+    fn on_have(&mut self, now: Instant, stream: StreamId, piece: u32) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let torrent = &mut self.torrents[id.0 as usize];
         torrent.download.add_availability(piece);
@@ -63,10 +65,11 @@ impl Session {
             open.pipeline.search.restart();
             self.update_interest(stream);
         }
+        self.drop_if_useless(now, stream);
     }
 
     /// The peer said what it has: `bitfield`, `have all` or `have none`.
-    fn on_bitfield(&mut self, stream: StreamId) {
+    fn on_bitfield(&mut self, now: Instant, stream: StreamId) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let torrent = &mut self.torrents[id.0 as usize];
         if open.peer.has.is_full() {
@@ -77,6 +80,7 @@ impl Session {
         }
         open.wanted = torrent.download.wanted_of(&open.peer.has);
         self.update_interest(stream);
+        self.drop_if_useless(now, stream);
     }
 
     /// BEP 6: this piece may be asked for while the peer chokes us.
@@ -101,5 +105,6 @@ impl Session {
             open.pipeline.set_reqq(open.peer.reqq);
         }
         self.learn_address(now, stream);
+        self.drop_if_useless(now, stream);
     }
 }

@@ -4,11 +4,13 @@
 //! nothing is ever called back in the middle of a change. One file per subject: [`streams`] the table, [`peers`] a
 //! connection's life, [`messages`] what peers say, [`blocks`] what they send, [`requests`] what they are asked for, [`storing`] the way
 //! to the files, [`announces`] trackers, [`dialing`] and [`listening`] new
-//! connections, [`time`] deadlines, [`commands`] the user and the end.
+//! connections, [`uploads`] what they
+//! ask of us, [`choking`] who of them, [`pacing`] how fast, [`seeding`] for how long, [`time`] deadlines, [`commands`] the user and the end.
 
 mod action;
 mod announces;
 mod blocks;
+mod choking;
 mod command;
 mod commands;
 mod dialing;
@@ -16,15 +18,18 @@ mod event;
 mod giving;
 mod listening;
 mod messages;
+mod pacing;
 mod peers;
 mod report;
 mod requests;
 mod scatter;
+mod seeding;
 mod status;
 mod storing;
 mod streams;
 mod time;
 mod torrents;
+mod uploads;
 
 pub use action::{Action, Outcome};
 pub use command::{COMMANDS, Command, CommandFault};
@@ -32,11 +37,13 @@ pub use event::{CloseCause, Event, StorageFault, StorageFaultKind, StoreId};
 pub use giving::Giving;
 pub use report::*;
 pub use scatter::Scatter;
+pub use uploads::FileBytes;
 
 use crate::base::{Instant, PeerId, Rng, StreamId, TorrentId};
 use crate::download::Pool;
 use crate::meta::Metainfo;
 use crate::tracker::Identity;
+use crate::upload::{Choker, Pacer};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -106,6 +113,12 @@ pub struct Session {
     returned: bool,
     /// Addresses of peers that are gone, for the case that they prove guilty later.
     departed: VecDeque<(StreamId, SocketAddr)>,
+    /// Who is served, how many that are, and when that is settled anew.
+    choker: Choker,
+    served: u32,
+    choke_deadline: Option<Instant>,
+    up_pacer: Pacer,
+    down_pacer: Pacer,
     queries: Vec<Query>,
     last_query: u32,
     /// Connections being opened or shaking hands.
@@ -143,6 +156,11 @@ impl Session {
             starved: Vec::new(),
             returned: false,
             departed: VecDeque::new(),
+            choker: Choker::default(),
+            served: 0,
+            choke_deadline: None,
+            up_pacer: Pacer::default(),
+            down_pacer: Pacer::default(),
             queries: Vec::new(),
             last_query: 0,
             half_open: 0,
@@ -154,12 +172,6 @@ impl Session {
             outcome: None,
             finished: false,
         }
-    }
-
-    /// Settles what is given to others, and how fast everything may go. Without this call nothing is limited, and a
-    /// run ends with its last torrent.
-    pub fn give(&mut self, giving: Giving) {
-        self.giving = giving;
     }
 
     /// Adds a torrent, which starts by checking what is on disk; `empty` says that nothing is there, so that nothing
@@ -219,7 +231,7 @@ impl Session {
         match self.streams.get(stream) {
             Some(Role::Tracker { request, .. }) => request.rest(),
             Some(Role::Peer(connection)) => match &connection.stage {
-                Stage::Open(open) if connection.handshake.rest().is_empty() => open.peer.outbox.as_slice(),
+                Stage::Open(open) if connection.handshake.rest().is_empty() => open.messages(),
                 _ => connection.handshake.rest(),
             },
             Some(Role::Arrival(_)) | None => &[],
@@ -233,7 +245,7 @@ impl Session {
             Some(Role::Peer(connection)) => match &mut connection.stage {
                 Stage::Open(open) if connection.handshake.rest().is_empty() => {
                     open.peer.on_sent(now, count);
-                    open.flushing = !open.peer.outbox.as_slice().is_empty();
+                    self.count_sent(now, stream, count);
                 }
                 _ => connection.handshake.consume(count),
             },
@@ -291,6 +303,8 @@ impl Session {
 
     fn check_counts(&self) {
         let roles = || self.streams.iter().map(|(_, role)| role);
+        let served = self.streams.iter_open().filter(|(.., open)| !open.peer.am_choking).count();
+        assert_eq!(self.served, served as u32);
         assert_eq!(self.arrivals, roles().filter(|role| matches!(role, Role::Arrival(_))).count());
         for (nth, torrent) in self.torrents.iter().enumerate() {
             let own = |role: &&Role| matches!(role, Role::Peer(peer) if peer.torrent.0 as usize == nth);

@@ -1,6 +1,7 @@
 //! A connection from dialling to farewell.
 
 use super::streams::{Connection, Open, Outgoing, Role, Stage};
+use super::uploads::Service;
 use super::{Action, CloseCause, Note, Session};
 use crate::base::limits::{CONNECT_TIMEOUT, DEPARTED_MAX, HANDSHAKE_TIMEOUT, KEEP_ALIVE_INTERVAL};
 use crate::base::{InfoHash, Instant, PeerId, StreamId, TorrentId};
@@ -31,6 +32,8 @@ pub(super) enum Farewell {
     Banned,
     /// We are connected to it another time already.
     Twin,
+    /// A file of ours cannot be read.
+    OurFault,
     /// There is no room for it.
     Full,
     /// The torrent is complete, so is the peer; or the run ends.
@@ -52,6 +55,7 @@ impl fmt::Display for Farewell {
             Self::NeverReads => f.write_str("it does not read what we send"),
             Self::Guilty(fault) => write!(f, "{fault}"),
             Self::Banned => f.write_str("it sent a bad block"),
+            Self::OurFault => f.write_str("we cannot read our own file"),
             Self::Twin => f.write_str("connected twice"),
             Self::Full => f.write_str("no room for more peers"),
             Self::Finished => f.write_str("nothing left to exchange"),
@@ -124,6 +128,7 @@ impl Session {
             counted: false,
             starved: false,
             searching: false,
+            service: Service::default(),
             flushing: true,
             unasked_bytes: 0,
         }));
@@ -135,6 +140,7 @@ impl Session {
         self.actions.push_back(Action::Flush { stream });
         self.walk_by(now + KEEP_ALIVE_INTERVAL);
         self.note(Note::PeerConnected { torrent: id, address });
+        self.grant_fast(stream);
     }
 
     /// The peer broke the protocol.
@@ -157,6 +163,7 @@ impl Session {
         let useful = match stage {
             Stage::Open(open) => {
                 torrent.peers -= 1;
+                self.give_slot_back(now, &open);
                 if self.departed.len() == DEPARTED_MAX {
                     self.departed.pop_front();
                 }

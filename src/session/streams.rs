@@ -1,5 +1,6 @@
 //! The table of streams: who is behind a name, as long as the name is good.
 
+use super::uploads::Service;
 use crate::base::{Bitfield, Instant, StreamId, TorrentId};
 use crate::download::{Buffer, Pipeline};
 use crate::peer::Peer;
@@ -109,6 +110,8 @@ pub struct Open {
     pub starved: bool,
     /// Its search for a piece goes on in the next turn.
     pub searching: bool,
+    /// What it asks of us.
+    pub service: Service,
     /// A wish to flush is under way.
     pub flushing: bool,
     /// Bytes of blocks that nobody had asked for.

@@ -22,6 +22,10 @@ pub struct Torrent {
     pub stall: Option<Stall>,
     /// Everything is there and has been said so.
     pub complete: bool,
+    /// When it was complete.
+    pub completed: Option<Instant>,
+    /// It is complete and is not given to others (any more).
+    pub ended: bool,
     pub started: Instant,
     pub down: Rate,
     pub up: Rate,
@@ -67,6 +71,8 @@ impl Torrent {
             paused: false,
             stall: None,
             complete: false,
+            completed: None,
+            ended: false,
             started: now,
             down: Rate::default(),
             up: Rate::default(),
@@ -91,6 +97,8 @@ impl Torrent {
     pub fn phase(&self) -> Phase {
         if self.checking.is_some() {
             Phase::Checking
+        } else if self.is_seeding() {
+            Phase::Seeding
         } else if self.complete {
             Phase::Complete
         } else if self.stall.is_some() {
@@ -114,7 +122,12 @@ impl Torrent {
 
     /// True if more peers are welcome.
     pub fn wants_peers(&self) -> bool {
-        matches!(self.phase(), Phase::Downloading | Phase::Stalled)
+        matches!(self.phase(), Phase::Downloading | Phase::Stalled | Phase::Seeding)
+    }
+
+    /// True if everything is there and is given to others.
+    pub fn is_seeding(&self) -> bool {
+        self.complete && !self.ended
     }
 
     /// Bytes of `piece` that are not padding.
