@@ -45,7 +45,7 @@ fn a_peer_gets_what_it_asks_for_in_order_and_cut_as_the_socket_likes() {
     for cut in [1, 5, 12, 1, 16_000, 400, 13, 60_000] {
         bytes.extend(stage.take(peer, cut));
         // What is said in between waits behind the block.
-        stage.say(peer, &[Message::Request(block(2, 1, 1 << 20 >> 3))]);
+        stage.say(peer, &[Message::Request(block(2, 1, 1 << 13))]);
     }
     let heard = stage::words(&bytes, &stage.metainfo, &stage.content);
     assert_eq!(heard[..4], ["Unchoke", "block 3 0 16384", "block 0 1 77", "block 2 0 16384"]);
