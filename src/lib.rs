@@ -85,6 +85,7 @@ pub mod peer;
 pub mod resolver;
 pub mod session;
 pub mod tracker;
+pub mod upload;
 pub mod wire;
 
 #[cfg(feature = "io")]

@@ -93,7 +93,7 @@ fn bad_arguments_are_one_line_and_code_2() {
         (&[], &["no FILE.torrent given"]),
         (&["--memory", "1", "a"], &["--memory", "'1'", "2 to 1024"]),
         (&["--memory=x", "a"], &["--memory", "'x'"]),
-        (&["--port", "70000", "a"], &["--port", "'70000'", "1 to 65535"]),
+        (&["--port", "70000", "a"], &["--port", "'70000'", "0 to 65535"]),
         (&["--max-peers=0", "a"], &["--max-peers", "'0'", "1 to 5000"]),
         (&["--peer", "localhost:1", "a"], &["--peer", "'localhost:1'", "IP:PORT"]),
         (&["--give-up", "soon", "a"], &["--give-up", "'soon'", "seconds"]),

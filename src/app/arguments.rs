@@ -6,11 +6,19 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Short letter, long name, and whether a value follows.
-pub const OPTIONS: [(Option<char>, &str, bool); 16] = [
+pub const OPTIONS: [(Option<char>, &str, bool); 24] = [
     (Some('o'), "output", true),
     (None, "peer", true),
     (None, "port", true),
+    (None, "bind", true),
     (None, "max-peers", true),
+    (None, "down-limit", true),
+    (None, "up-limit", true),
+    (None, "up-slots", true),
+    (None, "seed", false),
+    (None, "seed-ratio", true),
+    (None, "seed-time", true),
+    (None, "super-seed", false),
     (None, "memory", true),
     (None, "allocate", true),
     (None, "give-up", true),

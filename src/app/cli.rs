@@ -1,18 +1,25 @@
 //! What the user asks for: the options, their bounds, and one line for each mistake.
 
 use crate::app::arguments::{self, Plain};
+use crate::app::network;
 use crate::app::text::clean;
 use crate::base::limits;
+use crate::base::units::KIB;
+use crate::rim::Bind;
+use crate::session::Giving;
 use argh::FromArgs;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The port that trackers are told unless `--port` says another.
+/// The port that is listened on unless `--port` says another.
 pub const PORT_DEFAULT: u16 = 6881;
+/// Longest `--seed-time`, in minutes: ten years.
+const SEED_MINUTES_MAX: u64 = 10 * 366 * 24 * 60;
 /// Longest `--give-up`, in seconds: a week.
 const GIVE_UP_SECONDS_MAX: u64 = 7 * 24 * 60 * 60;
 
@@ -69,8 +76,12 @@ pub struct Cli {
     pub output: PathBuf,
     /// Peers to connect to beside the trackers'.
     pub peers: Vec<SocketAddr>,
-    /// The port that trackers are told.
-    pub port: u16,
+    /// The ports to be tried for listening; 0: the system chooses.
+    pub ports: RangeInclusive<u16>,
+    /// Listen only there.
+    pub bind: Option<Bind>,
+    /// What is given, and how fast everything may go.
+    pub giving: Giving,
     /// Connections at a time.
     pub max_peers: u32,
     /// Memory for blocks, in MiB.
@@ -98,9 +109,33 @@ struct Raw {
     /// peer to connect to
     #[argh(option)]
     peer: Vec<String>,
-    /// port that trackers are told
+    /// port to listen on, or a range of ports
     #[argh(option)]
     port: Option<String>,
+    /// address or interface
+    #[argh(option)]
+    bind: Option<String>,
+    /// kibibytes per second
+    #[argh(option)]
+    down_limit: Option<String>,
+    /// kibibytes per second
+    #[argh(option)]
+    up_limit: Option<String>,
+    /// peers served at a time
+    #[argh(option)]
+    up_slots: Option<String>,
+    /// stay when everything is there
+    #[argh(switch)]
+    seed: bool,
+    /// how often to give
+    #[argh(option)]
+    seed_ratio: Option<String>,
+    /// minutes
+    #[argh(option)]
+    seed_time: Option<String>,
+    /// give each piece out once
+    #[argh(switch)]
+    super_seed: bool,
     /// connections at a time
     #[argh(option)]
     max_peers: Option<String>,
@@ -161,7 +196,9 @@ impl Cli {
             torrents: Vec::new(),
             output: PathBuf::from("."),
             peers: Vec::new(),
-            port: PORT_DEFAULT,
+            ports: PORT_DEFAULT..=PORT_DEFAULT,
+            bind: None,
+            giving: Giving::default(),
             max_peers: limits::PEERS_DEFAULT,
             memory_mib: limits::MEMORY_DEFAULT_MIB,
             reserve: true,
@@ -178,7 +215,9 @@ impl Cli {
         Ok(Self {
             output: raw.output.as_deref().map_or(default.output, path),
             peers: raw.peer.iter().map(|text| address(text)).collect::<Result<_, _>>()?,
-            port: number("--port", raw.port.as_deref(), default.port, 1..=u16::MAX, "a port")?,
+            ports: raw.port.as_deref().map_or(Ok(default.ports), network::ports)?,
+            bind: raw.bind.as_deref().map(network::bind).transpose()?,
+            giving: giving(&raw)?,
             max_peers: number(
                 "--max-peers",
                 raw.max_peers.as_deref(),
@@ -202,6 +241,27 @@ impl Cli {
             job: default.job,
         })
     }
+}
+
+/// What is given, and how fast everything may go.
+fn giving(raw: &Raw) -> Result<Giving, Fault> {
+    let limit = |option: &str, text: &Option<String>| {
+        let kib = number(option, text.as_deref(), 0, 1..=limits::LIMIT_KIB_MAX, "KiB/s")?;
+        Ok(kib * u64::from(KIB))
+    };
+    let slots = number("--up-slots", raw.up_slots.as_deref(), 1, 1..=limits::UP_SLOTS_MAX, "peers")?;
+    let minutes = number("--seed-time", raw.seed_time.as_deref(), 0, 0..=SEED_MINUTES_MAX, "minutes")?;
+    let seed_permille = raw.seed_ratio.as_deref().map(network::ratio).transpose()?;
+    Ok(Giving {
+        up_slots: raw.up_slots.as_ref().map(|_| slots),
+        down_limit: limit("--down-limit", &raw.down_limit)?,
+        up_limit: limit("--up-limit", &raw.up_limit)?,
+        // Who says when to stop giving wants to give.
+        seed: raw.seed || raw.super_seed || raw.seed_time.is_some() || seed_permille.is_some(),
+        seed_permille,
+        seed_time: raw.seed_time.as_ref().map(|_| Duration::from_secs(60 * minutes)),
+        super_seed: raw.super_seed,
+    })
 }
 
 /// Lets argh sort the options out.
@@ -281,7 +341,7 @@ fn reserve(text: Option<&str>) -> Result<bool, Fault> {
 }
 
 /// What the user typed, in quotes, escaped and short enough for one line.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let end = text.char_indices().nth(60).map_or(text.len(), |(end, _)| end);
     let dots = if end < text.len() { "…" } else { "" };
     format!("'{}{dots}'", clean(&text.as_bytes()[..end]))
@@ -321,8 +381,22 @@ mod tests {
                     --allocate sparse --json a.torrent";
         let cli = parse(line).unwrap();
         assert_eq!(cli.peers.len(), 2);
-        assert_eq!((cli.port, cli.max_peers, cli.memory_mib, cli.verbose), (9, 7, 8, 2));
+        assert_eq!((cli.ports, cli.max_peers, cli.memory_mib, cli.verbose), (9..=9, 7, 8, 2));
         assert_eq!((cli.give_up, cli.reserve, cli.json), (Some(Duration::from_secs(30)), false, true));
+        let line =
+            "--port 5-9 --bind ::1 --down-limit 3 --up-limit=4 --up-slots 5 --seed-ratio 1.5 --seed-time 2 a";
+        let cli = parse(line).unwrap();
+        assert_eq!((cli.ports, cli.bind), (5..=9, Some(Bind::Address("::1".parse().unwrap()))));
+        let giving = Giving {
+            up_slots: Some(5),
+            down_limit: 3 << 10,
+            up_limit: 4 << 10,
+            seed: true,
+            seed_permille: Some(1500),
+            seed_time: Some(Duration::from_secs(120)),
+            super_seed: false,
+        };
+        assert_eq!(cli.giving, giving);
         assert_eq!(parse("--check a").unwrap().job, Job::Check);
         assert_eq!(parse("--show a").unwrap().job, Job::Show);
         let create =
@@ -336,7 +410,13 @@ mod tests {
             ("", "no FILE.torrent given"),
             ("--memory 1 a", "--memory '1': allowed is MiB from 2 to 1024"),
             ("--memory lots a", "--memory 'lots': allowed is MiB"),
-            ("--port 65536 a", "--port '65536': allowed is a port from 1 to 65535"),
+            ("--port 65536 a", "--port '65536': allowed is a port from 0 to 65535"),
+            ("--port 9-8 a", "--port '9-8': allowed is"),
+            ("--bind x/y a", "--bind 'x/y': allowed is an address"),
+            ("--up-limit 0 a", "--up-limit '0': allowed is KiB/s from 1"),
+            ("--up-slots 0 a", "--up-slots '0': allowed is peers from 1"),
+            ("--seed-ratio -1 a", "--seed-ratio '-1': allowed is a number"),
+            ("--seed-time x a", "--seed-time 'x': allowed is minutes"),
             ("--peer localhost a", "--peer 'localhost': allowed is IP:PORT"),
             ("--peer 1.2.3.4:0 a", "--peer '1.2.3.4:0'"),
             ("--give-up 0 a", "--give-up '0': allowed is seconds from 1"),

@@ -10,6 +10,7 @@ pub mod exit;
 pub mod help;
 pub mod json;
 pub mod logger;
+mod network;
 pub mod progress;
 pub mod run;
 pub mod screen;

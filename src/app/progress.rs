@@ -41,7 +41,7 @@ impl Sum {
 
     fn add(&mut self, torrent: &TorrentStatus) {
         self.torrents += 1;
-        self.complete += usize::from(torrent.phase == Phase::Complete);
+        self.complete += usize::from(torrent.phase.is_complete());
         self.checking += usize::from(torrent.phase == Phase::Checking);
         self.paused += usize::from(torrent.phase == Phase::Paused);
         self.stalled += usize::from(torrent.phase == Phase::Stalled);

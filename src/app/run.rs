@@ -6,13 +6,14 @@ use crate::app::exit::Exit;
 use crate::app::help::HELP;
 use crate::app::json::{self, Object};
 use crate::app::logger::{self, Filter, Logger};
+use crate::app::network;
 use crate::app::screen::View;
 use crate::app::text;
 use crate::app::torrents::{Torrent, Torrents};
 use crate::base::limits::RECEIVE_BYTES;
 use crate::base::units::{Bytes, MIB, Span};
 use crate::rim::storage::{self, Allocate, Existing, Options, Storage};
-use crate::rim::{Rim, entropy};
+use crate::rim::{Listen, Rim, entropy};
 use crate::session::{Outcome, Session, Settings, Status};
 use log::Level;
 use std::ffi::OsString;
@@ -113,10 +114,12 @@ impl App {
         let torrents = Arc::new(self.torrents()?);
         let mut rim = Rim::new(io::stdin().as_fd()).map_err(|error| self.system("start", &error))?;
         let storages = self.open(&torrents)?;
+        let port = self.listen(&mut rim);
         self.say_start(&torrents);
         let rng = entropy::generator().map_err(|error| self.system("get random numbers", &error))?;
         let start = rim.now();
-        let mut session = Session::new(start, rng, self.settings());
+        let mut session = Session::new(start, rng, self.settings(port));
+        session.give(start, self.cli.giving.clone());
         self.make_room(&mut session, &torrents)?;
         let mut files = Vec::with_capacity(storages.len());
         for (torrent, (storage, existing)) in torrents.iter().zip(storages) {
@@ -217,12 +220,25 @@ impl App {
         }
     }
 
-    fn settings(&self) -> Settings {
+    /// Opens the listening port, 0 if that fails: then nobody can come to us, but we can still go to others.
+    fn listen(&self, rim: &mut Rim) -> u16 {
+        if self.cli.job == Job::Check {
+            return 0;
+        }
+        let wish = Listen { ports: self.cli.ports.clone(), bind: self.cli.bind.clone() };
+        rim.listen(&wish).unwrap_or_else(|error| {
+            let line = format!("cannot listen on port {}: {error}", network::port_words(&self.cli.ports));
+            self.news(Level::Warn, &line);
+            0
+        })
+    }
+
+    fn settings(&self, port: u16) -> Settings {
         let memory_bytes = u64::from(self.cli.memory_mib) * u64::from(MIB);
         Settings {
             memory_bytes: memory_bytes.saturating_sub(RECEIVE_BYTES as u64),
             max_peers: self.cli.max_peers,
-            port: self.cli.port,
+            port,
             peers: self.cli.peers.clone(),
             give_up: self.cli.give_up,
             check_only: self.cli.job == Job::Check,

@@ -73,6 +73,21 @@ pub const PEERS_DEFAULT: u32 = 200;
 pub const PEERS_MAX: u32 = 5_000;
 /// Connections being opened at a time. Cheap routers drop packets when many more are half open.
 pub const HALF_OPEN_MAX: usize = 30;
+/// Connections to us that have not shaken hands, at a time; more are closed at once.
+pub const ARRIVALS_MAX: usize = 64;
+/// Of these, from one address: one machine must not keep the others out.
+pub const ARRIVALS_PER_ADDRESS_MAX: usize = 8;
+/// Open connections that came from one address. A network behind one address may well have some.
+pub const INCOMING_PER_ADDRESS_MAX: usize = 64;
+/// Connections taken from the queue of one listening socket before the peers get their turn.
+pub const TURN_ACCEPTS_MAX: usize = 32;
+/// Of two connections with the same peer, opened by either side, each side keeps the same one if they are younger than
+/// this; an older one stays.
+pub const TWIN_AGE_MAX: Duration = Duration::from_secs(10);
+/// A peer with which nothing was exchanged gives way to a new one when it is older than this, if all places are taken.
+pub const USELESS_AGE_MIN: Duration = Duration::from_secs(120);
+/// Without descriptors for another connection, those that wait to be accepted are looked at again after this.
+pub const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Addresses remembered per torrent.
 pub const CANDIDATES_MAX: usize = 2_000;
 /// Addresses taken from one tracker reply.
@@ -131,6 +146,25 @@ pub const REQUESTERS_MAX: usize = 2;
 pub const STARVED_INTERVAL: Duration = Duration::from_millis(100);
 /// A block is not asked of a second peer before it is this late, unless nothing else is left to ask for.
 pub const LATE_MIN: Duration = Duration::from_secs(2);
+
+// ---- Giving ------------------------------------------------------------------------------------------------
+
+/// Who is served is settled anew this often (BEP 3).
+pub const CHOKE_INTERVAL: Duration = Duration::from_secs(10);
+/// Who is served by chance stays for so long (BEP 3).
+pub const OPTIMISTIC_INTERVAL: Duration = Duration::from_secs(30);
+/// A peer is a newcomer for so long, and has three chances where others have one.
+pub const NEWCOMER_AGE_MAX: Duration = Duration::from_secs(90);
+/// A peer that gives us nothing is served for so long while others wait.
+pub const SEED_TURN: Duration = Duration::from_secs(60);
+/// A peer that is served and has asked for nothing for so long gives way.
+pub const CHOKE_IDLE_MIN: Duration = Duration::from_secs(15);
+/// Pieces that a choked newcomer may ask for (BEP 6 recommends 10); and as long as it has fewer pieces than that.
+pub const ALLOWED_FAST_GRANTED: usize = 10;
+/// Bytes sent to one peer before the others get their turn.
+pub const TURN_SEND_BYTES: usize = 256 << 10;
+/// A peer that takes no byte of a block for so long is dropped.
+pub const SEND_PATIENCE: Duration = Duration::from_secs(120);
 
 // ---- Memory ------------------------------------------------------------------------------------------------
 
@@ -256,6 +290,10 @@ pub const NAME_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Longest command line on stdin, in bytes.
 pub const COMMAND_BYTES_MAX: usize = 4 << 10;
+/// Most `--down-limit` and `--up-limit`, in KiB/s: a thousand times what networks carry.
+pub const LIMIT_KIB_MAX: u64 = 1 << 30;
+/// Most `--up-slots`.
+pub const UP_SLOTS_MAX: u32 = PEERS_MAX;
 /// Torrents of one run.
 pub const TORRENTS_MAX: usize = 1_000;
 
@@ -272,4 +310,5 @@ const _: () =
 const _: () = assert!(PIECES_MAX as usize * 20 + (1 << 20) <= TORRENT_FILE_BYTES_MAX * 2);
 const _: () = assert!(COMPLETED_TIMEOUT.as_secs() < STOP_TIMEOUT.as_secs());
 const _: () = assert!(HALF_OPEN_MAX < PEERS_DEFAULT as usize && PEERS_DEFAULT <= PEERS_MAX);
+const _: () = assert!(ARRIVALS_PER_ADDRESS_MAX < ARRIVALS_MAX && ARRIVALS_MAX < PEERS_DEFAULT as usize);
 const _: () = assert!(MEMORY_MIN_MIB <= MEMORY_DEFAULT_MIB && MEMORY_DEFAULT_MIB <= MEMORY_MAX_MIB);

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod bitfield;
+pub mod bucket;
 pub mod clock;
 pub mod geometry;
 pub mod ids;

@@ -170,6 +170,15 @@ impl Download {
         was_there
     }
 
+    /// `piece` is not in its file any more: it is fetched again. False if it was not there.
+    pub fn lose(&mut self, piece: u32) -> bool {
+        let was_there = self.have.remove(piece);
+        if was_there {
+            self.picker.insert(piece);
+        }
+        was_there
+    }
+
     /// One more counted peer has `piece`. Peers that have everything from the start are not counted.
     pub fn add_availability(&mut self, piece: u32) {
         self.picker.add_peer(piece);

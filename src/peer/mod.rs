@@ -48,6 +48,8 @@ pub struct Peer {
     pub client: Vec<u8>,
     /// Pieces we may ask for while it chokes us (BEP 6); at most `ALLOWED_FAST_MAX`, without doubles.
     pub allowed_fast: Vec<u32>,
+    /// Pieces that we answer requests for while choking it (BEP 6).
+    pub granted: Vec<u32>,
     /// What waits to be sent.
     pub outbox: Outbox,
     /// When its last message or bytes of a block came.
@@ -94,6 +96,7 @@ impl Peer {
             listen_port: None,
             client: Vec::new(),
             allowed_fast: Vec::new(),
+            granted: Vec::new(),
             outbox: Outbox::default(),
             last_received: now,
             last_sent: now,
@@ -116,9 +119,22 @@ impl Peer {
         }
         if self.extended {
             let mut payload = Vec::new();
-            ExtendedHandshake::encode_ours(listen_port, &mut payload);
+            ExtendedHandshake::encode_ours(listen_port, have.is_full(), &mut payload);
             self.outbox.push_first(Message::Extended { id: extended::HANDSHAKE_ID, payload: &payload });
         }
+    }
+
+    /// Tells it that we download nothing any more (BEP 21). False if that does not fit.
+    #[must_use = "a message that does not fit is lost"]
+    pub fn tell_upload_only(&mut self, listen_port: u16) -> bool {
+        let mut payload = Vec::new();
+        ExtendedHandshake::encode_ours(listen_port, true, &mut payload);
+        self.outbox.push(Message::Extended { id: extended::HANDSHAKE_ID, payload: &payload })
+    }
+
+    /// True if it downloads nothing (any more).
+    pub fn is_seed(&self) -> bool {
+        self.has.is_full() || self.upload_only
     }
 
     /// Tells it that we want something it has, or nothing more, if it does not know. True if a message was pushed;
@@ -186,7 +202,9 @@ impl Peer {
 
     /// Bytes of memory held beside the peer itself and its bitfield.
     pub fn held_bytes(&self) -> usize {
-        self.client.capacity() + self.allowed_fast.capacity() * size_of::<u32>() + self.outbox.held_bytes()
+        self.client.capacity()
+            + (self.allowed_fast.capacity() + self.granted.capacity()) * size_of::<u32>()
+            + self.outbox.held_bytes()
     }
 }
 

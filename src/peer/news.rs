@@ -1,6 +1,6 @@
 //! What a peer's messages mean: one handler each, which keeps the rules of the BEPs and answers with a plain value.
 
-use crate::base::limits::{ALLOWED_FAST_MAX, REQUEST_BYTES_MAX};
+use crate::base::limits::{ALLOWED_FAST_GRANTED, ALLOWED_FAST_MAX, REQUEST_BYTES_MAX};
 use crate::base::{Bitfield, Block, Instant};
 use crate::peer::Peer;
 use crate::wire::message::id;
@@ -20,7 +20,9 @@ pub enum News {
     Has(u32),
     /// It has all pieces in [`Peer::has`], and had none before.
     HasMany,
-    /// It asks for this block and may: it is not choked, and the block exists and is not too long.
+    /// Whether it wants something we have has changed: [`Peer::interested`].
+    Interest,
+    /// It asks for this block and may: it is not choked, or the piece was allowed (BEP 6), and the block exists and is not too long.
     Asks(Block),
     /// It does not want this block any more.
     Cancels(Block),
@@ -95,8 +97,8 @@ impl Peer {
     }
 
     fn on_interest(&mut self, interested: bool) -> News {
-        self.interested = interested;
-        News::Nothing
+        let changed = interested != core::mem::replace(&mut self.interested, interested);
+        if changed { News::Interest } else { News::Nothing }
     }
 
     fn on_have(&mut self, piece: u32) -> Result<News, Misbehaved> {
@@ -135,7 +137,7 @@ impl Peer {
     /// BEP 6 wants each request answered or rejected; BEP 3 says nothing to one that is not answered.
     fn on_request(&mut self, block: Block) -> Result<News, Misbehaved> {
         let block = self.geometry.check_block(block)?;
-        if !self.am_choking && block.length <= REQUEST_BYTES_MAX {
+        if self.am_answering(block.piece) && block.length <= REQUEST_BYTES_MAX {
             return Ok(News::Asks(block));
         }
         if self.fast {
@@ -145,10 +147,16 @@ impl Peer {
         Ok(News::Nothing)
     }
 
+    /// Whether we answer requests for `piece`. What was allowed helps newcomers only.
+    fn am_answering(&self, piece: u32) -> bool {
+        let is_new = (self.has.count() as usize) < ALLOWED_FAST_GRANTED;
+        !self.am_choking || (is_new && self.granted.contains(&piece))
+    }
+
     fn on_cancel(&self, block: Block) -> Result<News, Misbehaved> {
         let block = self.geometry.check_block(block)?;
         // A choked peer's requests are void or rejected already.
-        Ok(if self.am_choking { News::Nothing } else { News::Cancels(block) })
+        Ok(if self.am_choking && self.granted.is_empty() { News::Nothing } else { News::Cancels(block) })
     }
 
     fn on_allowed_fast(&mut self, piece: u32) -> Result<News, Misbehaved> {

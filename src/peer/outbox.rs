@@ -1,8 +1,9 @@
 //! The bytes that wait to be sent to one peer.
 
+use crate::base::Block;
 use crate::base::limits::OUTBOX_BYTES_MAX;
 use crate::wire::Message;
-use crate::wire::message::KEEP_ALIVE;
+use crate::wire::message::{KEEP_ALIVE, id};
 use alloc::vec::Vec;
 
 /// A buffer up to this size is kept when all is sent, because the next requests follow soon; larger ones go back.
@@ -38,6 +39,15 @@ impl Outbox {
     /// bitfield is as long as the torrent demands.
     pub(super) fn push_first(&mut self, message: Message<'_>) {
         message.encode_into(&mut self.bytes);
+    }
+
+    /// Appends the head of a `piece` message, which the bytes of `block` must follow. The bound does not hold here, but
+    /// there is one head at a time.
+    pub fn push_block_head(&mut self, block: Block) {
+        let head = [block.length.saturating_add(9), block.piece, block.begin].map(u32::to_be_bytes);
+        self.bytes.extend_from_slice(&head[0]);
+        self.bytes.push(id::PIECE);
+        self.bytes.extend_from_slice(head[1..].as_flattened());
     }
 
     /// How long a message may still be pushed, in bytes.

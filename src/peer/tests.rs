@@ -43,7 +43,7 @@ fn each_message_is_answered_with_what_it_changes() {
         (Message::Have(0), News::Nothing),
         (Message::Have(9), News::Has(9)),
         (Message::Have(9), News::Nothing),
-        (Message::Interested, News::Nothing),
+        (Message::Interested, News::Interest),
         (Message::AllowedFast(4), News::AllowedFast(4)),
         (Message::AllowedFast(4), News::Nothing),
         (Message::Suggest(2), News::Suggested(2)),
@@ -240,7 +240,7 @@ fn the_greeting_says_what_we_have_in_the_shortest_words_the_peer_knows() {
 
         let (mut extended, mut payload) = (peer(fast, true), Vec::new());
         extended.greet(have, 6881);
-        ExtendedHandshake::encode_ours(6881, &mut payload);
+        ExtendedHandshake::encode_ours(6881, have.is_full(), &mut payload);
         let introduction = wire(&[Message::Extended { id: 0, payload: &payload }]);
         assert_eq!(sent(&mut extended), [wire(expected), introduction].concat());
     }

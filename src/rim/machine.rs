@@ -2,8 +2,11 @@
 //! loop can be tested with a machine that follows a script and files that fail when told to.
 
 use crate::base::{Instant, StreamId, TorrentId};
-use crate::rim::storage::Storage;
-use crate::session::{Action, Event, Landing, Report, Session, StorageFault, StoreId, StoreView};
+use crate::rim::storage::{SendError, Storage};
+use crate::session::{Action, Event, FileBytes, Landing, Report, Session, StorageFault, StoreId, StoreView};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 
 /// The pure core as the rim sees it. Each method is documented at [`Session`]'s of the same name.
 #[expect(missing_docs, reason = "the documentation is Session's")]
@@ -19,6 +22,22 @@ pub trait Machine {
     fn outgoing(&self, stream: StreamId) -> &[u8];
     fn sent(&mut self, now: Instant, stream: StreamId, count: usize);
     fn store(&self, torrent: TorrentId, store: StoreId) -> Option<StoreView<'_>>;
+
+    fn accept(&mut self, _now: Instant, _address: SocketAddr) -> Option<StreamId> {
+        None
+    }
+
+    fn allowance(&mut self, _now: Instant, _stream: StreamId) -> usize {
+        usize::MAX
+    }
+
+    fn file_bytes(&mut self, _now: Instant, _stream: StreamId) -> Option<FileBytes> {
+        None
+    }
+
+    fn sent_file(&mut self, _now: Instant, _stream: StreamId, _count: usize) {}
+
+    fn file_failed(&mut self, _now: Instant, _stream: StreamId, _fault: StorageFault) {}
 }
 
 impl Machine for Session {
@@ -65,6 +84,26 @@ impl Machine for Session {
     fn store(&self, torrent: TorrentId, store: StoreId) -> Option<StoreView<'_>> {
         Self::store(self, torrent, store)
     }
+
+    fn accept(&mut self, now: Instant, address: SocketAddr) -> Option<StreamId> {
+        Self::accept(self, now, address)
+    }
+
+    fn allowance(&mut self, now: Instant, stream: StreamId) -> usize {
+        Self::allowance(self, now, stream)
+    }
+
+    fn file_bytes(&mut self, now: Instant, stream: StreamId) -> Option<FileBytes> {
+        Self::file_bytes(self, now, stream)
+    }
+
+    fn sent_file(&mut self, now: Instant, stream: StreamId, count: usize) {
+        Self::sent_file(self, now, stream, count);
+    }
+
+    fn file_failed(&mut self, now: Instant, stream: StreamId, fault: StorageFault) {
+        Self::file_failed(self, now, stream, fault);
+    }
 }
 
 /// The files of one torrent as the loop sees them.
@@ -80,6 +119,14 @@ pub trait Files {
     /// # Errors
     /// What went wrong, with which file.
     fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault>;
+
+    /// Sends some of the `length` bytes at `offset` of the torrent to a socket; how many, at least 1.
+    ///
+    /// # Errors
+    /// The socket's or the file's.
+    fn send(&mut self, _offset: u64, _length: usize, _to: BorrowedFd<'_>) -> Result<usize, SendError> {
+        Err(SendError::Socket(io::ErrorKind::Unsupported.into()))
+    }
 
     /// Makes the files durable and closes them.
     ///
@@ -98,6 +145,10 @@ impl Files for Storage {
 
     fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
         Self::load(self, offset, bytes)
+    }
+
+    fn send(&mut self, offset: u64, length: usize, to: BorrowedFd<'_>) -> Result<usize, SendError> {
+        Self::send(self, offset, length, to)
     }
 
     fn complete(&mut self) -> Result<(), StorageFault> {

@@ -8,10 +8,12 @@
 mod clock;
 pub mod entropy;
 mod lines;
+mod listen;
 mod machine;
 mod pace;
 mod perform;
 mod resolve;
+mod sending;
 mod signals;
 mod sockets;
 mod stdin;
@@ -20,6 +22,7 @@ pub(crate) mod sys;
 mod traffic;
 mod turn;
 
+pub use listen::{Bind, Listen};
 pub use machine::{Files, Machine, Screen};
 
 use crate::base::Instant;
@@ -34,6 +37,8 @@ const SIGNALS: Token = Token(usize::MAX - 1);
 const STDIN: Token = Token(usize::MAX - 2);
 /// The first of those of the name servers, which end before [`STDIN`].
 const NAMES: usize = usize::MAX - 16;
+/// The first of those of the listening sockets, which end before [`NAMES`].
+const LISTENERS: usize = NAMES - listen::SOCKETS_MAX;
 
 /// Changes taken from the kernel in one poll; what does not fit comes with the next.
 const EVENTS_MAX: usize = 256;
@@ -51,6 +56,7 @@ pub struct Rim {
     signals: signals::Signals,
     stdin: stdin::Stdin,
     sockets: sockets::Sockets,
+    listeners: listen::Listeners,
     names: resolve::Names,
     /// Where streams are read into whose bytes may land anywhere: one buffer for all.
     receive: Box<[u8]>,
@@ -77,6 +83,7 @@ impl Rim {
             clock: clock::Clock::new(),
             signals,
             sockets: sockets::Sockets::default(),
+            listeners: listen::Listeners::default(),
             names: resolve::Names::new(resolve::NameFiles::default(), entropy::generator()?, NAMES),
             receive: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             hash_budget_bytes: pace::hash_budget_bytes(),
@@ -86,6 +93,15 @@ impl Rim {
     /// The time, as every `now` of the core means it.
     pub fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// Opens the listening sockets; connections are taken while it [`run`](Self::run)s. Answers the port.
+    ///
+    /// # Errors
+    /// The last one, if no port can be had; nobody can reach us then, and everything else works.
+    pub fn listen(&mut self, wish: &Listen) -> io::Result<u16> {
+        self.listeners = listen::Listeners::open(wish, self.poll.registry(), LISTENERS)?;
+        Ok(self.listeners.port())
     }
 
     /// Turns until the machine wishes to finish, or a second signal asks to end at once

@@ -117,6 +117,6 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
 }
 
 /// The files of `torrent`.
-fn files_of<F>(files: &mut [F], torrent: TorrentId) -> &mut F {
+pub(super) fn files_of<F>(files: &mut [F], torrent: TorrentId) -> &mut F {
     files.get_mut(torrent.0 as usize).expect("run() is given the files of every torrent of the machine")
 }

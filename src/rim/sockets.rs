@@ -58,8 +58,26 @@ impl Sockets {
         stream: StreamId,
         address: SocketAddr,
     ) -> Result<(), CloseCause> {
+        let io = TcpStream::connect(address).map_err(|error| close_cause(&error))?;
+        self.add(registry, stream, io, false)
+    }
+
+    /// Takes over an accepted connection.
+    ///
+    /// # Errors
+    /// The cause, if it has failed already.
+    pub fn adopt(&mut self, registry: &Registry, stream: StreamId, io: TcpStream) -> Result<(), CloseCause> {
+        self.add(registry, stream, io, true)
+    }
+
+    fn add(
+        &mut self,
+        registry: &Registry,
+        stream: StreamId,
+        mut io: TcpStream,
+        open: bool,
+    ) -> Result<(), CloseCause> {
         self.close(registry, stream.slot);
-        let mut io = TcpStream::connect(address).map_err(|error| close_cause(&error))?;
         // Requests are small and wait for nothing. A socket without the option still works.
         let _ = io.set_nodelay(true);
         let entry = self.sockets.vacant_entry();
@@ -69,7 +87,7 @@ impl Sockets {
         entry.insert(Socket {
             stream,
             io,
-            open: false,
+            open,
             readable: false,
             writable: false,
             read_closed: false,

@@ -115,3 +115,24 @@ pub fn raise_open_files_limit(wanted: u64) -> io::Result<()> {
     // SAFETY: one record, only read.
     checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).map(drop)
 }
+
+/// Lets a socket have to do only with the network interface `name`.
+pub fn bind_to_interface(fd: BorrowedFd<'_>, name: &std::ffi::OsStr) -> io::Result<()> {
+    let name = name.as_encoded_bytes();
+    let length = libc::socklen_t::try_from(name.len()).unwrap_or(libc::socklen_t::MAX);
+    // SAFETY: the pointer and the length are those of one borrow, which is only read.
+    let answer = unsafe {
+        let (level, option) = (libc::SOL_SOCKET, libc::SO_BINDTODEVICE);
+        libc::setsockopt(fd.as_raw_fd(), level, option, name.as_ptr().cast(), length)
+    };
+    checked(answer).map(drop)
+}
+
+/// Sends `bytes`; `more`: others follow at once, so that they may share a packet. A socket whose other end is gone is
+/// an error and no signal.
+pub fn send(to: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<usize> {
+    let flags = libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+    // SAFETY: the pointer and the length are those of one borrow, which is only read.
+    let count = unsafe { libc::send(to.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}

@@ -1,4 +1,4 @@
-//! Bytes between sockets and the machine: bounded reads in turn, one write per stream and turn.
+//! Bytes from sockets to the machine: bounded reads in turn.
 
 use crate::base::StreamId;
 use crate::base::limits::TURN_READ_BYTES;
@@ -9,7 +9,7 @@ use crate::rim::turn::Run;
 use crate::session::{CloseCause, Event, Landing, Scatter};
 use core::array;
 use mio::net::TcpStream;
-use std::io::{self, IoSliceMut, Read, Write};
+use std::io::{self, IoSliceMut, Read};
 
 /// What a read found.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,11 +64,18 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     fn read(&mut self, stream: StreamId) -> Option<Reading> {
         let Rim { sockets, receive, clock, .. } = &mut *self.rim;
         let socket = sockets.get(stream).filter(|socket| socket.readable)?;
+        let room = self.machine.allowance(clock.now(), stream);
+        if room == 0 {
+            return Some(Reading::Wait);
+        }
         let (result, capacity) = match self.machine.landing(stream) {
             Landing::Wait => return Some(Reading::Wait),
-            Landing::Anywhere => (socket.io.read(receive), receive.len()),
+            Landing::Anywhere => {
+                let room = room.min(receive.len());
+                (socket.io.read(&mut receive[..room]), room)
+            }
             Landing::Scatter(scatter) => {
-                let (result, capacity) = read_scattered(&mut socket.io, scatter.areas());
+                let (result, capacity) = read_scattered(&mut socket.io, scatter.areas(), room);
                 if let Ok(count @ 1..) = result {
                     self.machine.landed(clock.now(), stream, count);
                 }
@@ -81,44 +88,8 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         Some(socket.judge(result, capacity))
     }
 
-    /// Writes once to each stream that has bytes and takes them.
-    pub(super) fn flush(&mut self) {
-        for _ in 0..self.rim.sockets.flush_count() {
-            if let Some(stream) = self.rim.sockets.next_flush()
-                && self.outcome.is_none()
-            {
-                self.write(stream);
-            }
-        }
-    }
-
-    fn write(&mut self, stream: StreamId) {
-        let Some(socket) = self.rim.sockets.get(stream).filter(|socket| socket.writable) else { return };
-        let bytes = self.machine.outgoing(stream);
-        if bytes.is_empty() {
-            return;
-        }
-        match socket.io.write(bytes) {
-            Ok(count) => {
-                // A short write means that the kernel's buffer is full; the poll tells when it is not.
-                socket.writable = count == bytes.len();
-                self.machine.sent(self.rim.clock.now(), stream, count);
-                self.perform_all();
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.writable = false,
-            Err(error) => {
-                socket.fail(close_cause(&error));
-                return self.rim.sockets.list(stream);
-            }
-        }
-        if !self.machine.outgoing(stream).is_empty() {
-            self.rim.sockets.list_flush(stream);
-        }
-    }
-
     /// Forgets a stream that is over, then tells the machine.
-    fn lose(&mut self, stream: StreamId, cause: CloseCause) {
+    pub(super) fn lose(&mut self, stream: StreamId, cause: CloseCause) {
         self.rim.sockets.remove(self.rim.poll.registry(), stream);
         self.tell(Event::Closed { stream, cause });
     }
@@ -144,7 +115,7 @@ impl Socket {
 
     /// Writing has failed for `cause`: a tracker may have sent its reply and gone, so what is there is read
     /// first.
-    fn fail(&mut self, cause: CloseCause) {
+    pub(super) fn fail(&mut self, cause: CloseCause) {
         self.failed = Some(cause);
         self.writable = false;
         self.readable = true;
@@ -152,17 +123,22 @@ impl Socket {
     }
 }
 
-/// Reads into `areas`, one after the other; also says how many bytes they take.
+/// Reads into `areas`, one after the other, at most `room` bytes; also says how many bytes that takes.
 fn read_scattered<'a>(
     io: &mut TcpStream,
     areas: impl Iterator<Item = &'a mut [u8]>,
+    room: usize,
 ) -> (io::Result<usize>, usize) {
     let mut slices: [IoSliceMut<'_>; Scatter::AREAS_MAX] = array::from_fn(|_| IoSliceMut::new(&mut []));
     let (mut count, mut capacity) = (0, 0);
     for (slice, area) in slices.iter_mut().zip(areas) {
-        capacity += area.len();
+        let length = area.len().min(room - capacity);
+        if length == 0 {
+            break;
+        }
+        capacity += length;
         count += 1;
-        *slice = IoSliceMut::new(area);
+        *slice = IoSliceMut::new(&mut area[..length]);
     }
     debug_assert!(capacity > 0, "an empty read would look like the end of the stream");
     (io.read_vectored(&mut slices[..count]), capacity)
@@ -171,6 +147,7 @@ fn read_scattered<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
     use std::net::TcpListener;
 
     #[test]
@@ -184,11 +161,11 @@ mod tests {
         let mut io = TcpStream::from_std(ours);
 
         let (mut first, mut second, mut third) = ([0; 2], [0; 3], [0; 9]);
-        let (result, capacity) = read_scattered(&mut io, [&mut first[..], &mut second].into_iter());
+        let (result, capacity) = read_scattered(&mut io, [&mut first[..], &mut second].into_iter(), 99);
         assert_eq!((result.unwrap(), capacity, &first, &second), (5, 5, b"ab", b"cde"));
-        let (result, capacity) = read_scattered(&mut io, [&mut second[..], &mut third].into_iter());
+        let (result, capacity) = read_scattered(&mut io, [&mut second[..], &mut third].into_iter(), 99);
         assert_eq!((result.unwrap(), capacity, &second, &third[..3]), (5, 12, b"fgh", &b"ij\0"[..]));
-        let (result, _) = read_scattered(&mut io, [&mut first[..]].into_iter());
+        let (result, _) = read_scattered(&mut io, [&mut first[..]].into_iter(), 99);
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -7,7 +7,7 @@ use crate::rim::lines::Line;
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::perform::Loads;
 use crate::rim::signals::Signal;
-use crate::rim::{NAMES, Rim, SIGNALS, STDIN};
+use crate::rim::{LISTENERS, NAMES, Rim, SIGNALS, STDIN};
 use crate::session::{CloseCause, Command, Event, Outcome};
 use core::time::Duration;
 use mio::Token;
@@ -73,6 +73,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         self.take_commands();
         self.tell_refused();
         self.tell_resolved();
+        self.accept();
         self.serve_ready();
         self.flush();
         self.load_one();
@@ -124,12 +125,14 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
             || self.rim.sockets.ready_count() + self.rim.sockets.flush_count() > 0
             || self.rim.names.is_ready()
             || self.rim.stdin.is_ready()
+            || self.rim.listeners.is_ready(self.rim.now())
     }
 
     /// Time until the first deadline; `None` if only an event can change anything.
     fn time_to_sleep(&self) -> Option<Duration> {
-        let deadlines = [self.machine.next_deadline(), self.refresh, self.rim.names.next_deadline()];
-        let first = deadlines.into_iter().flatten().min()?;
+        let own = [self.rim.names.next_deadline(), self.rim.listeners.next_deadline()];
+        let deadlines = own.into_iter().chain([self.machine.next_deadline(), self.refresh]);
+        let first = deadlines.flatten().min()?;
         Some(self.rim.now().until(first))
     }
 
@@ -137,11 +140,12 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
     /// there.
     fn take_events(&mut self) {
         let mut signalled = false;
-        let Rim { events, sockets, stdin, names, .. } = &mut *self.rim;
+        let Rim { events, sockets, stdin, names, listeners, .. } = &mut *self.rim;
         for event in events.iter() {
             match event.token() {
                 SIGNALS => signalled = true,
                 STDIN => stdin.on_event(),
+                Token(token @ LISTENERS..NAMES) => listeners.on_event(token - LISTENERS),
                 Token(NAMES..) => names.on_event(event.token()),
                 _ => sockets.on_event(event),
             }

@@ -41,6 +41,7 @@ impl Session {
 
     /// `count` bytes landed in the areas of the last [`Landing::Scatter`], which was for `stream`.
     pub fn landed(&mut self, now: Instant, stream: StreamId, count: usize) {
+        self.count_received(now, stream, count);
         let mut scatter = mem::take(&mut self.scatter);
         let mut line = mem::take(&mut self.line);
         let mut outcome = self.take_landed(now, stream, &mut scatter, count, &mut line);
@@ -55,8 +56,10 @@ impl Session {
 
     /// `bytes` came from `stream`, read after [`Landing::Anywhere`].
     pub fn received(&mut self, now: Instant, stream: StreamId, bytes: &[u8]) {
+        self.count_received(now, stream, bytes.len());
         let outcome = match self.streams.get(stream) {
             Some(Role::Tracker { .. }) => return self.on_tracker_bytes(now, stream, bytes),
+            Some(Role::Arrival(_)) => self.on_arrival_bytes(now, stream, bytes),
             Some(Role::Peer(connection)) => match connection.stage {
                 Stage::Shaking { .. } => self.on_handshake_bytes(now, stream, bytes),
                 Stage::Open(_) => self.feed(now, stream, bytes),

@@ -1,5 +1,7 @@
 //! The words that the user may type while swarmlet runs.
 
+use crate::base::limits::LIMIT_KIB_MAX;
+use crate::base::units::KIB;
 use alloc::string::{String, ToString};
 use core::fmt;
 use core::net::SocketAddr;
@@ -25,6 +27,15 @@ pub enum Command {
     Pause,
     /// Go on after a pause.
     Resume,
+    /// Let no more bytes per second pass.
+    Limit {
+        /// To peers; else from them.
+        up: bool,
+        /// Bytes per second; 0: no limit.
+        rate: u64,
+    },
+    /// Stay when everything is there, or do not.
+    Seed(bool),
     /// Name the commands.
     Help,
     /// End, telling the trackers.
@@ -32,7 +43,7 @@ pub enum Command {
 }
 
 /// All commands with one line of help each, in the order in which `help` shows them.
-pub const COMMANDS: [(&str, &str); 11] = [
+pub const COMMANDS: [(&str, &str); 13] = [
     ("info", "what the .torrent says"),
     ("status", "progress, rates, pieces, trackers, memory"),
     ("peers", "who is connected, and what flows"),
@@ -42,6 +53,8 @@ pub const COMMANDS: [(&str, &str); 11] = [
     ("announce", "ask the trackers for peers now"),
     ("pause", "stop downloading, keep the connections"),
     ("resume", "go on after a pause"),
+    ("limit down|up N", "let no more than N KiB/s pass; 0: no limit"),
+    ("seed on|off", "stay when everything is there, or do not"),
     ("help", "this list"),
     ("quit", "end, telling the trackers"),
 ];
@@ -53,6 +66,10 @@ pub enum CommandFault {
     Unknown(String),
     /// `add` without an address, or with something that is none.
     BadAddress(String),
+    /// `limit` without a direction and a number.
+    BadLimit(String),
+    /// `seed` without `on` or `off`.
+    BadSeed(String),
     /// Words after a command that takes none.
     TooManyWords(&'static str),
 }
@@ -77,6 +94,8 @@ impl Command {
             "help" | "?" => Self::Help,
             "quit" | "exit" | "q" => Self::Quit,
             "add" => Self::Add(parse_address(words.next().unwrap_or_default())?),
+            "limit" => parse_limit(words.next().unwrap_or_default(), words.next().unwrap_or_default())?,
+            "seed" => Self::Seed(parse_switch(words.next().unwrap_or_default())?),
             _ => return Err(CommandFault::Unknown(first.to_string())),
         };
         match words.next() {
@@ -97,6 +116,8 @@ impl Command {
             Self::Announce => "announce",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Limit { .. } => "limit",
+            Self::Seed(_) => "seed",
             Self::Help => "help",
             Self::Quit => "quit",
         }
@@ -106,6 +127,25 @@ impl Command {
 fn parse_address(word: &str) -> Result<SocketAddr, CommandFault> {
     let address = word.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
     address.ok_or_else(|| CommandFault::BadAddress(word.to_string()))
+}
+
+fn parse_limit(way: &str, number: &str) -> Result<Command, CommandFault> {
+    let bad = || CommandFault::BadLimit(String::from(if number.is_empty() { way } else { number }));
+    let up = match way {
+        "up" => true,
+        "down" => false,
+        _ => return Err(bad()),
+    };
+    let kib = number.parse().ok().filter(|&kib: &u64| kib <= LIMIT_KIB_MAX).ok_or_else(bad)?;
+    Ok(Command::Limit { up, rate: kib * u64::from(KIB) })
+}
+
+fn parse_switch(word: &str) -> Result<bool, CommandFault> {
+    match word {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(CommandFault::BadSeed(word.to_string())),
+    }
 }
 
 impl fmt::Display for CommandFault {
@@ -123,6 +163,10 @@ impl fmt::Display for CommandFault {
             Self::BadAddress(word) => {
                 write!(f, "{:?} is not an address; write IP:PORT or [IPv6]:PORT", shortened(word))
             }
+            Self::BadLimit(word) => {
+                write!(f, "{:?} is no limit; write limit down N or limit up N, in KiB/s", shortened(word))
+            }
+            Self::BadSeed(word) => write!(f, "{:?}: write seed on or seed off", shortened(word)),
             Self::TooManyWords(name) => write!(f, "{name} takes nothing after it"),
         }
     }
@@ -140,7 +184,8 @@ mod tests {
     #[test]
     fn every_command_of_the_list_is_understood() {
         for (command, _) in COMMANDS {
-            let line = command.replace("IP:PORT", "127.0.0.1:6881");
+            let line = command.replace("IP:PORT", "127.0.0.1:6881").replace("down|up N", "up 5");
+            let line = line.replace("on|off", "off");
             let parsed = Command::parse(&line).unwrap().unwrap();
             assert_eq!(Some(parsed.name()), command.split(' ').next());
         }
@@ -152,6 +197,10 @@ mod tests {
         assert_eq!(Command::parse(" \t"), Ok(None));
         assert_eq!(Command::parse("add [::1]:99"), Ok(Some(Command::Add("[::1]:99".parse().unwrap()))));
         assert_eq!(Command::parse("quit now"), Err(CommandFault::TooManyWords("quit")));
+        assert_eq!(Command::parse("limit down 3"), Ok(Some(Command::Limit { up: false, rate: 3072 })));
+        for bad in ["limit", "limit up", "limit up x", "limit left 3", "limit up -1", "seed", "seed maybe"] {
+            assert!(Command::parse(bad).is_err(), "{bad}");
+        }
         assert_eq!(Command::parse("add 1.2.3.4:0"), Err(CommandFault::BadAddress("1.2.3.4:0".into())));
         assert!(Command::parse("add").unwrap_err().to_string().contains("IP:PORT"));
     }

@@ -20,6 +20,8 @@ impl Session {
             Command::Announce => Report::Done(self.announce_now(now)),
             Command::Pause => Report::Done(self.set_paused(now, true)),
             Command::Resume => Report::Done(self.set_paused(now, false)),
+            Command::Limit { up, rate } => Report::Done(self.set_limit(now, up, rate)),
+            Command::Seed(on) => Report::Done(self.set_seeding(now, on)),
             Command::Quit => return self.quit(now),
         };
         self.actions.push_back(Action::Say(report));
@@ -76,6 +78,7 @@ impl Session {
             return;
         }
         self.quitting = Some(now + STOP_TIMEOUT);
+        self.drop_arrivals();
         for id in self.ids() {
             let totals = self.totals(id);
             let torrent = &mut self.torrents[id.0 as usize];
@@ -135,13 +138,14 @@ impl Session {
         }
         torrent.complete = true;
         self.actions.push_back(Action::Complete { torrent: id });
-        self.drop_all(now, id);
+        if !self.giving.seed {
+            self.drop_all(now, id);
+        }
     }
 
     /// The torrent is safe: tells everybody, and ends the run with the last one.
     pub(super) fn on_durable(&mut self, now: Instant, id: TorrentId) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
-        torrent.durable = true;
         let (downloaded_bytes, took) = (torrent.down.total_bytes(), now.since(torrent.started));
         // A tracker counts downloads by this event, so it is not told when there was nothing to download.
         if downloaded_bytes > 0 {
@@ -149,13 +153,10 @@ impl Session {
         }
         self.note(Note::Complete { torrent: id, downloaded_bytes, took });
         self.announce_due(now, id);
-        if self.torrents.iter().all(|torrent| torrent.durable) {
-            self.leaving = Some(now + COMPLETED_TIMEOUT);
-            self.leave_if_told(now);
-        }
+        self.begin_seeding(now, id);
     }
 
-    /// Everything is there: the run ends as soon as the trackers know, or do not answer. `stopped` would break their
+    /// Nothing is left to fetch or to give: the run ends as soon as the trackers know, or do not answer. `stopped` would break their
     /// announces off, and trackers count downloads by `completed`.
     pub(super) fn leave_if_told(&mut self, now: Instant) {
         let Some(deadline) = self.leaving.filter(|_| self.quitting.is_none()) else { return };

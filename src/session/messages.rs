@@ -19,14 +19,16 @@ impl Session {
             News::Nothing => {}
             News::Choked => self.on_choke(stream),
             News::Unchoked => self.on_unchoke(stream),
-            News::Has(piece) => self.on_have(stream, piece),
-            News::HasMany => self.on_bitfield(stream),
+            News::Has(piece) => self.on_have(now, stream, piece),
+            News::Interest => self.on_interest(now, stream),
+            News::Asks(block) => self.on_request(now, stream, block),
+            News::Cancels(block) => self.on_cancel(now, stream, block),
+            News::HasMany => self.on_bitfield(now, stream),
             News::Rejected(block) => self.on_reject(now, stream, block),
-            News::Introduced => self.on_introduced(stream),
+            News::Introduced => self.on_introduced(now, stream),
             News::AllowedFast(piece) => self.on_allowed_fast(stream, piece),
-            // BEP 6: a hint for clients that read from slow disks; what is rare matters more to us. Requests are
-            // answered by the peer room, which chokes everybody.
-            News::Suggested(_) | News::Asks(_) | News::Cancels(_) => {}
+            // BEP 6: a hint for clients that read from slow disks; what is rare matters more to us.
+            News::Suggested(_) => {}
         }
         Ok(())
     }
@@ -55,7 +57,7 @@ impl Session {
         }
     }
 
-    fn on_have(&mut self, stream: StreamId, piece: u32) {
+    fn on_have(&mut self, now: Instant, stream: StreamId, piece: u32) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let torrent = &mut self.torrents[id.0 as usize];
         torrent.download.add_availability(piece);
@@ -66,10 +68,11 @@ impl Session {
             open.pipeline.search.restart();
             self.update_interest(stream);
         }
+        self.drop_if_useless(now, stream);
     }
 
     /// The peer said what it has: `bitfield`, `have all` or `have none`.
-    fn on_bitfield(&mut self, stream: StreamId) {
+    fn on_bitfield(&mut self, now: Instant, stream: StreamId) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let torrent = &mut self.torrents[id.0 as usize];
         if open.peer.has.is_full() {
@@ -80,6 +83,7 @@ impl Session {
         }
         open.wanted = torrent.download.wanted_of(&open.peer.has);
         self.update_interest(stream);
+        self.drop_if_useless(now, stream);
     }
 
     /// BEP 6: this piece may be asked for while the peer chokes us.
@@ -110,9 +114,11 @@ impl Session {
         }
     }
 
-    fn on_introduced(&mut self, stream: StreamId) {
+    fn on_introduced(&mut self, now: Instant, stream: StreamId) {
         if let Some((_, open)) = self.streams.open(stream) {
             open.pipeline.set_reqq(open.peer.reqq);
         }
+        self.learn_address(now, stream);
+        self.drop_if_useless(now, stream);
     }
 }

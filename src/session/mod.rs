@@ -3,37 +3,47 @@
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing` the way
-//! to the files, `announces` trackers, `dialing` new connections, `time` deadlines, `commands` the user and the end.
+//! to the files, `announces` trackers, `dialing` and `listening` new connections, `uploads` what is asked of us, `choking` who
+//! gets it, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the user and the end.
 
 mod action;
 mod announces;
 mod blocks;
+mod choking;
 mod command;
 mod commands;
 mod dialing;
 mod event;
+mod giving;
+mod listening;
 mod messages;
+mod pacing;
 mod peers;
 mod report;
 mod requests;
 mod scatter;
+mod seeding;
 mod status;
 mod storing;
 mod streams;
 mod time;
 mod torrents;
+mod uploads;
 
 pub use action::{Action, Outcome};
 pub use command::{COMMANDS, Command, CommandFault};
 pub use event::{CloseCause, Event, StorageFault, StorageFaultKind, StoreId};
+pub use giving::Giving;
 pub use report::*;
 pub use scatter::Scatter;
+pub use uploads::FileBytes;
 
 use crate::base::limits::{DEPARTED_MAX, HALF_OPEN_MAX};
 use crate::base::{Instant, PeerId, Rng, StreamId, TorrentId};
 use crate::download::Pool;
 use crate::meta::Metainfo;
 use crate::tracker::Identity;
+use crate::upload::{Choker, Pacer};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -83,6 +93,7 @@ pub struct StoreView<'a> {
 #[derive(Debug)]
 pub struct Session {
     settings: Settings,
+    giving: Giving,
     rng: Rng,
     our_id: PeerId,
     started: Instant,
@@ -104,10 +115,18 @@ pub struct Session {
     returned: bool,
     /// Addresses of peers that are gone, for the case that they prove guilty later.
     departed: VecDeque<(StreamId, SocketAddr)>,
+    /// Who is served, how many that are, and when that is settled anew.
+    choker: Choker,
+    served: u32,
+    choke_deadline: Option<Instant>,
+    up_pacer: Pacer,
+    down_pacer: Pacer,
     queries: Vec<Query>,
     last_query: u32,
     /// Connections being opened or shaking hands.
     half_open: usize,
+    /// Who came to us and has not said for which torrent.
+    arrivals: usize,
     /// The torrent whose turn it is to dial.
     next_dialler: usize,
     /// When all peers are looked at.
@@ -128,6 +147,7 @@ impl Session {
         Self {
             pool: Pool::new(settings.memory_bytes),
             settings,
+            giving: Giving::default(),
             our_id: new_peer_id(&mut rng),
             rng,
             started: now,
@@ -141,9 +161,15 @@ impl Session {
             starved: Vec::new(),
             returned: false,
             departed: VecDeque::new(),
+            choker: Choker::default(),
+            served: 0,
+            choke_deadline: None,
+            up_pacer: Pacer::default(),
+            down_pacer: Pacer::default(),
             queries: Vec::new(),
             last_query: 0,
             half_open: 0,
+            arrivals: 0,
             next_dialler: 0,
             peers_deadline: None,
             reached: false,
@@ -214,10 +240,10 @@ impl Session {
         match self.streams.get(stream) {
             Some(Role::Tracker { request, .. }) => request.rest(),
             Some(Role::Peer(connection)) => match &connection.stage {
-                Stage::Open(open) if connection.handshake.rest().is_empty() => open.peer.outbox.as_slice(),
+                Stage::Open(open) if connection.handshake.rest().is_empty() => open.messages(),
                 _ => connection.handshake.rest(),
             },
-            None => &[],
+            Some(Role::Arrival(_)) | None => &[],
         }
     }
 
@@ -228,11 +254,11 @@ impl Session {
             Some(Role::Peer(connection)) => match &mut connection.stage {
                 Stage::Open(open) if connection.handshake.rest().is_empty() => {
                     open.peer.on_sent(now, count);
-                    open.flushing = !open.peer.outbox.as_slice().is_empty();
+                    self.count_sent(now, stream, count);
                 }
                 _ => connection.handshake.consume(count),
             },
-            None => {}
+            Some(Role::Arrival(_)) | None => {}
         }
     }
 
@@ -240,12 +266,13 @@ impl Session {
         match self.streams.get(stream) {
             Some(Role::Peer(_)) => self.on_peer_connected(now, stream),
             Some(Role::Tracker { .. }) => self.on_tracker_connected(now, stream),
-            None => {}
+            Some(Role::Arrival(_)) | None => {}
         }
     }
 
     fn on_closed(&mut self, now: Instant, stream: StreamId, cause: CloseCause) {
         match self.streams.get(stream) {
+            Some(Role::Arrival(_)) => self.forget_arrival(stream),
             Some(Role::Peer(_)) => {
                 self.forget_peer(now, stream, Farewell::Closed(cause));
                 self.dial_candidates(now);
@@ -339,6 +366,9 @@ impl Session {
 
     fn check_counts(&self) {
         let roles = || self.streams.iter().map(|(_, role)| role);
+        let served = self.streams.iter_open().filter(|(.., open)| !open.peer.am_choking).count();
+        assert_eq!(self.served, served as u32);
+        assert_eq!(self.arrivals, roles().filter(|role| matches!(role, Role::Arrival(_))).count());
         for (nth, torrent) in self.torrents.iter().enumerate() {
             let own = |role: &&Role| matches!(role, Role::Peer(peer) if peer.torrent.0 as usize == nth);
             let open = self.streams.iter_open().filter(|(_, id, ..)| id.0 as usize == nth);

@@ -1,9 +1,10 @@
 //! A connection from dialling to farewell.
 
 use super::streams::{Connection, Open, Outgoing, Role, Stage};
+use super::uploads::Service;
 use super::{Action, CloseCause, Note, Session};
 use crate::base::limits::{CONNECT_TIMEOUT, DEPARTED_MAX, HANDSHAKE_TIMEOUT, KEEP_ALIVE_INTERVAL};
-use crate::base::{Bitfield, Instant, StreamId, TorrentId};
+use crate::base::{Bitfield, InfoHash, Instant, PeerId, StreamId, TorrentId};
 use crate::download::Pipeline;
 use crate::peer::Peer;
 use crate::wire::{Framer, Handshake, HandshakeReader, Misbehaved};
@@ -31,6 +32,12 @@ pub(super) enum Farewell {
     Banned,
     /// It has sent nothing for long, and others wait for its place.
     Useless,
+    /// We are connected to it another time already.
+    Twin,
+    /// A file of ours cannot be read.
+    OurFault,
+    /// There is no room for it.
+    Full,
     /// The torrent is complete, so is the peer; or the run ends.
     Finished,
 }
@@ -51,6 +58,9 @@ impl fmt::Display for Farewell {
             Self::Guilty(fault) => write!(f, "{fault}"),
             Self::Banned => f.write_str("it sent a bad block"),
             Self::Useless => f.write_str("it has nothing for us, and others wait for its place"),
+            Self::OurFault => f.write_str("we cannot read our own file"),
+            Self::Twin => f.write_str("connected twice"),
+            Self::Full => f.write_str("no room for more peers"),
             Self::Finished => f.write_str("nothing left to exchange"),
         }
     }
@@ -61,7 +71,8 @@ impl Session {
     pub(super) fn dial(&mut self, now: Instant, torrent: TorrentId, address: SocketAddr) {
         let stage = Stage::Connecting(now + CONNECT_TIMEOUT);
         let handshake = Outgoing::default();
-        let connection = Connection { torrent, address, handshake, stage };
+        let (incoming, listens_at) = (false, None);
+        let connection = Connection { torrent, address, incoming, listens_at, handshake, stage };
         let stream = self.streams.insert(Role::Peer(Box::new(connection)));
         self.torrents[torrent.0 as usize].connecting += 1;
         self.half_open += 1;
@@ -74,9 +85,7 @@ impl Session {
         let our_id = self.our_id;
         let Some(connection) = self.streams.connection(stream) else { return };
         let torrent = &self.torrents[connection.torrent.0 as usize];
-        let info_hash = torrent.metainfo.info_hash;
-        let ours = Handshake { info_hash, peer_id: our_id, fast: true, extended: true };
-        connection.handshake = Outgoing::new(ours.encode().to_vec());
+        connection.handshake = our_handshake(torrent.metainfo.info_hash, our_id);
         connection.stage =
             Stage::Shaking { deadline: now + HANDSHAKE_TIMEOUT, reader: HandshakeReader::new() };
         self.walk_by(now + HANDSHAKE_TIMEOUT);
@@ -92,16 +101,28 @@ impl Session {
     ) -> Result<(), Misbehaved> {
         let our_id = self.our_id;
         let Some(connection) = self.streams.connection(stream) else { return Ok(()) };
-        let (id, address) = (connection.torrent, connection.address);
         let Stage::Shaking { reader, .. } = &mut connection.stage else { return Ok(()) };
         let Some(theirs) = reader.next(&mut bytes)? else { return Ok(()) };
-        let torrent = &mut self.torrents[id.0 as usize];
+        let torrent = &self.torrents[connection.torrent.0 as usize];
         theirs.check(&torrent.metainfo.info_hash, &our_id)?;
+        if self.settle_twins(now, stream, theirs.peer_id) {
+            self.open_up(now, stream, &theirs);
+            return self.feed(now, stream, bytes);
+        }
+        Ok(())
+    }
+
+    /// Both handshakes are exchanged: messages flow from here on.
+    pub(super) fn open_up(&mut self, now: Instant, stream: StreamId, theirs: &Handshake) {
+        let Some(connection) = self.streams.connection(stream) else { return };
+        let (id, address) = (connection.torrent, connection.address);
+        let torrent = &mut self.torrents[id.0 as usize];
         let geometry = torrent.download.geometry();
-        let mut peer = Peer::new(now, address, &theirs, geometry);
+        let mut peer = Peer::new(now, address, theirs, geometry);
         peer.greet(torrent.download.have(), self.settings.port);
         connection.stage = Stage::Open(Box::new(Open {
             peer,
+            opened: now,
             framer: Some(Framer::new(geometry)),
             pipeline: Pipeline::default(),
             allowed_fast: None,
@@ -112,6 +133,7 @@ impl Session {
             useful_at: now,
             rests_until: Instant::ZERO,
             searching: false,
+            service: Service::default(),
             flushing: true,
             unasked_bytes: 0,
         }));
@@ -123,7 +145,7 @@ impl Session {
         self.actions.push_back(Action::Flush { stream });
         self.walk_by(now + KEEP_ALIVE_INTERVAL);
         self.note(Note::PeerConnected { torrent: id, address });
-        self.feed(now, stream, bytes)
+        self.grant_fast(stream);
     }
 
     /// The peer broke the protocol.
@@ -141,11 +163,12 @@ impl Session {
     /// The stream of a peer is gone: gives back everything that it held. False if the name is stale.
     pub(super) fn forget_peer(&mut self, now: Instant, stream: StreamId, why: Farewell) -> bool {
         let Some(Role::Peer(connection)) = self.streams.remove(stream) else { return false };
-        let Connection { torrent: id, address, stage, .. } = *connection;
+        let Connection { torrent: id, address, incoming, listens_at, stage, .. } = *connection;
         let torrent = &mut self.torrents[id.0 as usize];
         let useful = match stage {
             Stage::Open(open) => {
                 torrent.peers -= 1;
+                self.give_slot_back(now, &open);
                 if self.departed.len() == DEPARTED_MAX {
                     self.departed.pop_front();
                 }
@@ -160,7 +183,10 @@ impl Session {
                 None
             }
         };
-        self.settle_candidate(now, id, address, useful, why);
+        // The port from which somebody came says nothing about where it can be reached.
+        if let Some(address) = listens_at.or(Some(address).filter(|_| !incoming)) {
+            self.settle_candidate(now, id, address, useful, why);
+        }
         let guilty = matches!(why, Farewell::Guilty(_) | Farewell::Banned | Farewell::NeverReads);
         self.note(Note::PeerGone { torrent: id, address, why: why.to_string(), guilty });
         true
@@ -183,6 +209,8 @@ impl Session {
             (Farewell::Guilty(_) | Farewell::NeverReads, Some(_)) => {
                 candidates.closed(now, address, false, &mut self.rng);
             }
+            // It is connected the other way.
+            (Farewell::Twin, _) => {}
             (_, Some(useful)) => candidates.closed(now, address, useful, &mut self.rng),
             (_, None) => candidates.failed(now, address, &mut self.rng),
         }
@@ -236,4 +264,10 @@ impl Session {
     pub(super) fn cause_in_words(cause: CloseCause) -> String {
         Farewell::Closed(cause).to_string()
     }
+}
+
+/// Our side of the handshake.
+pub(super) fn our_handshake(info_hash: InfoHash, peer_id: PeerId) -> Outgoing {
+    let ours = Handshake { info_hash, peer_id, fast: true, extended: true };
+    Outgoing::new(ours.encode().to_vec())
 }

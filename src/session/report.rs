@@ -51,8 +51,17 @@ pub enum Phase {
     Paused,
     /// A disk is full or failed; it is tried again by itself.
     Stalled,
+    /// Everything is there and is given to others.
+    Seeding,
     /// Everything is there.
     Complete,
+}
+
+impl Phase {
+    /// True if everything is there.
+    pub fn is_complete(self) -> bool {
+        matches!(self, Self::Seeding | Self::Complete)
+    }
 }
 
 /// The state of one torrent.

@@ -143,7 +143,7 @@ impl Session {
     /// Wishes to send what waits, once until it is sent.
     pub(super) fn flush(&mut self, stream: StreamId) {
         let Some((_, open)) = self.streams.open(stream) else { return };
-        if !open.flushing && !open.peer.outbox.is_empty() {
+        if !open.flushing && open.has_output() {
             open.flushing = true;
             self.actions.push_back(Action::Flush { stream });
         }

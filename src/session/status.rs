@@ -69,7 +69,7 @@ impl Session {
                 snubbed: open.pipeline.is_snubbed(),
                 fast: peer.fast,
                 extended: peer.extended,
-                incoming: false,
+                incoming: connection.incoming,
             };
             PeerStatus {
                 torrent,

@@ -1,5 +1,6 @@
 //! The table of streams: who is behind a name, as long as the name is good.
 
+use super::uploads::Service;
 use crate::base::{Bitfield, Instant, StreamId, TorrentId};
 use crate::download::{Buffer, Pipeline};
 use crate::peer::Peer;
@@ -15,6 +16,8 @@ use slab::Slab;
 pub enum Role {
     /// A peer, from the first attempt to reach it.
     Peer(Box<Connection>),
+    /// Somebody who came to us and has not said for which torrent.
+    Arrival(Box<Arrival>),
     /// A tracker's connection.
     Tracker {
         /// Whose tracker.
@@ -53,11 +56,23 @@ impl Outgoing {
     }
 }
 
+/// Somebody who came to us, until the handshake says for which torrent.
+#[derive(Debug)]
+pub struct Arrival {
+    pub address: SocketAddr,
+    pub deadline: Instant,
+    pub reader: HandshakeReader,
+}
+
 /// A connection to a peer.
 #[derive(Debug)]
 pub struct Connection {
     pub torrent: TorrentId,
     pub address: SocketAddr,
+    /// It came to us.
+    pub incoming: bool,
+    /// Where it can be dialled, if that is known and is not `address`.
+    pub listens_at: Option<SocketAddr>,
     /// Our handshake; what is left of it goes out before anything else.
     pub handshake: Outgoing,
     pub stage: Stage,
@@ -78,6 +93,8 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Open {
     pub peer: Peer,
+    /// When the handshakes were exchanged.
+    pub opened: Instant,
     /// Not here while its items are being handled.
     pub framer: Option<Framer>,
     pub pipeline: Pipeline,
@@ -97,6 +114,8 @@ pub struct Open {
     pub rests_until: Instant,
     /// Its search for a piece goes on in the next turn.
     pub searching: bool,
+    /// What it asks of us.
+    pub service: Service,
     /// A wish to flush is under way.
     pub flushing: bool,
     /// Bytes of blocks that nobody had asked for.
@@ -140,8 +159,13 @@ impl Streams {
     pub fn connection(&mut self, stream: StreamId) -> Option<&mut Connection> {
         match self.get_mut(stream)? {
             Role::Peer(connection) => Some(connection),
-            Role::Tracker { .. } => None,
+            Role::Arrival(_) | Role::Tracker { .. } => None,
         }
+    }
+
+    /// Gives a stream another role, under its name. False if the name is stale.
+    pub fn replace(&mut self, stream: StreamId, role: Role) -> bool {
+        self.get_mut(stream).map(|old| *old = role).is_some()
     }
 
     /// The torrent and the open connection, if the stream is a peer's past its handshake.
@@ -167,7 +191,7 @@ impl Streams {
                 Stage::Open(open) => Some((stream, connection.torrent, &**connection, &**open)),
                 _ => None,
             },
-            Role::Tracker { .. } => None,
+            Role::Arrival(_) | Role::Tracker { .. } => None,
         })
     }
 
@@ -180,7 +204,7 @@ impl Streams {
                     Stage::Open(open) => Some((stream, connection.torrent, &mut **open)),
                     _ => None,
                 },
-                Role::Tracker { .. } => None,
+                Role::Arrival(_) | Role::Tracker { .. } => None,
             }
         })
     }
@@ -194,6 +218,8 @@ mod tests {
         Role::Peer(Box::new(Connection {
             torrent: TorrentId(0),
             address: ([127, 0, 0, 1], port).into(),
+            incoming: false,
+            listens_at: None,
             handshake: Outgoing::default(),
             stage: Stage::Connecting(Instant::ZERO),
         }))

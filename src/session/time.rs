@@ -15,8 +15,10 @@ impl Session {
             let flush = torrent.download.next_deadline().filter(|_| torrent.stall.is_none());
             [announce, flush, torrent.stall.map(|stall| stall.retry)]
         });
+        let giving = [self.choke_deadline, self.pace_deadline(), self.seed_deadline()];
+        let giving = giving.into_iter().filter(|_| self.quitting.is_none());
         let own = [self.peers_deadline, self.dial_deadline(), self.end_deadline(), self.give_up_deadline()];
-        torrents.chain(own).flatten().min()
+        torrents.chain(own).chain(giving).flatten().min()
     }
 
     /// Does what is due by `now`.
@@ -30,6 +32,11 @@ impl Session {
             self.wish_stores(id);
             self.retry_stores(now, id);
         }
+        if self.choke_deadline.is_some_and(|due| due <= now) {
+            self.choke_round(now);
+        }
+        self.pace(now);
+        self.end_seeding_in_time(now);
         if self.peers_deadline.is_some_and(|due| due <= now) {
             self.walk_peers(now);
         }
@@ -47,6 +54,7 @@ impl Session {
         for stream in streams {
             self.look_after(now, stream);
         }
+        self.drop_late_arrivals(now);
         if self.torrents.iter().any(|torrent| torrent.is_downloading()) {
             self.ask_starved(now);
         }
@@ -59,6 +67,7 @@ impl Session {
         let farewell = match &mut connection.stage {
             Stage::Connecting(deadline) => (*deadline <= now).then_some(Farewell::ConnectTimeout),
             Stage::Shaking { deadline, .. } => (*deadline <= now).then_some(Farewell::HandshakeTimeout),
+            Stage::Open(open) if Self::is_stuck(open, now) => Some(Farewell::NeverReads),
             Stage::Open(open) => (open.peer.on_time(now) == TimerNews::Idle).then_some(Farewell::Idle),
         };
         if let Some(why) = farewell {
@@ -86,6 +95,7 @@ impl Session {
                     [hungry, silence].into_iter().flatten().fold(open.peer.next_deadline(), Ord::min)
                 }
             }),
+            Role::Arrival(arrival) => Some(arrival.deadline),
             Role::Tracker { .. } => None,
         });
         // Never in a hurry: what is due a little earlier is found a little later.
@@ -103,6 +113,7 @@ impl Session {
 
     fn give_up_deadline(&self) -> Option<Instant> {
         let patience = self.settings.give_up.filter(|_| !self.reached && self.quitting.is_none())?;
+        self.torrents.iter().any(|torrent| !torrent.complete).then_some(())?;
         Some(self.started + patience)
     }
 }

@@ -24,8 +24,10 @@ pub struct Torrent {
     pub stall: Option<Stall>,
     /// Everything is in its file.
     pub complete: bool,
-    /// Everything is on the disk, and has been said so.
-    pub durable: bool,
+    /// When everything was on the disk, and said so.
+    pub completed: Option<Instant>,
+    /// It is complete and is not given to others (any more).
+    pub ended: bool,
     pub started: Instant,
     pub down: Rate,
     pub up: Rate,
@@ -66,7 +68,8 @@ impl Torrent {
             paused: false,
             stall: None,
             complete: false,
-            durable: false,
+            completed: None,
+            ended: false,
             started: now,
             down: Rate::default(),
             up: Rate::default(),
@@ -91,6 +94,8 @@ impl Torrent {
     pub fn phase(&self) -> Phase {
         if self.checking.is_some() {
             Phase::Checking
+        } else if self.is_seeding() {
+            Phase::Seeding
         } else if self.complete {
             Phase::Complete
         } else if self.stall.is_some() {
@@ -107,9 +112,19 @@ impl Torrent {
         self.phase() == Phase::Downloading
     }
 
+    /// True if somebody who comes to us is welcome.
+    pub fn welcomes_peers(&self) -> bool {
+        !matches!(self.phase(), Phase::Checking | Phase::Complete)
+    }
+
     /// True if more peers are welcome.
     pub fn wants_peers(&self) -> bool {
-        matches!(self.phase(), Phase::Downloading | Phase::Stalled)
+        matches!(self.phase(), Phase::Downloading | Phase::Stalled | Phase::Seeding)
+    }
+
+    /// True if everything is there and is given to others.
+    pub fn is_seeding(&self) -> bool {
+        self.complete && !self.ended
     }
 
     /// Bytes of `piece` that are not padding.

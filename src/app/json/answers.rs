@@ -89,6 +89,7 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Downloading => "downloading",
         Phase::Paused => "paused",
         Phase::Stalled => "stalled",
+        Phase::Seeding => "seeding",
         Phase::Complete => "complete",
     }
 }

@@ -69,6 +69,7 @@ fn doing(state: &TorrentStatus) -> String {
         Phase::Downloading => "downloading".to_string(),
         Phase::Paused => "paused".to_string(),
         Phase::Stalled => "waiting for the disk".to_string(),
+        Phase::Seeding => "complete, given to others".to_string(),
         Phase::Complete => "complete".to_string(),
     }
 }

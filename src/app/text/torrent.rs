@@ -5,7 +5,7 @@ use crate::app::progress::share;
 use crate::app::text::{clean, count, percent};
 use crate::app::torrents::{Torrent, shown};
 use crate::base::units::{Bytes, Span};
-use crate::session::{Phase, TorrentStatus};
+use crate::session::TorrentStatus;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ pub fn summary(torrent: &Torrent, state: &TorrentStatus, took: Duration) -> Stri
         }
         _ => format!("nothing received in {}", Span(took)),
     };
-    if state.phase == Phase::Complete {
+    if state.phase.is_complete() {
         let came = if state.downloaded_bytes == 0 { "it was all there".to_string() } else { came };
         return format!("{name}: {size} complete, {came}; it is in {place}");
     }
@@ -119,6 +119,7 @@ mod tests {
     use crate::app::text::tests::torrent_status;
     use crate::app::torrents::Torrents;
     use crate::base::TorrentId;
+    use crate::session::Phase;
 
     fn sample() -> Torrent {
         Torrents::samples(&["debian.iso"]).get(TorrentId(0)).unwrap().clone()

@@ -7,6 +7,7 @@
 //! | a few open files of many | `files` |
 //! | room on the device | `reserve` |
 //! | window or positioned write | `backend`, `window`, `positioned` |
+//! | bytes on their way to a peer | `send` |
 //! | a disk or a neighbour that takes pages away | `sigbus` |
 //! | bytes on their way to the device | `write_back` |
 //! | exact lengths, and all bytes on the device | `complete` |
@@ -19,6 +20,7 @@ mod files;
 mod parts;
 mod positioned;
 mod reserve;
+mod send;
 mod sigbus;
 mod survey;
 mod sys;
@@ -30,6 +32,7 @@ pub use arena::arena;
 pub use backend::{Map, Tally};
 pub use fault::{Found, OpenFault};
 pub use reserve::Allocate;
+use send::SendFault;
 pub use survey::Existing;
 
 use crate::base::Instant;
@@ -42,6 +45,7 @@ use files::Files;
 use parts::Parts;
 use reserve::Reserver;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -55,6 +59,15 @@ pub struct Options {
     pub allocate: Allocate,
     /// Whether files are mapped.
     pub map: Map,
+}
+
+/// Why bytes of a torrent could not be sent.
+#[derive(Debug)]
+pub enum SendError {
+    /// The socket does not take them: `WouldBlock` if only for the time being.
+    Socket(io::Error),
+    /// They cannot be read.
+    Storage(StorageFault),
 }
 
 /// The files of one torrent.
@@ -137,6 +150,31 @@ impl Storage {
         }
         rest.fill(0);
         Ok(())
+    }
+
+    /// Sends some of the `length` bytes of the torrent from `offset` on to a socket; how many, at least 1.
+    ///
+    /// # Errors
+    /// The socket's, or the file's with its index: then the bytes are not what was stored.
+    pub fn send(&mut self, offset: u64, length: usize, to: BorrowedFd<'_>) -> Result<usize, SendError> {
+        let metainfo = Arc::clone(&self.metainfo);
+        let segment = metainfo.layout.segments(offset, length as u64).find(|segment| segment.length > 0);
+        let Some((segment, file)) = segment.and_then(|one| Some((one, metainfo.layout.file(one.file)?)))
+        else {
+            return Err(SendError::Socket(io::ErrorKind::InvalidInput.into()));
+        };
+        let sent = if file.is_pad() {
+            send::send_zeros(segment.length as usize, to)
+        } else {
+            let open = self.files.get(&mut self.tree, segment.file, &file, false, self.now);
+            open.map_err(SendFault::File).and_then(|open| {
+                send::send_file(&open.file, segment.file_offset, segment.length as usize, to)
+            })
+        };
+        sent.map_err(|fault| match fault {
+            SendFault::Socket(error) => SendError::Socket(error),
+            SendFault::File(error) => SendError::Storage(self.fault(segment.file, &error)),
+        })
     }
 
     /// Makes the files what the torrent says, when all of its pieces are stored: every file is there, also the empty

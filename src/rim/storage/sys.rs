@@ -73,6 +73,15 @@ pub(super) fn write_at(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::
     usize::try_from(written).map_err(|_| io::Error::last_os_error())
 }
 
+/// Passes up to `length` bytes of `file` from `offset` on to a socket; the number, 0 at the end of the file. A socket
+/// whose other end is gone raises SIGPIPE, which every Rust program ignores.
+pub(super) fn send_file(to: BorrowedFd<'_>, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+    let mut offset = wire_offset(offset)?;
+    // SAFETY: `offset` is exclusively borrowed; everything else is numbers.
+    let count = unsafe { libc::sendfile64(to.as_raw_fd(), file.as_raw_fd(), &raw mut offset, length) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
 /// Starts writing `length` bytes at `offset` to the device, without waiting for it and without any promise.
 pub(super) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
     let (offset, length) = (wire_offset(offset)?, wire_offset(length)?);

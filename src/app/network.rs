@@ -1,0 +1,98 @@
+//! Ports, places to listen and ratios, as users write them.
+
+use crate::app::cli::{Fault, quoted};
+use crate::rim::Bind;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+/// Highest `--seed-ratio`.
+const RATIO_MAX: f64 = 1_000_000.0;
+/// Longest name of a network interface (`IFNAMSIZ` of Linux), in bytes.
+const INTERFACE_BYTES_MAX: usize = 15;
+
+/// `N`, or `N-M` for a range that does not begin with 0.
+///
+/// # Errors
+/// What is allowed.
+pub fn ports(text: &str) -> Result<RangeInclusive<u16>, Fault> {
+    let range = match text.split_once('-') {
+        None => text.parse().ok().map(|port| port..=port),
+        Some((first, last)) => first.parse().ok().zip(last.parse().ok()).map(|(first, last)| first..=last),
+    };
+    let allowed =
+        |range: &RangeInclusive<u16>| !range.is_empty() && (*range.start() > 0 || *range.end() == 0);
+    range.filter(allowed).ok_or_else(|| {
+        Fault::new(format!("--port {}: allowed is a port from 0 to 65535, or N-M from 1 on", quoted(text)))
+    })
+}
+
+/// A range as the user would write it.
+pub fn port_words(ports: &RangeInclusive<u16>) -> String {
+    match (ports.start(), ports.end()) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first} to {last}"),
+    }
+}
+
+/// An address of this machine, or the name of an interface.
+///
+/// # Errors
+/// What is allowed.
+pub fn bind(text: &str) -> Result<Bind, Fault> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(Bind::Address(address));
+    }
+    let plain = |letter: u8| letter.is_ascii_graphic() && letter != b'/' && letter != b':';
+    if text.is_empty() || text.len() > INTERFACE_BYTES_MAX || !text.bytes().all(plain) {
+        return Err(Fault::new(format!(
+            "--bind {}: allowed is an address or the name of a network interface",
+            quoted(text)
+        )));
+    }
+    Ok(Bind::Interface(text.into()))
+}
+
+/// A ratio in thousandths.
+///
+/// # Errors
+/// What is allowed.
+pub fn ratio(text: &str) -> Result<u32, Fault> {
+    let ratio = text.parse::<f64>().ok().filter(|ratio| (0.0..=RATIO_MAX).contains(ratio));
+    ratio.map(|ratio| (ratio * 1000.0).round() as u32).ok_or_else(|| {
+        Fault::new(format!("--seed-ratio {}: allowed is a number from 0 to {RATIO_MAX}", quoted(text)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_one_or_a_range() {
+        let good = [("0", 0..=0), ("6881", 6881..=6881), ("6881-6889", 6881..=6889), ("5-5", 5..=5)];
+        for (text, range) in good {
+            assert_eq!(ports(text), Ok(range));
+        }
+        for bad in ["", "-", "0-5", "9-8", "1-", "65536", "1-2-3", "+1-x"] {
+            assert!(ports(bad).is_err(), "{bad}");
+        }
+        assert_eq!((port_words(&(5..=5)), port_words(&(5..=6))), ("5".into(), "5 to 6".into()));
+    }
+
+    #[test]
+    fn places_are_addresses_or_interfaces() {
+        assert_eq!(bind("::1"), Ok(Bind::Address("::1".parse().unwrap())));
+        assert_eq!(bind("br-lan"), Ok(Bind::Interface("br-lan".into())));
+        for bad in ["", "a/b", "a b", "1.2.3.4:5", "0123456789abcdef"] {
+            assert!(bind(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ratios_are_thousandths() {
+        assert_eq!([ratio("0"), ratio("1.5"), ratio("2")], [Ok(0), Ok(1500), Ok(2000)]);
+        for bad in ["", "-1", "x", "NaN", "inf", "1e99"] {
+            assert!(ratio(bad).is_err(), "{bad}");
+        }
+    }
+}

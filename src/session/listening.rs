@@ -1,0 +1,203 @@
+//! Connections that others open to us: bounded until they have shaken hands, and each peer connected once.
+
+use super::peers::{Farewell, our_handshake};
+use super::streams::{Arrival, Connection, Open, Role, Stage};
+use super::{Action, Session};
+use crate::base::limits::{
+    ARRIVALS_MAX, ARRIVALS_PER_ADDRESS_MAX, HANDSHAKE_TIMEOUT, INCOMING_PER_ADDRESS_MAX, TWIN_AGE_MAX,
+    USELESS_AGE_MIN,
+};
+use crate::base::{Instant, PeerId, StreamId, TorrentId};
+use crate::candidates::Source;
+use crate::wire::{Handshake, HandshakeReader, Misbehaved};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+impl Session {
+    /// Somebody has connected to us from `address`. Answers the name of the stream; `None` if it is to be closed at
+    /// once, without a word.
+    pub fn accept(&mut self, now: Instant, address: SocketAddr) -> Option<StreamId> {
+        if self.quitting.is_some() || self.arrivals >= ARRIVALS_MAX || self.has_too_many_of(address) {
+            return None;
+        }
+        let deadline = now + HANDSHAKE_TIMEOUT;
+        let arrival = Arrival { address, deadline, reader: HandshakeReader::new() };
+        self.arrivals += 1;
+        self.walk_by(deadline);
+        Some(self.streams.insert(Role::Arrival(Box::new(arrival))))
+    }
+
+    /// True if the address of `address` has had its share of connections. Looks at all streams.
+    fn has_too_many_of(&self, address: SocketAddr) -> bool {
+        let (mut arrivals, mut open) = (0, 0);
+        for (_, role) in self.streams.iter() {
+            match role {
+                Role::Arrival(other) => arrivals += usize::from(other.address.ip() == address.ip()),
+                Role::Peer(other) if other.incoming => {
+                    open += usize::from(other.address.ip() == address.ip());
+                }
+                Role::Peer(_) | Role::Tracker { .. } => {}
+            }
+        }
+        arrivals >= ARRIVALS_PER_ADDRESS_MAX || open >= INCOMING_PER_ADDRESS_MAX
+    }
+
+    /// Bytes of somebody whose torrent is not known yet.
+    ///
+    /// # Errors
+    /// What is wrong with its handshake, if the torrent is known by then; else it is dropped without a word.
+    pub(super) fn on_arrival_bytes(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        mut bytes: &[u8],
+    ) -> Result<(), Misbehaved> {
+        let Some(Role::Arrival(arrival)) = self.streams.get_mut(stream) else { return Ok(()) };
+        let theirs = match arrival.reader.next(&mut bytes) {
+            Ok(None) => return Ok(()),
+            Ok(Some(theirs)) => theirs,
+            Err(_) => {
+                self.drop_arrival(stream);
+                return Ok(());
+            }
+        };
+        if self.let_in(now, stream, &theirs) {
+            self.open_up(now, stream, &theirs);
+            return self.feed(now, stream, bytes);
+        }
+        Ok(())
+    }
+
+    /// Gives an arrival the place of a peer that we have just dialled, if its handshake allows.
+    fn let_in(&mut self, now: Instant, stream: StreamId, theirs: &Handshake) -> bool {
+        let Some(Role::Arrival(arrival)) = self.streams.get(stream) else { return false };
+        let (address, deadline) = (arrival.address, arrival.deadline);
+        let Some(id) = self.torrent_for(theirs, address) else {
+            self.drop_arrival(stream);
+            return false;
+        };
+        self.forget_count();
+        let info_hash = theirs.info_hash;
+        let connection = Connection {
+            torrent: id,
+            address,
+            incoming: true,
+            listens_at: None,
+            handshake: our_handshake(info_hash, self.our_id),
+            stage: Stage::Shaking { deadline, reader: HandshakeReader::new() },
+        };
+        self.streams.replace(stream, Role::Peer(Box::new(connection)));
+        self.torrents[id.0 as usize].connecting += 1;
+        self.half_open += 1;
+        if !self.settle_twins(now, stream, theirs.peer_id) {
+            return false;
+        }
+        let open: u32 = self.torrents.iter().map(|torrent| torrent.peers).sum();
+        if open >= self.settings.max_peers && !self.cull(now) {
+            self.drop_peer(now, stream, Farewell::Full);
+            return false;
+        }
+        true
+    }
+
+    /// The torrent that a handshake asks for, if we are ready to talk about it with this one.
+    fn torrent_for(&self, theirs: &Handshake, address: SocketAddr) -> Option<TorrentId> {
+        let is_it = |torrent: &super::torrents::Torrent| torrent.metainfo.info_hash == theirs.info_hash;
+        let nth = self.torrents.iter().position(is_it)?;
+        let torrent = &self.torrents[nth];
+        let welcome = torrent.welcomes_peers() && !torrent.candidates.is_banned(address);
+        (welcome && theirs.peer_id != self.our_id).then_some(TorrentId(nth as u32))
+    }
+
+    /// Makes room for a peer, if there is one that has been of no use to either side for long enough to tell.
+    fn cull(&mut self, now: Instant) -> bool {
+        let is_useless = |open: &Open| {
+            let bytes = open.peer.down.total_bytes() + open.peer.up.total_bytes();
+            let has_nothing = open.wanted == 0 && !open.peer.interested;
+            bytes == 0 && (has_nothing || now.since(open.opened) >= USELESS_AGE_MIN)
+        };
+        let idle = self
+            .streams
+            .iter_open()
+            .filter(|(.., open)| now.since(open.opened) >= TWIN_AGE_MAX && is_useless(open));
+        let oldest = idle.min_by_key(|(.., open)| open.opened).map(|(stream, ..)| stream);
+        oldest.is_some_and(|stream| {
+            self.drop_peer(now, stream, Farewell::Full);
+            true
+        })
+    }
+
+    /// If the peer `id` is connected already, ends one of the two connections. True if this one stays.
+    pub(super) fn settle_twins(&mut self, now: Instant, stream: StreamId, id: PeerId) -> bool {
+        let Some(connection) = self.streams.connection(stream) else { return false };
+        let (torrent, incoming, address) = (connection.torrent, connection.incoming, connection.address);
+        let twin = self
+            .streams
+            .iter_open()
+            .find(|(other, of, _, open)| *other != stream && *of == torrent && open.peer.id == id);
+        let Some((twin, _, other, open)) = twin else { return true };
+        // Both sides see the same two connections and have to keep the same one: the one that was opened by the side
+        // with the lower id.
+        let opened_by_us = self.our_id.0 < id.0;
+        let in_doubt = other.incoming != incoming && now.since(open.opened) < TWIN_AGE_MAX;
+        if in_doubt && incoming != opened_by_us {
+            self.drop_peer(now, twin, Farewell::Twin);
+            return true;
+        }
+        if !incoming && let Some(other) = self.streams.connection(twin).filter(|other| other.incoming) {
+            other.listens_at = Some(address);
+        }
+        self.drop_peer(now, stream, Farewell::Twin);
+        false
+    }
+
+    /// A peer that came to us has said where it listens: it can be dialled there later, and not now.
+    pub(super) fn learn_address(&mut self, now: Instant, stream: StreamId) {
+        let Some(connection) = self.streams.connection(stream) else { return };
+        let Stage::Open(open) = &connection.stage else { return };
+        let Some(port) = open.peer.listen_port.filter(|_| connection.incoming) else { return };
+        let address = SocketAddr::new(connection.address.ip(), port);
+        if connection.listens_at.is_none() {
+            connection.listens_at = Some(address);
+            let candidates = &mut self.torrents[connection.torrent.0 as usize].candidates;
+            candidates.add(now, address, Source::Incoming);
+            candidates.connected(now, address);
+        }
+    }
+
+    /// The stream of an arrival is gone.
+    pub(super) fn forget_arrival(&mut self, stream: StreamId) {
+        if self.streams.remove(stream).is_some() {
+            self.forget_count();
+        }
+    }
+
+    fn forget_count(&mut self) {
+        self.arrivals = self.arrivals.saturating_sub(1);
+    }
+
+    fn drop_arrival(&mut self, stream: StreamId) {
+        self.forget_arrival(stream);
+        self.actions.push_back(Action::Close { stream });
+    }
+
+    /// Drops who has not shaken hands in time.
+    pub(super) fn drop_late_arrivals(&mut self, now: Instant) {
+        if self.arrivals == 0 {
+            return;
+        }
+        let is_late = |role: &Role| matches!(role, Role::Arrival(arrival) if arrival.deadline <= now);
+        let late: Vec<StreamId> =
+            self.streams.iter().filter(|(_, role)| is_late(role)).map(|(stream, _)| stream).collect();
+        late.into_iter().for_each(|stream| self.drop_arrival(stream));
+    }
+
+    /// Drops all arrivals, because the run ends.
+    pub(super) fn drop_arrivals(&mut self) {
+        let is_arrival = |role: &Role| matches!(role, Role::Arrival(_));
+        let all: Vec<StreamId> =
+            self.streams.iter().filter(|(_, role)| is_arrival(role)).map(|(stream, _)| stream).collect();
+        all.into_iter().for_each(|stream| self.drop_arrival(stream));
+    }
+}

@@ -1,0 +1,73 @@
+//! The limits of both directions, over all torrents.
+
+use super::{Action, Session};
+use crate::base::units::KIB;
+use crate::base::{Instant, StreamId};
+use alloc::format;
+use alloc::string::String;
+
+impl Session {
+    /// Bytes that may be read from `stream` at `now`; with 0, [`Action::Resume`] follows.
+    pub fn allowance(&mut self, now: Instant, stream: StreamId) -> usize {
+        if self.down_pacer.rate().is_none() {
+            return usize::MAX;
+        }
+        let Some((_, open)) = self.streams.open(stream) else { return usize::MAX };
+        let bytes = self.down_pacer.allowed(now, stream, &mut open.service.down);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// `count` bytes have come.
+    pub(super) fn count_received(&mut self, now: Instant, stream: StreamId, count: usize) {
+        if self.down_pacer.rate().is_some()
+            && let Some((_, open)) = self.streams.open(stream)
+        {
+            self.down_pacer.took(now, &mut open.service.down, count as u64);
+        }
+    }
+
+    /// When those who wait for a limit are served.
+    pub(super) fn pace_deadline(&self) -> Option<Instant> {
+        [self.up_pacer.next_deadline(), self.down_pacer.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// Serves those who wait for a limit.
+    pub(super) fn pace(&mut self, now: Instant) {
+        if let Some(round) = self.up_pacer.round(now) {
+            for _ in 0..round.peers {
+                let Some(stream) = self.up_pacer.next_waiting() else { break };
+                if let Some((_, open)) = self.streams.open(stream) {
+                    open.service.up.deal(round.bytes);
+                    self.flush(stream);
+                }
+            }
+        }
+        if let Some(round) = self.down_pacer.round(now) {
+            for _ in 0..round.peers {
+                let Some(stream) = self.down_pacer.next_waiting() else { break };
+                if let Some((_, open)) = self.streams.open(stream) {
+                    open.service.down.deal(round.bytes);
+                    self.actions.push_back(Action::Resume { stream });
+                }
+            }
+        }
+    }
+
+    /// Sets a limit in bytes per second; 0: none. Answers what is so from now on.
+    pub(super) fn set_limit(&mut self, now: Instant, up: bool, rate: u64) -> String {
+        let (pacer, limit, way) = if up {
+            (&mut self.up_pacer, &mut self.giving.up_limit, "up")
+        } else {
+            (&mut self.down_pacer, &mut self.giving.down_limit, "down")
+        };
+        pacer.set_rate(now, rate);
+        *limit = rate;
+        if up {
+            self.choke_by(now);
+        }
+        match rate {
+            0 => format!("no limit {way}"),
+            _ => format!("limit {way} {} KiB/s", rate / u64::from(KIB)),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What becomes of a torrent that is complete: it is given to others for as long as the user wishes, or dropped.
+
+use super::peers::Farewell;
+use super::{Giving, Session};
+use crate::base::limits::COMPLETED_TIMEOUT;
+use crate::base::{Instant, StreamId, TorrentId};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+impl Session {
+    /// Settles what is given to others, and how fast everything may go. Without this call nothing is limited, and a
+    /// run ends with its last torrent. To be called before torrents are added.
+    pub fn give(&mut self, now: Instant, giving: Giving) {
+        self.up_pacer.set_rate(now, giving.up_limit);
+        self.down_pacer.set_rate(now, giving.down_limit);
+        self.giving = giving;
+    }
+
+    /// A torrent is complete: it goes on as a seed, or ends.
+    pub(super) fn begin_seeding(&mut self, now: Instant, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        torrent.completed = Some(now);
+        torrent.ended = !self.giving.seed;
+        if torrent.ended {
+            self.drop_all(now, id);
+        } else {
+            self.tell_upload_only(now, id);
+            self.drop_useless(now, id);
+            self.end_seeding_if_given_enough(now, id);
+        }
+        self.quit_if_all_ended(now);
+    }
+
+    /// BEP 21: tells everybody that we download nothing any more.
+    fn tell_upload_only(&mut self, now: Instant, id: TorrentId) {
+        let port = self.settings.port;
+        let mut told: Vec<(StreamId, bool)> = Vec::new();
+        for (stream, of, open) in self.streams.iter_open_mut() {
+            if of == id && open.peer.extended {
+                told.push((stream, open.peer.tell_upload_only(port)));
+            }
+        }
+        for (stream, heard) in told {
+            if heard {
+                self.flush(stream);
+            } else {
+                self.drop_peer(now, stream, Farewell::NeverReads);
+            }
+        }
+    }
+
+    /// Seeds have nothing to say to each other.
+    fn drop_useless(&mut self, now: Instant, id: TorrentId) {
+        let seeds = self.streams.iter_open().filter(|(_, of, _, open)| *of == id && open.peer.is_seed());
+        let seeds: Vec<StreamId> = seeds.map(|(stream, ..)| stream).collect();
+        seeds.into_iter().for_each(|stream| self.drop_peer(now, stream, Farewell::Finished));
+    }
+
+    /// Drops a peer that turns out to be a seed like us. True if it is gone.
+    pub(super) fn drop_if_useless(&mut self, now: Instant, stream: StreamId) -> bool {
+        let Some((id, open)) = self.streams.open(stream) else { return true };
+        let is_useless = open.peer.is_seed() && self.torrents[id.0 as usize].complete;
+        if is_useless {
+            self.drop_peer(now, stream, Farewell::Finished);
+        }
+        is_useless
+    }
+
+    /// Ends the giving of a torrent that has been given as often as the user wishes.
+    pub(super) fn end_seeding_if_given_enough(&mut self, now: Instant, id: TorrentId) {
+        let Some(permille) = self.giving.seed_permille else { return };
+        let torrent = &self.torrents[id.0 as usize];
+        let wished = u128::from(torrent.metainfo.layout.wanted_bytes()) * u128::from(permille);
+        if torrent.is_seeding() && u128::from(torrent.up.total_bytes()) * 1000 >= wished {
+            self.end_seeding(now, id);
+        }
+    }
+
+    /// Ends the giving of torrents whose time is over.
+    pub(super) fn end_seeding_in_time(&mut self, now: Instant) {
+        for nth in 0..self.torrents.len() {
+            if self.seed_deadline_of(nth).is_some_and(|due| due <= now) {
+                self.end_seeding(now, TorrentId(nth as u32));
+            }
+        }
+    }
+
+    /// When the giving of some torrent ends.
+    pub(super) fn seed_deadline(&self) -> Option<Instant> {
+        self.giving.seed_time?;
+        (0..self.torrents.len()).filter_map(|nth| self.seed_deadline_of(nth)).min()
+    }
+
+    fn seed_deadline_of(&self, nth: usize) -> Option<Instant> {
+        let torrent = self.torrents.get(nth).filter(|torrent| torrent.is_seeding())?;
+        Some(torrent.completed? + self.giving.seed_time?)
+    }
+
+    fn end_seeding(&mut self, now: Instant, id: TorrentId) {
+        self.torrents[id.0 as usize].ended = true;
+        self.drop_all(now, id);
+        self.quit_if_all_ended(now);
+    }
+
+    fn quit_if_all_ended(&mut self, now: Instant) {
+        if self.torrents.iter().all(|torrent| torrent.ended) {
+            self.leaving = Some(now + COMPLETED_TIMEOUT);
+            self.leave_if_told(now);
+        }
+    }
+
+    /// The user's `seed on` or `seed off`.
+    pub(super) fn set_seeding(&mut self, now: Instant, on: bool) -> String {
+        self.giving.seed = on;
+        for nth in 0..self.torrents.len() {
+            let torrent = &mut self.torrents[nth];
+            if torrent.complete && torrent.ended == on {
+                torrent.ended = !on;
+                torrent.completed = Some(now);
+                if !on {
+                    self.drop_all(now, TorrentId(nth as u32));
+                }
+            }
+        }
+        self.dial_candidates(now);
+        self.quit_if_all_ended(now);
+        let text = if on { "staying when everything is there" } else { "ending when everything is there" };
+        String::from(text)
+    }
+}

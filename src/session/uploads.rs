@@ -1,0 +1,197 @@
+//! What peers ask of us: queued, then sent from the files, one block after the other.
+
+use super::peers::Farewell;
+use super::streams::{Open, Role, Stage};
+use super::{Note, Session, StorageFault};
+use crate::base::limits::{ALLOWED_FAST_GRANTED, REQUEST_BYTES_MAX, SEND_PATIENCE};
+use crate::base::{Block, Instant, StreamId, TorrentId};
+use crate::upload::{Queue, Sending, Share, Standing, allowed_fast};
+use crate::wire::Message;
+use core::net::IpAddr;
+
+/// Bytes of a torrent's files that are to be sent next on a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileBytes {
+    /// Whose files.
+    pub torrent: TorrentId,
+    /// First byte within the torrent.
+    pub offset: u64,
+    /// How many may be sent, at least 1.
+    pub length: usize,
+}
+
+/// What a connection gives.
+#[derive(Debug, Default)]
+pub(super) struct Service {
+    pub queue: Queue,
+    /// The block on its way.
+    pub sending: Option<Sending>,
+    /// When the peer took something of it last, or it was begun.
+    pub progress: Instant,
+    pub standing: Standing,
+    /// Parts of the limits, up and down.
+    pub up: Share,
+    pub down: Share,
+}
+
+impl Open {
+    /// True if something is to be sent that does not wait for the limit.
+    pub(super) fn has_output(&self) -> bool {
+        let service = &self.service;
+        let speaks = service.sending.is_none_or(|sending| sending.lead() > 0);
+        let gives = service.sending.is_some() || !service.queue.is_empty();
+        (speaks && !self.peer.outbox.is_empty()) || (gives && !service.up.is_waiting())
+    }
+
+    /// The messages that are to be sent before anything else.
+    pub(super) fn messages(&self) -> &[u8] {
+        let all = self.peer.outbox.as_slice();
+        self.service.sending.map_or(all, |sending| all.get(..sending.lead()).unwrap_or(all))
+    }
+}
+
+impl Session {
+    /// A peer asks for a block, and may.
+    pub(super) fn on_request(&mut self, now: Instant, stream: StreamId, block: Block) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let torrent = &mut self.torrents[id.0 as usize];
+        let fits = block.length <= REQUEST_BYTES_MAX && torrent.download.have().has(block.piece);
+        if !fits || !open.service.queue.push(block) {
+            return self.refuse(now, stream, block);
+        }
+        self.flush(stream);
+    }
+
+    /// BEP 6: every request that is not answered is rejected. BEP 3 knows no such word.
+    fn refuse(&mut self, now: Instant, stream: StreamId, block: Block) {
+        let Some((_, open)) = self.streams.open(stream) else { return };
+        if open.peer.fast && !open.peer.outbox.push(Message::Reject(block)) {
+            return self.drop_peer(now, stream, Farewell::NeverReads);
+        }
+        self.flush(stream);
+    }
+
+    /// A peer does not want a block any more. BEP 6 wants this answered, too, unless the block is on its way.
+    pub(super) fn on_cancel(&mut self, now: Instant, stream: StreamId, block: Block) {
+        let Some((_, open)) = self.streams.open(stream) else { return };
+        if open.service.queue.cancel(block) {
+            self.refuse(now, stream, block);
+        }
+    }
+
+    /// Tells a newcomer which pieces it may have while it is choked, as far as we have them.
+    pub(super) fn grant_fast(&mut self, stream: StreamId) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let IpAddr::V4(ip) = open.peer.address.ip() else { return };
+        let download = &self.torrents[id.0 as usize].download;
+        if !open.peer.fast || download.have().count() == 0 {
+            return;
+        }
+        let (hash, pieces) = (&self.torrents[id.0 as usize].metainfo.info_hash, download.geometry().pieces);
+        let mut set = allowed_fast(ip, hash, pieces, ALLOWED_FAST_GRANTED);
+        set.retain(|&piece| download.have().has(piece) && open.peer.outbox.push(Message::AllowedFast(piece)));
+        open.peer.granted = set;
+    }
+
+    /// The bytes of files that follow [`Session::outgoing`] on `stream`, if there are any and the limit lets them go;
+    /// tell with [`Session::sent_file`] how many were sent.
+    pub fn file_bytes(&mut self, now: Instant, stream: StreamId) -> Option<FileBytes> {
+        let Some(Role::Peer(connection)) = self.streams.get_mut(stream) else { return None };
+        let torrent = connection.torrent;
+        let Stage::Open(open) = &mut connection.stage else { return None };
+        if !connection.handshake.rest().is_empty() {
+            return None;
+        }
+        if open.service.sending.is_none() && open.service.queue.is_empty() {
+            return None;
+        }
+        let allowed = self.up_pacer.allowed(now, stream, &mut open.service.up);
+        if allowed == 0 {
+            open.flushing = open.has_output();
+            return None;
+        }
+        if open.service.sending.is_none() {
+            open.begin_block(now);
+        }
+        let (begin, length) = open.service.sending?.rest();
+        let geometry = self.torrents[torrent.0 as usize].download.geometry();
+        let block = open.service.sending?.block;
+        let length = usize::try_from(allowed).unwrap_or(usize::MAX).min(length as usize);
+        Some(FileBytes { torrent, offset: geometry.piece_start(block.piece) + u64::from(begin), length })
+    }
+
+    /// `count` bytes of the last [`Session::file_bytes`] of `stream` were sent.
+    pub fn sent_file(&mut self, now: Instant, stream: StreamId, count: usize) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let Some(sending) = &mut open.service.sending else { return };
+        if sending.on_sent(count as u32) {
+            open.service.sending = None;
+        }
+        open.service.progress = now;
+        open.peer.last_sent = now;
+        open.peer.up.add(now, count as u64);
+        self.up_pacer.took(now, &mut open.service.up, count as u64);
+        open.flushing = open.has_output();
+        self.torrents[id.0 as usize].up.add(now, count as u64);
+        self.end_seeding_if_given_enough(now, id);
+    }
+
+    /// `count` bytes of messages were sent: they count for the limit as well.
+    pub(super) fn count_sent(&mut self, now: Instant, stream: StreamId, count: usize) {
+        let Some((_, open)) = self.streams.open(stream) else { return };
+        if let Some(sending) = &mut open.service.sending {
+            sending.on_messages(count);
+        }
+        open.flushing = open.has_output();
+        self.up_pacer.took(now, &mut open.service.up, count as u64);
+    }
+
+    /// The bytes of the last [`Session::file_bytes`] of `stream` cannot be read: that is our fault. The connection
+    /// cannot go on in the middle of a block, and the piece is not ours any more: it is fetched again.
+    pub fn file_failed(&mut self, now: Instant, stream: StreamId, fault: StorageFault) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let Some(sending) = open.service.sending else { return };
+        self.note(Note::StorageFault { torrent: id, fault });
+        self.drop_peer(now, stream, Farewell::OurFault);
+        self.lose_piece(now, id, sending.block.piece);
+        self.settle(now);
+    }
+
+    /// A piece that we had is not there any more.
+    fn lose_piece(&mut self, now: Instant, id: TorrentId, piece: u32) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        if !torrent.download.lose(piece) {
+            return;
+        }
+        torrent.done_bytes = torrent.done_bytes.saturating_sub(torrent.wanted_bytes(piece));
+        torrent.complete = false;
+        for (stream, of, open) in self.streams.iter_open_mut() {
+            if of == id && open.peer.has.has(piece) {
+                open.wanted += 1;
+                open.pipeline.search.restart();
+                open.peer.set_interested(true);
+                self.starved.push(stream);
+            }
+        }
+        // Whoever has it is asked at once.
+        self.ask_starved(now);
+        self.dial_candidates(now);
+    }
+
+    /// Drops a peer that takes nothing of its block.
+    pub(super) fn is_stuck(open: &Open, now: Instant) -> bool {
+        open.service.sending.is_some()
+            && !open.service.up.is_waiting()
+            && now.since(open.service.progress) >= SEND_PATIENCE
+    }
+}
+
+impl Open {
+    /// Puts the head of the next block behind the messages that wait; the block itself comes from its file.
+    fn begin_block(&mut self, now: Instant) {
+        let Some(block) = self.service.queue.pop() else { return };
+        self.peer.outbox.push_block_head(block);
+        self.service.sending = Some(Sending::new(block, self.peer.outbox.as_slice().len()));
+        self.service.progress = now;
+    }
+}

@@ -1,0 +1,173 @@
+//! A session that has everything, and peers who say what a test wants. No socket, no file, no clock.
+
+use core::time::Duration;
+use sha1::{Digest as _, Sha1};
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use swarmlet::base::{Instant, PeerId, Rng, StreamId, TorrentId};
+use swarmlet::meta::Metainfo;
+use swarmlet::session::{Action, Event, Giving, Outcome, Session, Settings};
+use swarmlet::wire::{Framer, Handshake, Item, Message};
+
+pub const PIECE_BYTES: usize = 64 << 10;
+
+pub struct Stage {
+    pub session: Session,
+    pub now: Instant,
+    pub metainfo: Arc<Metainfo>,
+    pub content: Vec<u8>,
+    pub closed: HashSet<StreamId>,
+    pub outcome: Option<Outcome>,
+    pub dialled: Vec<StreamId>,
+}
+
+impl Stage {
+    /// A seed of `pieces` pieces.
+    pub fn seed(pieces: usize, giving: Giving) -> Self {
+        Self::new(pieces, giving, true)
+    }
+
+    /// The same, with everything or nothing on disk.
+    pub fn new(pieces: usize, giving: Giving, complete: bool) -> Self {
+        let content: Vec<u8> = (0..pieces * PIECE_BYTES).map(|n| (n % 251) as u8 ^ (n >> 16) as u8).collect();
+        let hashes: Vec<u8> =
+            content.chunks(PIECE_BYTES).flat_map(|piece| <[u8; 20]>::from(Sha1::digest(piece))).collect();
+        let head = format!(
+            "d4:infod6:lengthi{}e4:name1:a12:piece lengthi{PIECE_BYTES}e6:pieces{}:",
+            content.len(),
+            hashes.len()
+        );
+        let bytes = [head.as_bytes(), &hashes, b"ee"].concat();
+        let metainfo = Arc::new(Metainfo::parse(&bytes).unwrap());
+        let settings = Settings {
+            memory_bytes: 8 << 20,
+            max_peers: 200,
+            port: 6881,
+            peers: Vec::new(),
+            give_up: None,
+            check_only: false,
+        };
+        let now = Instant::from_micros(1_000_000);
+        let mut session = Session::new(now, Rng::new(1), settings);
+        session.give(now, giving);
+        session.add_torrent(now, metainfo.clone(), !complete);
+        let (closed, dialled) = (HashSet::new(), Vec::new());
+        let mut stage = Self { session, now, metainfo, content, closed, outcome: None, dialled };
+        stage.act();
+        stage
+    }
+
+    /// Carries out what the session wishes.
+    pub fn act(&mut self) {
+        while let Some(action) = self.session.next_action() {
+            match action {
+                Action::Load { torrent, offset, length } => {
+                    let bytes = &self.content[offset as usize..offset as usize + length];
+                    self.session.handle(self.now, Event::Loaded { torrent, offset, bytes });
+                }
+                Action::Close { stream } => {
+                    self.closed.insert(stream);
+                }
+                Action::Connect { stream, .. } => self.dialled.push(stream),
+                Action::Finish(outcome) => self.outcome = Some(outcome),
+                _ => {}
+            }
+        }
+        self.session.check();
+    }
+
+    /// Lets time pass, in which the session does what is due.
+    pub fn wait(&mut self, span: Duration) {
+        let end = self.now + span;
+        while self.outcome.is_none()
+            && let Some(due) = self.session.next_deadline().filter(|&due| due <= end)
+        {
+            self.now = self.now.max(due);
+            self.session.on_time(self.now);
+            self.act();
+        }
+        self.now = end;
+    }
+
+    /// Somebody comes and shakes hands; everybody has another id.
+    pub fn peer(&mut self, address: &str, fast: bool) -> StreamId {
+        let stream = self.arrival(address).expect("taken in");
+        let mut id = *b"-XX0000-............";
+        id[8..12].copy_from_slice(&stream.generation.to_be_bytes());
+        self.shake(stream, PeerId(id), fast);
+        assert!(!self.closed.contains(&stream), "closed after its handshake");
+        stream
+    }
+
+    pub fn arrival(&mut self, address: &str) -> Option<StreamId> {
+        let address: SocketAddr = address.parse().unwrap();
+        self.session.accept(self.now, address)
+    }
+
+    pub fn shake(&mut self, stream: StreamId, peer_id: PeerId, fast: bool) {
+        let info_hash = self.metainfo.info_hash;
+        let bytes = Handshake { info_hash, peer_id, fast, extended: false }.encode();
+        self.session.received(self.now, stream, &bytes);
+        self.act();
+    }
+
+    pub fn say(&mut self, stream: StreamId, messages: &[Message<'_>]) {
+        let mut bytes = Vec::new();
+        messages.iter().for_each(|message| message.encode_into(&mut bytes));
+        self.session.received(self.now, stream, &bytes);
+        self.act();
+    }
+
+    /// Takes at most `most` bytes of what the session sends, as the rim does.
+    pub fn take(&mut self, stream: StreamId, most: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while bytes.len() < most {
+            let file = self.session.file_bytes(self.now, stream);
+            let messages = self.session.outgoing(stream);
+            if !messages.is_empty() {
+                let count = messages.len().min(most - bytes.len());
+                bytes.extend_from_slice(&messages[..count]);
+                self.session.sent(self.now, stream, count);
+            } else if let Some(file) = file {
+                assert!(file.length > 0 && file.torrent == TorrentId(0));
+                let (from, count) = (file.offset as usize, file.length.min(most - bytes.len()));
+                bytes.extend_from_slice(&self.content[from..from + count]);
+                self.session.sent_file(self.now, stream, count);
+            } else {
+                break;
+            }
+            self.act();
+        }
+        bytes
+    }
+
+    /// All that the session sends, without our handshake, as words: `Debug` of messages, `block P B L` for good blocks.
+    pub fn heard(&mut self, stream: StreamId) -> Vec<String> {
+        let bytes = self.take(stream, usize::MAX);
+        let bytes = if bytes.starts_with(b"\x13BitT") { &bytes[68..] } else { &bytes[..] };
+        words(bytes, &self.metainfo, &self.content)
+    }
+}
+
+/// What `bytes` say; a wrong byte in a block fails the test.
+pub fn words(mut bytes: &[u8], metainfo: &Metainfo, content: &[u8]) -> Vec<String> {
+    let geometry = metainfo.geometry();
+    let mut framer = Framer::new(geometry);
+    let mut words = Vec::new();
+    while let Some(item) = framer.next(&mut bytes).unwrap() {
+        match item {
+            Item::Message(message) => words.push(format!("{message:?}")),
+            Item::BlockBytes { block, offset, bytes } => {
+                let from =
+                    geometry.piece_start(block.piece) as usize + block.begin as usize + offset as usize;
+                assert!(content[from..from + bytes.len()] == *bytes, "wrong bytes in {block:?}");
+                if offset as usize + bytes.len() == block.length as usize {
+                    words.push(format!("block {} {} {}", block.piece, block.begin, block.length));
+                }
+            }
+            Item::KeepAlive | Item::Skipped => words.push("noise".to_string()),
+        }
+    }
+    words
+}
