@@ -169,8 +169,8 @@ class Bench:
             try:
                 ended = process.wait(settle)
                 before, since = sleeps(process.pid), time.monotonic()
-                connected = connections(process.pid, seeder.peers)
                 ended = ended or process.wait(seconds)
+                connected = connections(process.pid, seeder.peers)
                 wakes = (sleeps(process.pid) - before) / (time.monotonic() - since)
             finally:
                 process.stop()
