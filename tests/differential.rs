@@ -9,7 +9,7 @@ use lava_torrent::torrent::v1::Torrent;
 use std::path::Path;
 use swarmlet::app::create::{Options, encode};
 use swarmlet::base::{InfoHash, Rng};
-use swarmlet::meta::Metainfo;
+use swarmlet::meta::{Metainfo, MetainfoFault};
 
 #[test]
 fn real_torrents_are_read_alike() {
@@ -116,49 +116,8 @@ fn difference(ours: &Metainfo, theirs: &Torrent) -> Option<&'static str> {
 /// and goes, and there are keys nobody knows.
 fn generate(rng: &mut Rng) -> Vec<u8> {
     let piece_bytes = [1, 3, 16384, 1 << 20, 1 << 29][rng.below(5) as usize];
-    let files = rng.below(12);
-    let mut total = 0;
-    let mut info = Vec::new();
-    let length = |rng: &mut Rng, total: &mut u64| {
-        let room = (piece_bytes * 40 - *total) / 3;
-        let length = if rng.one_in(4) { 0 } else { rng.next_u64() % (room + 1) };
-        *total += length;
-        format!("i{length}e").into_bytes()
-    };
-    if files > 0 {
-        let mut list = b"l".to_vec();
-        for file in 0..files {
-            let bytes = if file + 1 == files && total == 0 {
-                total += 1;
-                b"i1e".to_vec()
-            } else {
-                length(rng, &mut total)
-            };
-            let mut path = b"l".to_vec();
-            (0..rng.below(4))
-                .for_each(|depth| path.extend(string(format!("dir{depth} {}", word(rng)).as_bytes())));
-            path.extend(string(format!("{file}{}", word(rng)).as_bytes()));
-            path.push(b'e');
-            let mut keys = vec![("length", bytes), ("path", path)];
-            if rng.one_in(3) {
-                keys.push(("md5sum", string(&[b'0'; 32])));
-            }
-            list.extend(dictionary(keys));
-        }
-        list.push(b'e');
-        info.push(("files", list));
-    } else {
-        let bytes = length(rng, &mut total);
-        info.push((
-            "length",
-            if total == 0 {
-                total = 1;
-                b"i1e".to_vec()
-            } else {
-                bytes
-            },
-        ));
-    }
+    let (contents, total) = generate_contents(rng, piece_bytes);
+    let mut info = vec![contents];
     let mut hashes = vec![0xff; total.div_ceil(piece_bytes) as usize * 20];
     rng.fill(&mut hashes);
     hashes[0] = 0xff; // what happens to be UTF-8 is refused by lava_torrent
@@ -186,6 +145,39 @@ fn generate(rng: &mut Rng) -> Vec<u8> {
         torrent.push(("url-list", b"l13:http://seed/ae".to_vec()));
     }
     dictionary(torrent)
+}
+
+/// `files` or `length`, and the bytes in all.
+fn generate_contents(rng: &mut Rng, piece_bytes: u64) -> ((&'static str, Vec<u8>), u64) {
+    let files = rng.below(12);
+    let mut total = 0;
+    let mut length = |rng: &mut Rng, is_last: bool| {
+        let room = (piece_bytes * 40 - total) / 3;
+        let drawn = if rng.one_in(4) { 0 } else { rng.next_u64() % (room + 1) };
+        // A torrent without a byte is refused by both.
+        let length = if is_last && total + drawn == 0 { 1 } else { drawn };
+        total += length;
+        format!("i{length}e").into_bytes()
+    };
+    if files == 0 {
+        let bytes = length(rng, true);
+        return (("length", bytes), total);
+    }
+    let mut list = b"l".to_vec();
+    for file in 0..files {
+        let mut path = b"l".to_vec();
+        (0..rng.below(4))
+            .for_each(|depth| path.extend(string(format!("dir{depth} {}", word(rng)).as_bytes())));
+        path.extend(string(format!("{file}{}", word(rng)).as_bytes()));
+        path.push(b'e');
+        let mut keys = vec![("length", length(rng, file + 1 == files)), ("path", path)];
+        if rng.one_in(3) {
+            keys.push(("md5sum", string(&[b'0'; 32])));
+        }
+        list.extend(dictionary(keys));
+    }
+    list.push(b'e');
+    (("files", list), total)
 }
 
 fn word(rng: &mut Rng) -> String {
@@ -218,7 +210,7 @@ fn damage(torrent: &mut Vec<u8>, rng: &mut Rng) {
 }
 
 /// What lava_torrent does.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Theirs {
     /// Refuses what is good, or what is bad.
     Refuses,
@@ -228,18 +220,32 @@ enum Theirs {
     Reads,
 }
 
-#[test]
-fn they_differ_where_lava_torrent_is_wrong() {
+/// What it is, the torrent, what we make of it (paths or the fault), what they do.
+type Case = (&'static str, Vec<u8>, Result<&'static [u8], &'static str>, Theirs);
+
+const END: &[u8] = b"12:piece lengthi8e6:pieces20:\xff\xfe234567890123456789";
+const ONE: &[u8] = b"6:lengthi5e4:name1:a";
+
+fn info(parts: &[&[u8]]) -> Vec<u8> {
+    [b"d4:infod", &parts.concat()[..], b"ee"].concat()
+}
+
+fn files(files: &[u8]) -> Vec<u8> {
+    info(&[b"5:filesl", files, b"e4:name1:n", END])
+}
+
+fn path(path: &[u8]) -> Vec<u8> {
+    files(&[b"d6:lengthi5e4:pathl", path, b"ee"].concat())
+}
+
+fn around(before: &[u8], after: &[u8]) -> Vec<u8> {
+    [b"d", before, b"4:infod", ONE, END, b"e", after].concat()
+}
+
+/// How it is written.
+fn syntax_cases() -> Vec<Case> {
     use Theirs::*;
-    const END: &[u8] = b"12:piece lengthi8e6:pieces20:\xff\xfe234567890123456789";
-    const ONE: &[u8] = b"6:lengthi5e4:name1:a";
-    let info = |parts: &[&[u8]]| [b"d4:infod", &parts.concat()[..], b"ee"].concat();
-    let files = |files: &[u8]| info(&[b"5:filesl", files, b"e4:name1:n", END]);
-    let path = |path: &[u8]| files(&[b"d6:lengthi5e4:pathl", path, b"ee"].concat());
-    let around = |before: &[u8], after: &[u8]| [b"d", before, b"4:infod", ONE, END, b"e", after].concat();
-    // What it is, the torrent, what we make of it (paths or the fault), what they do.
-    type Ours = Result<&'static [u8], &'static str>;
-    let cases: [(&str, Vec<u8>, Ours, Theirs); 30] = [
+    vec![
         ("plain", info(&[ONE, END]), Ok(b"a"), Reads),
         ("unsorted keys in info", info(&[b"4:name1:a6:lengthi5e", END]), Ok(b"a"), Refuses),
         ("unsorted keys around info", around(b"8:url-list0:", b"e"), Ok(b"a"), Refuses),
@@ -278,6 +284,13 @@ fn they_differ_where_lava_torrent_is_wrong() {
             Ok(b"a"),
             Refuses,
         ),
+    ]
+}
+
+/// Names and paths.
+fn path_cases() -> Vec<Case> {
+    use Theirs::*;
+    vec![
         ("a name that leads out", info(&[b"6:lengthi5e4:name7:../../x", END]), Ok(b".._.._x"), Reads),
         ("an absolute name", info(&[b"6:lengthi5e4:name4:/etc", END]), Ok(b"_etc"), Reads),
         ("an empty name", info(&[b"6:lengthi5e4:name0:", END]), Err("name is empty"), Reads),
@@ -293,6 +306,13 @@ fn they_differ_where_lava_torrent_is_wrong() {
             Ok(b"n/a.1 n/a/b"),
             Reads,
         ),
+    ]
+}
+
+/// Numbers and versions.
+fn number_cases() -> Vec<Case> {
+    use Theirs::*;
+    vec![
         (
             "more hashes than pieces",
             info(&[ONE, b"12:piece lengthi8e6:pieces40:\xff\xfe23456789012345678901234567890123456789"]),
@@ -330,32 +350,42 @@ fn they_differ_where_lava_torrent_is_wrong() {
             Err("a torrent for BitTorrent version 2 only"),
             Refuses,
         ),
-    ];
+    ]
+}
+
+#[test]
+fn they_differ_where_lava_torrent_is_wrong() {
+    let cases = [syntax_cases(), path_cases(), number_cases()].concat();
+    assert_eq!(cases.len(), 30);
     for (what, torrent, expected, theirs) in cases {
         let ours = Metainfo::parse(&torrent);
-        match (&ours, expected) {
-            (Ok(ours), Ok(paths)) => {
-                let read: Vec<_> = ours.layout.files().map(|file| file.path()).collect();
-                assert_eq!(
-                    read.join(&b" "[..]).escape_ascii().to_string(),
-                    paths.escape_ascii().to_string(),
-                    "{what}"
-                );
-            }
-            (Err(fault), Err(expected)) => {
-                assert!(fault.to_string().starts_with(expected), "{what}: {fault}");
-            }
-            _ => panic!("{what}: {ours:?}, expected {expected:?}"),
-        }
+        check_ours(what, &ours, expected);
         let got = match Torrent::read_from_bytes(&torrent) {
-            Err(_) => Refuses,
-            Ok(read) if read.info_hash_bytes() == hash_of_info(&torrent).0 => Reads,
-            Ok(_) => WrongHash,
+            Err(_) => Theirs::Refuses,
+            Ok(read) if read.info_hash_bytes() == hash_of_info(&torrent).0 => Theirs::Reads,
+            Ok(_) => Theirs::WrongHash,
         };
         assert_eq!(got, theirs, "{what}: lava_torrent");
         if let Ok(ours) = ours {
             assert_eq!(ours.info_hash, hash_of_info(&torrent), "{what}");
         }
+    }
+}
+
+fn check_ours(what: &str, ours: &Result<Metainfo, MetainfoFault>, expected: Result<&[u8], &str>) {
+    match (ours, expected) {
+        (Ok(ours), Ok(paths)) => {
+            let read: Vec<_> = ours.layout.files().map(|file| file.path()).collect();
+            assert_eq!(
+                read.join(&b" "[..]).escape_ascii().to_string(),
+                paths.escape_ascii().to_string(),
+                "{what}"
+            );
+        }
+        (Err(fault), Err(expected)) => {
+            assert!(fault.to_string().starts_with(expected), "{what}: {fault}");
+        }
+        _ => panic!("{what}: {ours:?}, expected {expected:?}"),
     }
 }
 

@@ -32,6 +32,9 @@ struct Options {
     /// seeders, each on its own port (default 1)
     #[argh(option, default = "1")]
     seeders: u16,
+    /// address of the seeders and the tracker (default 127.0.0.1, which some clients take for no peer's)
+    #[argh(option, default = "Ipv4Addr::LOCALHOST")]
+    address: Ipv4Addr,
     /// port of the tracker (default 0: any free one)
     #[argh(option, default = "0")]
     tracker_port: u16,
@@ -44,9 +47,21 @@ struct Options {
     /// percentage of the first seeder's blocks that have a wrong byte
     #[argh(option, default = "0")]
     poison: u32,
+    /// how many seeders send wrong bytes (default 1)
+    #[argh(option, default = "1")]
+    poisoners: u16,
     /// percentage of the pieces that each seeder has; together they have all (default 100)
     #[argh(option, default = "100")]
     pieces: u32,
+    /// no seeder has any piece
+    #[argh(switch)]
+    empty: bool,
+    /// never unchoke
+    #[argh(switch)]
+    choked: bool,
+    /// bytes of `have` messages that all seeders together send in a second, of pieces one after the other
+    #[argh(option, default = "0")]
+    have_rate: u32,
     /// write at most this many bytes at a time
     #[argh(option)]
     fragment: Option<usize>,
@@ -59,6 +74,9 @@ struct Options {
     /// do not offer the fast extension
     #[argh(switch)]
     no_fast: bool,
+    /// do not judge the client, as far as it can be understood
+    #[argh(switch)]
+    lenient: bool,
     /// seed of what is random (default 1)
     #[argh(option, default = "1")]
     seed: u64,
@@ -80,17 +98,21 @@ fn run(options: &Options) -> io::Result<ExitCode> {
     let swarm = Arc::new(seeder::Swarm::new(torrent, content, options));
     let mut peers = Vec::new();
     for nth in 0..options.seeders {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = TcpListener::bind((options.address, 0))?;
         peers.push(listener.local_addr()?);
         seeder::listen(listener, &swarm, usize::from(nth));
     }
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.tracker_port))?;
+    let listener = TcpListener::bind((options.address, options.tracker_port))?;
     let address = listener.local_addr()?;
     tracker::listen(listener, &swarm, &peers);
     say(&ready_line(address, &peers));
     wait_for_the_end_of_stdin();
     let faults = swarm.watch.faults();
-    say(&format!("done sent_bytes={} faults={faults}", swarm.watch.sent_bytes()));
+    let first_at = swarm.watch.first_block_at();
+    say(&format!(
+        "done sent_bytes={} faults={faults} first_block_at={first_at:.3}",
+        swarm.watch.sent_bytes()
+    ));
     Ok(ExitCode::from(u8::from(faults > 0)))
 }
 

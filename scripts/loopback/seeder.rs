@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 
 mod connection;
 
+/// Length of a `have` message with its prefix.
+const HAVE_BYTES: f64 = 9.0;
+
 /// Everything that the threads share.
 pub struct Swarm {
     pub torrent: Torrent,
@@ -21,6 +24,10 @@ pub struct Swarm {
     pub latency: Duration,
     pub fragment: Option<usize>,
     pub choke_every: Option<u64>,
+    pub choked: bool,
+    pub lenient: bool,
+    /// `have` messages that each seeder sends in a second.
+    pub haves_per_s: f64,
     pub seed: u64,
     seeders: Vec<Seeder>,
 }
@@ -47,6 +54,9 @@ impl Swarm {
             latency: Duration::from_millis(options.latency_ms.into()),
             fragment: options.fragment,
             choke_every: options.choke_every,
+            choked: options.choked,
+            lenient: options.lenient,
+            haves_per_s: f64::from(options.have_rate) / HAVE_BYTES / f64::from(options.seeders.max(1)),
             seed: options.seed,
             seeders,
         }
@@ -54,7 +64,7 @@ impl Swarm {
 }
 
 impl Seeder {
-    /// Only the first seeder misbehaves, so that the others can finish the torrent.
+    /// Only the first seeders misbehave, so that the others can finish the torrent.
     fn new(torrent: &Torrent, options: &Options, nth: u16) -> Self {
         let pieces = torrent.pieces();
         let mut bits = vec![0_u8; pieces.div_ceil(8) as usize];
@@ -64,7 +74,7 @@ impl Seeder {
         Self {
             bits,
             has_all: count == pieces,
-            poison_percent: if nth == 0 { options.poison } else { 0 },
+            poison_percent: if nth < options.poisoners { options.poison } else { 0 },
             silent_after: options.silent_after.filter(|_| nth == 0),
             bytes_per_s: options.rate.map(|kib| f64::from(kib.max(1)) * 1024.0),
             free_at: Mutex::new(Instant::now()),
@@ -95,6 +105,9 @@ impl Seeder {
 
 /// Each piece has one owner for sure, and others by chance.
 fn owns(options: &Options, nth: u16, piece: u32) -> bool {
+    if options.empty {
+        return false;
+    }
     let owner = mix(options.seed, piece.into()) % u64::from(options.seeders);
     let chance = mix(options.seed ^ (u64::from(nth) + 1), piece.into()) % 100;
     owner == u64::from(nth) || chance < options.pieces.into()

@@ -2,13 +2,16 @@
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 /// Counters of the whole run.
 #[derive(Default)]
 pub struct Watch {
     sent_bytes: AtomicU64,
     faults: AtomicU64,
+    first_block_at: OnceLock<Duration>,
 }
 
 impl Watch {
@@ -20,7 +23,13 @@ impl Watch {
 
     /// Blocks left for the client; `bytes` are those of the content.
     pub fn sent(&self, bytes: u64) {
+        self.first_block_at.get_or_init(|| SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default());
         self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// When the first block was sent, in seconds of the Unix epoch; 0 if none was.
+    pub fn first_block_at(&self) -> f64 {
+        self.first_block_at.get().map_or(0.0, Duration::as_secs_f64)
     }
 
     pub fn sent_bytes(&self) -> u64 {

@@ -11,8 +11,8 @@ use crate::app::screen::View;
 use crate::app::text;
 use crate::app::torrents::{Torrent, Torrents};
 use crate::base::limits::RECEIVE_BYTES;
-use crate::base::units::{MIB, Span};
-use crate::rim::storage::{Allocate, Existing, Options, Storage};
+use crate::base::units::{Bytes, MIB, Span};
+use crate::rim::storage::{self, Allocate, Existing, Options, Storage};
 use crate::rim::{Listen, Rim, entropy};
 use crate::session::{Outcome, Session, Settings, Status};
 use log::Level;
@@ -120,6 +120,7 @@ impl App {
         let start = rim.now();
         let mut session = Session::new(start, rng, self.settings(port));
         session.give(start, self.cli.giving.clone());
+        self.make_room(&mut session, &torrents)?;
         let mut files = Vec::with_capacity(storages.len());
         for (torrent, (storage, existing)) in torrents.iter().zip(storages) {
             session.add_torrent(start, Arc::clone(&torrent.metainfo), existing == Existing::Nothing);
@@ -176,6 +177,19 @@ impl App {
                 });
             }
         }
+    }
+
+    /// Pieces for which `--memory` is too small are put together in a file.
+    fn make_room(&self, session: &mut Session, torrents: &Torrents) -> Result<(), Ended> {
+        let missing = torrents.iter().map(|torrent| session.missing_buffer_bytes(&torrent.metainfo)).max();
+        let Some(bytes) = missing.filter(|&bytes| bytes > 0 && self.cli.job != Job::Check) else {
+            return Ok(());
+        };
+        let arena = storage::arena(&self.cli.output, bytes).map_err(|error| {
+            self.system(&format!("get {} for large pieces beside the output", Bytes(bytes)), &error)
+        })?;
+        session.lend(arena);
+        Ok(())
     }
 
     fn system(&self, what: &str, error: &io::Error) -> Ended {

@@ -1,7 +1,8 @@
 //! What the operating system says about our three descriptors: terminal or not, how wide, whose turn it is.
 
+use crate::rim::sys;
 use std::io::IsTerminal;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Narrowest terminal that is drawn for, in columns.
 const COLUMNS_MIN: usize = 20;
@@ -22,31 +23,25 @@ pub fn can_colour(descriptor: BorrowedFd<'_>) -> bool {
 
 /// Columns and rows of the terminal.
 pub fn size(descriptor: BorrowedFd<'_>) -> (usize, usize) {
-    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: TIOCGWINSZ writes one `winsize` through the pointer, which is valid and exclusive for the call.
-    let told = unsafe { libc::ioctl(descriptor.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } == 0;
+    let (columns, rows) = sys::terminal_size(descriptor).unwrap_or((0, 0));
     let from_environment = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
-    let columns = match size.ws_col {
-        columns if told && columns > 0 => usize::from(columns),
-        _ => from_environment().unwrap_or(SIZE_DEFAULT.0),
+    let columns = match columns {
+        0 => from_environment().unwrap_or(SIZE_DEFAULT.0),
+        columns => usize::from(columns),
     };
-    let rows = if told && size.ws_row > 0 { usize::from(size.ws_row) } else { SIZE_DEFAULT.1 };
+    let rows = if rows > 0 { usize::from(rows) } else { SIZE_DEFAULT.1 };
     (columns.max(COLUMNS_MIN), rows)
 }
 
 /// True unless we are a background job of this terminal's shell, which then has the cursor.
 pub fn is_foreground(descriptor: BorrowedFd<'_>) -> bool {
-    // SAFETY: both calls take and return plain numbers and touch no memory of ours.
-    let (owner, ours) = unsafe { (libc::tcgetpgrp(descriptor.as_raw_fd()), libc::getpgrp()) };
-    owner == -1 || owner == ours
+    !sys::is_in_background(descriptor)
 }
 
 /// True if a short write would not wait: the reader of a pipe keeps up, the terminal is not stopped by
 /// Ctrl-S.
 pub fn takes_bytes(descriptor: BorrowedFd<'_>) -> bool {
-    let mut asked = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-    // SAFETY: the pointer is valid and exclusive for the call, and the count of 1 is the number of elements.
-    unsafe { libc::poll(&raw mut asked, 1, 0) == 1 }
+    sys::is_writable(descriptor)
 }
 
 /// True if stdout and stderr are one and the same terminal, as they are unless somebody redirects.

@@ -98,6 +98,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A peer that is silent for longer is dropped (BEP 3 suggests two minutes between keep-alives).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
+/// When all places are taken and other addresses wait, a peer that has sent no block for longer gives way.
+pub const USELESS_MAX: Duration = Duration::from_secs(60);
 /// We send a keep-alive after this long without sending anything.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(110);
 /// Wait before an address is dialled again; doubles with each failure up to [`RECONNECT_MAX`].
@@ -115,6 +117,9 @@ pub const OWN_ADDRESSES_MAX: usize = 16;
 
 /// Requests outstanding to a new peer.
 pub const REQUESTS_START: u32 = 4;
+/// Requests outstanding to a new peer where memory has room for as many for every peer: two round trips of slow start
+/// are saved.
+pub const REQUESTS_EAGER: u32 = 16;
 /// Fewest requests that keep a connection from idling between two blocks.
 pub const REQUESTS_MIN: u32 = 2;
 /// Most requests outstanding to one peer, whatever it offers (`reqq`).
@@ -132,6 +137,8 @@ pub const SNUB_MIN: Duration = Duration::from_secs(2);
 pub const SNUB_MAX: Duration = Duration::from_secs(45);
 /// Patience with a peer that has not sent a block yet.
 pub const FIRST_BLOCK_PATIENCE: Duration = Duration::from_secs(15);
+/// A peer that rejects a request without choking us is not asked for anything until this has passed.
+pub const REJECT_REST: Duration = Duration::from_secs(3);
 /// Peers that may be asked for the same block at once, in the endgame.
 pub const REQUESTERS_MAX: usize = 2;
 
@@ -179,6 +186,10 @@ pub const HELD_MAX: Duration = Duration::from_secs(5);
 pub const SUSPECT_BLOCKS_MAX: usize = 16 << 10;
 /// Extents that are remembered as begun; their other pieces are fetched first.
 pub const BEGUN_EXTENTS_MAX: usize = 64;
+/// An unfinished piece that nobody has been asked for since is given up when memory is full.
+pub const ORPHAN_AGE: Duration = Duration::from_secs(10);
+/// Such pieces are looked for this often at most.
+pub const ORPHAN_HUNT_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes read from one stream before the others get their turn.
 pub const TURN_READ_BYTES: usize = 256 << 10;
 /// The buffer for bytes that may land anywhere, in bytes: larger ones do not make reading cheaper.
@@ -215,6 +226,8 @@ pub const REDIRECTS_MAX: u8 = 5;
 pub const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// `stopped` announces may delay the exit by at most this.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// `completed` announces may delay the exit by this; what they take is missing from [`STOP_TIMEOUT`].
+pub const COMPLETED_TIMEOUT: Duration = Duration::from_secs(1);
 /// Shortest interval between two announces that we honour without being asked by the user.
 pub const ANNOUNCE_INTERVAL_MIN: Duration = Duration::from_secs(60);
 /// The user may ask for an announce this soon after the last try, unless the tracker's `min interval` is longer.
@@ -295,6 +308,7 @@ const _: () = assert!(REQQ * 17 <= OUTBOX_BYTES_MAX as u32 && REQUESTS_MAX as us
 const _: () =
     assert!(TURN_READ_BYTES >= (SCATTER_BLOCKS_MAX + 1) * (BLOCK_BYTES as usize + PIECE_HEADER_BYTES) / 2);
 const _: () = assert!(PIECES_MAX as usize * 20 + (1 << 20) <= TORRENT_FILE_BYTES_MAX * 2);
+const _: () = assert!(COMPLETED_TIMEOUT.as_secs() < STOP_TIMEOUT.as_secs());
 const _: () = assert!(HALF_OPEN_MAX < PEERS_DEFAULT as usize && PEERS_DEFAULT <= PEERS_MAX);
 const _: () = assert!(ARRIVALS_PER_ADDRESS_MAX < ARRIVALS_MAX && ARRIVALS_MAX < PEERS_DEFAULT as usize);
 const _: () = assert!(MEMORY_MIN_MIB <= MEMORY_DEFAULT_MIB && MEMORY_DEFAULT_MIB <= MEMORY_MAX_MIB);

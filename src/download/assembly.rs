@@ -60,6 +60,10 @@ struct OpenPiece {
     unrequested: u32,
     /// No block before this one is unrequested.
     cursor: u32,
+    /// Counts the pieces opened before.
+    serial: u32,
+    /// When a block of it was asked for last.
+    asked: Instant,
     /// The only peer that may be asked, while a piece that failed before is fetched again.
     sole: Option<StreamId>,
 }
@@ -69,10 +73,10 @@ struct OpenPiece {
 pub enum Placed {
     /// Nobody needs it; here it is back.
     Unwanted(Buffer),
-    /// It is in its place. If another peer was asked too, its request is to be cancelled.
+    /// It is in its place. Requests of other peers for it are to be cancelled.
     Kept {
-        /// The other peer.
-        cancel: Option<StreamId>,
+        /// The other peers.
+        cancel: [Option<StreamId>; REQUESTERS_MAX],
         /// True if it was the last one of its piece.
         whole: bool,
     },
@@ -85,12 +89,15 @@ pub struct Assembly {
     open: BTreeMap<u32, OpenPiece>,
     /// Open pieces with unrequested blocks, the oldest first.
     startable: Vec<u32>,
+    /// Open pieces and blocks looked at so far.
+    steps: u64,
+    opened: u32,
 }
 
 impl Assembly {
     /// No piece is open.
     pub fn new(geometry: Geometry) -> Self {
-        Self { geometry, open: BTreeMap::new(), startable: Vec::new() }
+        Self { geometry, open: BTreeMap::new(), startable: Vec::new(), steps: 0, opened: 0 }
     }
 
     /// Open pieces.
@@ -99,24 +106,57 @@ impl Assembly {
     }
 
     /// Opens `piece`; with `sole`, only that peer is asked for it.
-    pub fn open(&mut self, piece: u32, sole: Option<StreamId>) {
+    pub fn open(&mut self, now: Instant, piece: u32, sole: Option<StreamId>) {
         let blocks = self.geometry.blocks(piece);
         let mut slots = Vec::new();
         slots.resize_with(blocks as usize, Slot::default);
-        self.open.insert(piece, OpenPiece { slots, arrived: 0, unrequested: blocks, cursor: 0, sole });
+        self.opened = self.opened.wrapping_add(1);
+        let serial = self.opened;
+        self.open.insert(
+            piece,
+            OpenPiece { slots, arrived: 0, unrequested: blocks, cursor: 0, asked: now, sole, serial },
+        );
         self.startable.push(piece);
+    }
+
+    /// Takes out the piece that was opened last, with the blocks that have arrived, unless all have. For want of memory.
+    pub fn give_up_youngest(&mut self) -> Option<(u32, WholePiece)> {
+        let unfinished = |entry: &OpenPiece| (entry.arrived as usize) < entry.slots.len();
+        let open = self.open.iter().filter(|(_, entry)| unfinished(entry));
+        let piece = *open.max_by_key(|(_, entry)| entry.serial)?.0;
+        self.give_up(piece)
+    }
+
+    /// Takes out a piece that nobody is asked for and that nobody has been asked for since `before`: whoever had it is
+    /// gone or does not answer, and `has`, the pieces of a peer that could be asked for others, lacks it.
+    pub fn give_up_orphan(&mut self, before: Instant, has: &Bitfield) -> Option<(u32, WholePiece)> {
+        let is_orphan = |piece: &u32| {
+            let entry = &self.open[piece];
+            let unasked = (entry.arrived + entry.unrequested) as usize == entry.slots.len();
+            unasked && entry.asked < before && !has.has(*piece)
+        };
+        let piece = *self.startable.iter().find(|piece| is_orphan(piece))?;
+        self.give_up(piece)
+    }
+
+    fn give_up(&mut self, piece: u32) -> Option<(u32, WholePiece)> {
+        self.startable.retain(|&other| other != piece);
+        let entry = self.open.remove(&piece)?;
+        Some((piece, entry.slots.into_iter().filter_map(|slot| slot.arrived).collect()))
     }
 
     /// The next unrequested block of the oldest open piece that `has` holds, noted as asked of `source`.
     pub fn request(&mut self, source: StreamId, has: &Bitfield, now: Instant) -> Option<Block> {
         let open = &self.open;
         let may = |piece: &u32| has.has(*piece) && open[piece].sole.is_none_or(|sole| sole == source);
-        let nth = self.startable.iter().position(may)?;
+        let nth = self.startable.iter().inspect(|_| self.steps += 1).position(may)?;
         let piece = self.startable[nth];
         let entry = self.open.get_mut(&piece)?;
         let tail = &entry.slots[entry.cursor as usize..];
         let block = entry.cursor + tail.iter().position(Slot::is_unrequested)? as u32;
+        self.steps += u64::from(block - entry.cursor) + 1;
         entry.slots[block as usize].add_requester(source, now);
+        entry.asked = now;
         entry.cursor = block + 1;
         entry.unrequested -= 1;
         if entry.unrequested == 0 {
@@ -180,7 +220,7 @@ impl Assembly {
             return Placed::Unwanted(buffer);
         };
         let was_unrequested = slot.is_unrequested();
-        let cancel = slot.requesters.iter().flatten().copied().find(|&other| other != sender);
+        let cancel = slot.requesters.map(|requester| requester.filter(|&other| other != sender));
         *slot = Slot { arrived: Some(Arrived { buffer, sender }), ..Slot::default() };
         entry.arrived += 1;
         let whole = entry.arrived as usize == entry.slots.len();
@@ -226,6 +266,30 @@ impl Assembly {
         Some(entry.slots.into_iter().filter_map(|slot| slot.arrived).collect())
     }
 
+    /// True if blocks of an open piece are missing.
+    pub fn is_unfinished(&self) -> bool {
+        self.open.values().any(|entry| (entry.arrived as usize) < entry.slots.len())
+    }
+
+    /// Open pieces and blocks looked at so far by [`Assembly::request`].
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Buffers that hold blocks.
+    pub fn kept_buffers(&self) -> u32 {
+        self.open.values().map(|entry| entry.arrived).sum()
+    }
+
+    /// True if `source` was asked for `block` and has not answered.
+    pub fn is_asked(&self, source: StreamId, block: Block) -> bool {
+        let slot = self
+            .open
+            .get(&block.piece)
+            .and_then(|entry| entry.slots.get((block.begin / BLOCK_BYTES) as usize));
+        slot.is_some_and(|slot| slot.requesters.contains(&Some(source)))
+    }
+
     /// Panics unless counts and lists agree with the blocks.
     #[doc(hidden)]
     pub fn check(&self) {
@@ -256,8 +320,8 @@ mod tests {
     fn two_open_pieces() -> (Assembly, Bitfield, Pool) {
         let geometry = Geometry::new(5 * 40_000, 40_000).unwrap();
         let mut assembly = Assembly::new(geometry);
-        assembly.open(3, None);
-        assembly.open(1, None);
+        assembly.open(NOW, 3, None);
+        assembly.open(NOW, 1, None);
         (assembly, Bitfield::full(5), Pool::new(0))
     }
 
@@ -282,7 +346,7 @@ mod tests {
             let block = assembly.geometry.block(3, nth);
             assert!(assembly.take_whole(3).is_none());
             let placed = assembly.place(PEER[0], block, pool.take().unwrap());
-            assert!(matches!(placed, Placed::Kept { cancel: None, whole } if whole == (nth == 1)));
+            assert!(matches!(placed, Placed::Kept { cancel: [None, None], whole } if whole == (nth == 1)));
             let again = assembly.place(PEER[1], block, pool.take().unwrap());
             assert!(matches!(again, Placed::Unwanted(_)));
             assembly.check();
@@ -303,18 +367,46 @@ mod tests {
         let block = assembly.double(PEER[1], &all, later, patience).unwrap();
         assert_eq!(assembly.double(PEER[2], &all, later, patience).map(|other| other == block), Some(false));
         let placed = assembly.place(PEER[1], block, pool.take().unwrap());
-        assert!(matches!(placed, Placed::Kept { cancel, .. } if cancel == Some(PEER[0])));
+        assert!(matches!(placed, Placed::Kept { cancel, .. } if cancel == [Some(PEER[0]), None]));
+        assembly.check();
+    }
+
+    #[test]
+    fn a_late_block_cancels_everybody_who_was_asked_instead() {
+        let (mut assembly, all, mut pool) = two_open_pieces();
+        let later = NOW + Duration::from_secs(3);
+        let block = assembly.request(PEER[0], &all, NOW).unwrap();
+        assembly.unrequest(PEER[0], block);
+        assert_eq!(assembly.request(PEER[1], &all, NOW), Some(block));
+        assert_eq!(assembly.double(PEER[2], &all, later, Duration::ZERO), Some(block));
+        let placed = assembly.place(PEER[0], block, pool.take().unwrap());
+        assert!(matches!(placed, Placed::Kept { cancel, .. } if cancel == [Some(PEER[1]), Some(PEER[2])]));
         assembly.check();
     }
 
     #[test]
     fn a_piece_kept_for_one_peer_is_not_given_to_others() {
         let (mut assembly, all, _) = two_open_pieces();
-        assembly.open(0, Some(PEER[1]));
+        assembly.open(NOW, 0, Some(PEER[1]));
         let mut asked = core::iter::from_fn(|| assembly.request(PEER[0], &all, NOW));
         assert!(asked.all(|block| block.piece != 0));
         assembly.free_sole(PEER[1]);
         assert_eq!(assembly.request(PEER[0], &all, NOW).unwrap().piece, 0);
+    }
+
+    #[test]
+    fn a_piece_whose_owner_is_gone_gives_its_memory_back() {
+        let (mut assembly, all, _) = two_open_pieces();
+        let later = NOW + Duration::from_secs(20);
+        let mut others = Bitfield::full(5);
+        others.remove(3);
+        let block = assembly.request(PEER[0], &all, NOW).unwrap();
+        assert!(assembly.give_up_orphan(later, &others).is_none(), "it is being asked for");
+        assembly.unrequest(PEER[0], block);
+        assert!(assembly.give_up_orphan(NOW, &others).is_none(), "it was asked for just now");
+        assert!(assembly.give_up_orphan(later, &all).is_none(), "somebody has it");
+        assert_eq!(assembly.give_up_orphan(later, &others).map(|(piece, _)| piece), Some(3));
+        assembly.check();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which extents have been begun: their other pieces come first, so that extents fill soon and go out whole.
 
-use crate::base::limits::{BEGUN_EXTENTS_MAX, EXTENT_BYTES};
+use crate::base::limits::{BEGUN_EXTENTS_MAX, BLOCK_BYTES, EXTENT_BYTES};
 use crate::base::{Bitfield, Geometry};
 use crate::download::picker::Picker;
 use crate::meta::Extents;
@@ -8,20 +8,25 @@ use alloc::vec::Vec;
 
 /// Extents with opened pieces and, perhaps, pieces that may still be opened; the oldest first.
 #[derive(Debug, Default)]
-pub struct Begun(Vec<u32>);
+pub struct Begun {
+    extents: Vec<u32>,
+    /// Pieces looked at so far.
+    pub steps: u64,
+}
 
 impl Begun {
     /// `piece` was opened or may be opened again.
     pub fn touch(&mut self, geometry: &Geometry, extents: &Extents, piece: u32) {
         let extent = extents.at(geometry.piece_start(piece));
-        // A piece as large as an extent has no neighbours in it.
-        if u64::from(geometry.piece_bytes) >= EXTENT_BYTES || self.0.contains(&extent) {
+        // A piece as large as an extent has no neighbours in it, and one smaller than a block too many to look at.
+        let has_neighbours = (BLOCK_BYTES.into()..EXTENT_BYTES).contains(&geometry.piece_bytes.into());
+        if !has_neighbours || self.extents.contains(&extent) {
             return;
         }
-        if self.0.len() >= BEGUN_EXTENTS_MAX {
-            self.0.remove(0);
+        if self.extents.len() >= BEGUN_EXTENTS_MAX {
+            self.extents.remove(0);
         }
-        self.0.push(extent);
+        self.extents.push(extent);
     }
 
     /// A piece of a begun extent that may be opened and that `has` holds. Bounded by the extents listed times the
@@ -34,8 +39,10 @@ impl Begun {
         has: &Bitfield,
     ) -> Option<u32> {
         let mut chosen = None;
-        self.0.retain(|&extent| {
-            let mut fresh = geometry.pieces_of(extents.range(extent)).filter(|&piece| picker.contains(piece));
+        let steps = &mut self.steps;
+        self.extents.retain(|&extent| {
+            let pieces = geometry.pieces_of(extents.range(extent)).inspect(|_| *steps += 1);
+            let mut fresh = pieces.filter(|&piece| picker.contains(piece));
             let Some(first) = fresh.next() else { return false };
             if chosen.is_none() {
                 chosen = core::iter::once(first).chain(fresh).find(|&piece| has.has(piece));

@@ -53,12 +53,6 @@ impl Blame {
         self.suspects.iter().any(|suspect| suspect.piece == piece)
     }
 
-    /// True if `source` sent a part of a failed copy of `piece`.
-    pub fn helped_to_fail(&self, piece: u32, source: StreamId) -> bool {
-        let copies = self.suspects.iter().filter(|suspect| suspect.piece == piece);
-        copies.flat_map(|suspect| &suspect.blocks).any(|&(_, sender)| sender == source)
-    }
-
     /// A copy of `piece` was right: whoever sent other bytes before is guilty.
     pub fn verified(
         &mut self,
@@ -117,7 +111,7 @@ mod tests {
         let (mut pool, mut blame) = (Pool::new(0), Blame::default());
         let bad = copy(&mut pool, [1, 2, 3], [7, 8, 0]);
         assert_eq!(blame.failed(5, &bad, LENGTHS.into_iter()), None);
-        assert!(blame.is_suspect(5) && blame.helped_to_fail(5, peer(2)) && !blame.helped_to_fail(5, peer(9)));
+        assert!(blame.is_suspect(5));
         let good = copy(&mut pool, [2, 9, 9], [7, 8, 9]);
         assert_eq!(blame.verified(4, &good, LENGTHS.into_iter()), []);
         assert_eq!(blame.verified(5, &good, LENGTHS.into_iter()), [peer(3)]);

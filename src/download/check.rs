@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn an_unreadable_piece_does_not_spoil_the_next() {
-        let data = vec![1; 20];
+        let data = [1; 20];
         let mut check = Check::new(Geometry::new(20, 10).unwrap());
         check.skip_piece();
         assert_eq!(check.wants(), Some((10, 10)));

@@ -10,13 +10,15 @@ mod picker;
 mod pipeline;
 mod pool;
 mod shelf;
+#[cfg(test)]
+mod tests;
 
 pub use check::Check;
 pub use picker::{SCAN_STEPS, Search};
 pub use pipeline::{Pipeline, Request};
 pub use pool::{Buffer, Pool};
 
-use crate::base::limits::{HELD_MAX, LATE_MIN};
+use crate::base::limits::{HELD_MAX, LATE_MIN, ORPHAN_AGE, ORPHAN_HUNT_INTERVAL, REQUESTERS_MAX};
 use crate::base::{Bitfield, Block, Geometry, Instant, Rng, StreamId};
 use crate::meta::{Extents, Metainfo};
 use alloc::collections::VecDeque;
@@ -47,6 +49,8 @@ pub struct Download {
     blame: Blame,
     /// Stores to be wished for.
     wishes: Vec<u32>,
+    /// When pieces that nobody serves are looked for again, if memory is full then.
+    next_orphan_hunt: Instant,
 }
 
 #[derive(Debug)]
@@ -72,10 +76,10 @@ pub enum Pick {
 /// What became of a block.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// It is kept. If another peer owes it too, that request is to be cancelled.
+    /// It is kept. Requests of other peers for it are to be cancelled.
     Kept {
-        /// The other peer.
-        cancel: Option<StreamId>,
+        /// The other peers.
+        cancel: [Option<StreamId>; REQUESTERS_MAX],
     },
     /// It had arrived before, or was not asked for.
     Duplicate,
@@ -116,6 +120,7 @@ impl Download {
             shelf: Shelf::new(geometry, extents.clone()),
             blame: Blame::default(),
             wishes: Vec::new(),
+            next_orphan_hunt: Instant::ZERO,
             metainfo,
             extents,
         }
@@ -146,10 +151,23 @@ impl Download {
         has.iter().filter(|&piece| self.wants(piece)).count() as u32
     }
 
-    /// `piece` was found on disk and is right.
-    pub fn found(&mut self, piece: u32) {
-        self.picker.remove(piece);
-        self.have.insert(piece);
+    /// `piece` was read from disk and is right. False if that was known, or if it is being fetched all the same.
+    pub fn found(&mut self, piece: u32) -> bool {
+        let is_new = self.picker.contains(piece);
+        if is_new {
+            self.picker.remove(piece);
+            self.have.insert(piece);
+        }
+        is_new
+    }
+
+    /// `piece` was read from disk and is wrong. True if it had been right before: it is fetched again.
+    pub fn lost(&mut self, piece: u32) -> bool {
+        let was_there = self.have.remove(piece);
+        if was_there {
+            self.picker.insert(piece);
+        }
+        was_there
     }
 
     /// `piece` is not in its file any more: it is fetched again. False if it was not there.
@@ -184,7 +202,7 @@ impl Download {
         if let Some(block) = self.assembly.request(source, has, now) {
             return Pick::Block(block);
         }
-        let opened = self.open_piece(rng, source, has, &mut pipeline.search, pool);
+        let opened = self.open_piece(now, rng, source, has, &mut pipeline.search, pool);
         if opened == Opened::Yes
             && let Some(block) = self.assembly.request(source, has, now)
         {
@@ -206,6 +224,23 @@ impl Download {
     /// True if every piece that is missing has been opened, so that late blocks are asked for twice.
     pub fn is_endgame(&self) -> bool {
         self.picker.is_empty() && self.assembly.len() > 0
+    }
+
+    /// Gives up the piece that was opened last, because a block has found no memory: its blocks are fetched again later.
+    /// What is verified is sent out too. Answers the piece.
+    pub fn give_up_youngest(&mut self, pool: &mut Pool) -> Option<u32> {
+        self.flush();
+        let (piece, blocks) = self.assembly.give_up_youngest()?;
+        self.take_back(piece, blocks, pool);
+        Some(piece)
+    }
+
+    /// `piece` is to be fetched anew: its memory returns.
+    fn take_back(&mut self, piece: u32, blocks: WholePiece, pool: &mut Pool) {
+        blocks.into_iter().for_each(|arrived| pool.give(arrived.buffer));
+        pool.release(self.geometry.blocks(piece));
+        self.picker.insert(piece);
+        self.begun.touch(&self.geometry, &self.extents, piece);
     }
 
     /// `source` will not send `block`.
@@ -320,6 +355,7 @@ impl Download {
 
     fn open_piece(
         &mut self,
+        now: Instant,
         rng: &mut Rng,
         source: StreamId,
         has: &Bitfield,
@@ -332,18 +368,30 @@ impl Download {
             Found::Nothing => return Opened::No,
         };
         if !pool.reserve(self.geometry.blocks(piece)) {
-            // One piece at a time: what is being stored already gives memory back before anybody asks again.
-            if self.wishes.is_empty() {
-                self.shelf.flush_oldest(&mut self.wishes);
-            }
+            self.make_room(now, has, pool);
             return Opened::Full;
         }
         self.picker.remove(piece);
         self.begun.touch(&self.geometry, &self.extents, piece);
         // A piece that failed before comes from one peer, so that a second failure names the guilty one.
         let sole = self.blame.is_suspect(piece).then_some(source);
-        self.assembly.open(piece, sole);
+        self.assembly.open(now, piece, sole);
         Opened::Yes
+    }
+
+    /// Memory is full for a peer that has the pieces `has`. Little at a time: what is on its way out already gives memory
+    /// back before anybody asks again.
+    fn make_room(&mut self, now: Instant, has: &Bitfield, pool: &mut Pool) {
+        if self.wishes.is_empty() {
+            self.shelf.flush_oldest(&mut self.wishes);
+        }
+        if now >= self.next_orphan_hunt {
+            self.next_orphan_hunt = now + ORPHAN_HUNT_INTERVAL;
+            let before = Instant::from_micros(now.as_micros().saturating_sub(ORPHAN_AGE.as_micros() as u64));
+            if let Some((piece, blocks)) = self.assembly.give_up_orphan(before, has) {
+                self.take_back(piece, blocks, pool);
+            }
+        }
     }
 
     fn choose(&mut self, rng: &mut Rng, has: &Bitfield, search: &mut Search) -> Found {
@@ -370,10 +418,7 @@ impl Download {
             return Verdict::Verified { piece, guilty };
         }
         let guilty = self.blame.failed(piece, &blocks, lengths);
-        blocks.into_iter().for_each(|arrived| pool.give(arrived.buffer));
-        pool.release(geometry.blocks(piece));
-        self.picker.insert(piece);
-        self.begun.touch(&geometry, &self.extents, piece);
+        self.take_back(piece, blocks, pool);
         Verdict::Corrupt { piece, guilty }
     }
 
@@ -392,6 +437,37 @@ impl Download {
             let count = places.iter().filter(|&&is_there| is_there).count();
             assert_eq!(count, 1, "piece {piece} is in {places:?} of have, picker, assembly, shelf");
         }
+    }
+
+    /// Pieces and blocks looked at or moved so far, beside those of [`Search::steps`]: a cost that must not grow with
+    /// the torrent.
+    #[doc(hidden)]
+    pub fn steps(&self) -> u64 {
+        self.picker.steps() + self.begun.steps + self.assembly.steps()
+    }
+
+    /// True if blocks of an open piece are missing. For simulation and fuzzing.
+    #[doc(hidden)]
+    pub fn is_unfinished(&self) -> bool {
+        self.assembly.is_unfinished()
+    }
+
+    /// How many counted peers have `piece`. For simulation and fuzzing.
+    #[doc(hidden)]
+    pub fn availability(&self, piece: u32) -> u32 {
+        self.picker.availability(piece)
+    }
+
+    /// Buffers that hold blocks. For simulation and fuzzing.
+    #[doc(hidden)]
+    pub fn kept_buffers(&self) -> u32 {
+        self.assembly.kept_buffers() + self.shelf.kept_buffers()
+    }
+
+    /// True if `block` is noted as asked of `source`. For simulation and fuzzing.
+    #[doc(hidden)]
+    pub fn is_asked(&self, source: StreamId, block: Block) -> bool {
+        self.assembly.is_asked(source, block)
     }
 
     /// Blocks that this download has reserved in the pool. For simulation and fuzzing.

@@ -7,7 +7,7 @@ use crate::base::{Bitfield, Rng};
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Steps that one call of [`Picker::rarest`] may take before it answers "later".
+/// Steps that one search for a piece may take before it answers "later".
 pub const SCAN_STEPS: u32 = 128;
 /// Not in the array: open, verified or stored.
 const ABSENT: u32 = u32::MAX;
@@ -24,6 +24,8 @@ pub struct Picker {
     availability: Vec<u16>,
     /// `first[n]` is where pieces with availability `n` or more begin in `order`; ends with a border beyond all.
     first: Vec<u32>,
+    /// Swaps so far: what the picker's upkeep costs, for the test that it does not grow with the torrent.
+    steps: u64,
 }
 
 /// Where a peer's search through the pieces stands.
@@ -33,6 +35,8 @@ pub struct Search {
     at: u32,
     /// Steps since the last piece was found.
     walked: u32,
+    /// Pieces looked at so far, in all.
+    pub steps: u64,
 }
 
 impl Search {
@@ -62,17 +66,12 @@ impl Picker {
         for (at, &piece) in order.iter().enumerate() {
             position[piece as usize] = at as u32;
         }
-        Self { order, position, availability: vec![0; pieces as usize], first: vec![0, pieces] }
+        Self { order, position, availability: vec![0; pieces as usize], first: vec![0, pieces], steps: 0 }
     }
 
     /// True if `piece` may be opened.
     pub fn contains(&self, piece: u32) -> bool {
         self.position.get(piece as usize).is_some_and(|&at| at != ABSENT)
-    }
-
-    /// Pieces that may be opened.
-    pub fn len(&self) -> u32 {
-        self.order.len() as u32
     }
 
     /// True if none may be opened.
@@ -152,7 +151,8 @@ impl Picker {
     /// enough, any such piece, found by going on from where the peer's last search stopped.
     pub fn rarest(&self, has: &Bitfield, search: &mut Search) -> Found {
         let offered = self.offered(has);
-        if let Some(&piece) = offered.iter().take(SCAN_STEPS as usize).find(|&&piece| has.has(piece)) {
+        let mut near = offered.iter().take(SCAN_STEPS as usize).inspect(|_| search.steps += 1);
+        if let Some(&piece) = near.find(|&&piece| has.has(piece)) {
             search.walked = 0;
             return Found::Piece(piece);
         }
@@ -167,8 +167,9 @@ impl Picker {
     pub fn random(&self, has: &Bitfield, rng: &mut Rng, search: &mut Search) -> Found {
         let offered = self.offered(has);
         let start = rng.below(offered.len() as u32) as usize;
-        let near = offered[start..].iter().take(SCAN_STEPS as usize).find(|&&piece| has.has(piece));
-        near.map_or_else(|| self.rarest(has, search), |&piece| Found::Piece(piece))
+        let near = offered[start..].iter().take(SCAN_STEPS as usize).inspect(|_| search.steps += 1);
+        let near = near.copied().find(|&piece| has.has(piece));
+        near.map_or_else(|| self.rarest(has, search), Found::Piece)
     }
 
     /// The part of the array that a peer can have pieces of: what nobody counted has, only a peer that has
@@ -188,6 +189,7 @@ impl Picker {
             let piece = search.at;
             search.at = if piece + 1 >= pieces { 0 } else { piece + 1 };
             search.walked += 1;
+            search.steps += 1;
             if has.has(piece) && self.contains(piece) {
                 search.walked = 0;
                 return Found::Piece(piece);
@@ -204,9 +206,15 @@ impl Picker {
     }
 
     fn swap(&mut self, a: u32, b: u32) {
+        self.steps += 1;
         self.order.swap(a as usize, b as usize);
         self.position[self.order[a as usize] as usize] = a;
         self.position[self.order[b as usize] as usize] = b;
+    }
+
+    /// Swaps so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Panics unless the array, the positions and the borders agree.
@@ -272,7 +280,9 @@ mod tests {
             }
             picker.check();
         }
-        assert!((0..40).all(|piece| picker.availability(piece) == counts[piece as usize]));
+        assert!(
+            (0..40).all(|piece| u32::from(picker.availability[piece as usize]) == counts[piece as usize])
+        );
     }
 
     #[test]

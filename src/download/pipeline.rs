@@ -5,8 +5,8 @@
 //! themselves: the rate is what arrived between a request and its answer, the time is the shortest answer seen.
 
 use crate::base::limits::{
-    BLOCK_BYTES, FIRST_BLOCK_PATIENCE, REQQ_DEFAULT, REQUESTS_MAX, REQUESTS_MIN, REQUESTS_START, SNUB_MAX,
-    SNUB_MIN,
+    BLOCK_BYTES, FIRST_BLOCK_PATIENCE, REQQ_DEFAULT, REQUESTS_EAGER, REQUESTS_MAX, REQUESTS_MIN,
+    REQUESTS_START, SNUB_MAX, SNUB_MIN,
 };
 use crate::base::{Block, Instant};
 use crate::download::picker::Search;
@@ -15,7 +15,7 @@ use core::time::Duration;
 
 /// The queue that a peer is given beyond the round trip, if memory allows: it rides out a peer's slow disk and our
 /// own pauses.
-const QUEUE_TIME: Duration = Duration::from_secs(1);
+const QUEUE_TIME: Duration = Duration::from_millis(250);
 /// A rate or a shortest answer older than this gives way to newer ones.
 const EPOCH: Duration = Duration::from_secs(5);
 
@@ -84,10 +84,41 @@ impl Pipeline {
     /// Requests that may be outstanding, if memory has room for `share` blocks for this peer.
     pub fn window(&self, share: u32) -> u32 {
         if self.snubbed {
-            return 1;
+            // While it owes us blocks it is not given another one to hold; when it owes none, one finds out.
+            return u32::from(self.requests.is_empty());
         }
-        let bounded = if self.slow_start { self.window } else { self.needed().max(self.wished().min(share)) };
+        let bounded = if self.slow_start {
+            self.window.max(share.min(REQUESTS_EAGER))
+        } else {
+            self.needed().max(self.wished().min(share))
+        };
         bounded.clamp(REQUESTS_MIN, REQUESTS_MAX).min(self.reqq)
+    }
+
+    /// True if a quarter of the window is free: asking in batches spares both sides messages too small for a write.
+    pub fn is_low(&self, share: u32) -> bool {
+        let window = self.window(share);
+        self.live + window / 4 <= window
+    }
+
+    /// True if one more request may be sent, if memory has room for `share` blocks for this peer. Released requests
+    /// fill no window, but they wait in the peer's queue like all others.
+    pub fn has_room(&self, share: u32) -> bool {
+        self.live < self.window(share) && (self.requests.len() as u64) < u64::from(self.reqq)
+    }
+
+    /// True if `block` was released and is still owed: it counts again, and need not be asked for a second time.
+    pub fn adopt(&mut self, now: Instant, block: Block) -> bool {
+        let mut requests = self.requests.iter_mut();
+        let Some(request) = requests.find(|request| request.block == block) else { return false };
+        if request.released {
+            request.released = false;
+            if self.live == 0 {
+                self.rhythm.starts(now);
+            }
+            self.live += 1;
+        }
+        true
     }
 
     /// True if the peer fell silent with requests outstanding.
@@ -98,6 +129,11 @@ impl Pipeline {
     /// The requests in the order in which they were sent, which is the order in which answers are expected.
     pub fn expected(&self) -> impl Iterator<Item = Block> {
         self.requests.iter().map(|request| request.block)
+    }
+
+    /// The requests that are not released.
+    pub fn live(&self) -> impl Iterator<Item = Block> + Clone {
+        self.requests.iter().filter(|request| !request.released).map(|request| request.block)
     }
 
     /// How long a request sent now will take, as far as is known.
@@ -161,7 +197,8 @@ impl Pipeline {
         self.requests.retain(|request| !request.released);
     }
 
-    /// The peer is silent for too long: one request at a time until it speaks again.
+    /// The peer is silent for too long: it is asked for nothing until it answers, and for one block at a time where
+    /// nothing is left that it could answer.
     pub fn snub(&mut self) {
         self.snubbed = true;
         self.slow_start = true;
@@ -171,7 +208,7 @@ impl Pipeline {
 
     /// When the silence will have been too long; `None` while nothing is outstanding.
     pub fn snub_deadline(&self) -> Option<Instant> {
-        (self.live > 0 && !self.snubbed).then(|| self.rhythm.deadline())
+        (self.live > 0).then(|| self.rhythm.deadline())
     }
 
     fn measure(&mut self, now: Instant, request: Request) {
@@ -180,7 +217,7 @@ impl Pipeline {
         self.latency.note_least(now, took_us);
         self.rate.note_most(now, (self.delivered - request.delivered) * 1_000_000 / took_us);
         if self.slow_start {
-            self.window = (self.window + 1).min(REQUESTS_MAX);
+            self.window = (self.window.max(self.live + 1) + 1).min(REQUESTS_MAX);
             // Twice what fills the round trip: more would only wait in the peer's queue.
             self.slow_start = self.window <= self.needed() && self.window < self.reqq;
         }
@@ -328,7 +365,7 @@ mod tests {
     fn memory_narrows_the_queue_but_not_below_the_round_trip() {
         let (_, wide) = run(10_000, 10 << 20, 5, 500);
         let (reached, narrow) = run(10_000, 10 << 20, 5, 8);
-        assert!(narrow < 40 && wide > 200, "{narrow} {wide}");
+        assert!(narrow < 40 && wide > 100, "{narrow} {wide}");
         assert!(reached * 100 >= (10 << 20) * 95);
     }
 
@@ -349,9 +386,35 @@ mod tests {
             "a quick peer has little patience to ask for"
         );
         pipeline.snub();
-        assert_eq!((pipeline.window(100), pipeline.snub_deadline()), (1, None));
+        pipeline.release(|_| {});
+        assert_eq!((pipeline.window(100), pipeline.snub_deadline()), (0, None), "it owes a block");
         pipeline.arrived(at(9000), block(50)).unwrap();
         assert!(!pipeline.is_snubbed() && pipeline.window(100) > 1);
+    }
+
+    #[test]
+    fn a_snubbed_peer_that_owes_nothing_is_given_one_block_for_a_while() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let mut pipeline = Pipeline::default();
+        pipeline.sent(at(1000), block(0));
+        pipeline.snub();
+        pipeline.release(|_| {});
+        pipeline.forget_released();
+        assert_eq!((pipeline.window(100), pipeline.snub_deadline()), (1, None));
+        pipeline.sent(at(9000), block(1));
+        assert_eq!(pipeline.window(100), 0);
+        assert_eq!(pipeline.snub_deadline(), Some(at(9000) + FIRST_BLOCK_PATIENCE));
+    }
+
+    #[test]
+    fn a_block_that_is_still_owed_is_taken_up_again_and_not_asked_for_twice() {
+        let mut pipeline = Pipeline::default();
+        pipeline.set_reqq(2);
+        (0..2).for_each(|nth| pipeline.sent(Instant::ZERO, block(nth)));
+        pipeline.release(|_| {});
+        assert!(!pipeline.has_room(100), "the peer's queue is full");
+        assert!(pipeline.adopt(Instant::ZERO, block(1)) && !pipeline.adopt(Instant::ZERO, block(7)));
+        assert_eq!(pipeline.live().collect::<Vec<_>>(), [block(1)]);
     }
 
     #[test]
@@ -366,6 +429,25 @@ mod tests {
         pipeline.sent(Instant::ZERO, block(9));
         assert_eq!(pipeline.clear().collect::<Vec<_>>(), [block(9)]);
         assert_eq!(pipeline.outstanding(), 0);
+    }
+
+    #[test]
+    fn requests_go_out_in_batches() {
+        let mut pipeline = Pipeline::default();
+        let window = pipeline.window(16);
+        let fill = |pipeline: &mut Pipeline, count| {
+            (0..count).for_each(|nth| pipeline.sent(Instant::ZERO, block(nth)));
+        };
+        fill(&mut pipeline, window);
+        assert!(!pipeline.is_low(16));
+        pipeline.remove(block(0)).unwrap();
+        assert!(pipeline.has_room(16) && !pipeline.is_low(16), "one of {window}");
+        assert!((1..window / 4).all(|nth| pipeline.remove(block(nth)).is_some()));
+        assert!(pipeline.is_low(16));
+        pipeline.set_reqq(1);
+        assert!(!pipeline.is_low(16));
+        pipeline.clear().for_each(drop);
+        assert!(pipeline.is_low(16));
     }
 
     #[test]

@@ -48,18 +48,28 @@ impl fmt::Debug for Buffer {
 
 /// Lends buffers and keeps the promise of `--memory`.
 ///
-/// A piece reserves room for all its blocks when it is opened, so that a block which was asked for always has a place.
-/// A spare part of the limit, never reserved, takes blocks that arrive twice or after their piece was given up.
+/// A piece reserves room for all its blocks when it is opened. Most of what is reserved is still on its way through the
+/// network and fills no memory, so at first twice the limit is promised. The first time that a block finds no buffer, the
+/// promise shrinks to what can be kept in any case: the limit less a spare part, which takes blocks that arrive twice or
+/// after their piece was given up. The caller then gives up pieces until [`Pool::is_overdrawn`] is false.
 #[derive(Debug)]
 pub struct Pool {
     free: Vec<Buffer>,
-    /// Buffers in existence, free or lent.
+    /// Buffers from the allocator in existence, free or lent out.
     made: u32,
-    /// Most buffers in existence.
+    /// Most buffers from the allocator.
     limit: u32,
+    /// Free buffers of arenas, which are slower and wear out a disk: taken when there are no others.
+    arena_free: Vec<Buffer>,
+    /// Buffers of arenas, free or lent out.
+    arena: u32,
     reserved: u32,
+    /// A block has found no buffer: no more is promised than there is.
+    is_strained: bool,
 }
 
+/// Of what there is, so many times is promised as long as all goes well.
+const PROMISE: u32 = 2;
 /// One in this many buffers is spare.
 const SPARE_PART: u32 = 8;
 
@@ -67,31 +77,48 @@ impl Pool {
     /// A pool of at most `bytes`, but at least 16 blocks. Allocates nothing yet.
     pub fn new(bytes: u64) -> Self {
         let limit = u32::try_from(bytes / u64::from(BLOCK_BYTES)).unwrap_or(u32::MAX).max(16);
-        Self { free: Vec::new(), made: 0, limit, reserved: 0 }
+        Self {
+            free: Vec::new(),
+            made: 0,
+            limit,
+            arena_free: Vec::new(),
+            arena: 0,
+            reserved: 0,
+            is_strained: false,
+        }
     }
 
-    /// Takes over `arena` and raises the limit by the blocks that it holds.
+    /// Takes over `arena`, memory that the limit does not count because the system can take it back, such as the map of
+    /// a temporary file.
     pub fn lend(&mut self, arena: &'static mut [u8]) {
-        for bytes in arena.chunks_exact_mut(BLOCK_BYTES as usize) {
-            self.free.push(Buffer(Memory::Lent(bytes)));
-            self.made += 1;
-            self.limit += 1;
-        }
+        let buffers = arena.chunks_exact_mut(BLOCK_BYTES as usize);
+        self.arena += buffers.len() as u32;
+        self.arena_free.extend(buffers.map(|bytes| Buffer(Memory::Lent(bytes))));
     }
 
     /// Bytes of arena that are missing for a piece of `blocks`, and another one beside it, to be opened.
     pub fn missing_bytes(&self, blocks: u32) -> u64 {
         let wanted = u64::from(blocks) * 2;
-        if wanted <= u64::from(self.capacity()) {
+        if wanted <= u64::from(self.safe_capacity()) {
             return 0;
         }
         let spare = wanted.div_ceil(u64::from(SPARE_PART - 1)) + 1;
-        (wanted + spare).saturating_sub(u64::from(self.limit)) * u64::from(BLOCK_BYTES)
+        (wanted + spare).saturating_sub(u64::from(self.buffers())) * u64::from(BLOCK_BYTES)
     }
 
-    /// Blocks that can be reserved in all: the longest piece must not have more.
+    /// Buffers that there can be in all.
+    fn buffers(&self) -> u32 {
+        self.limit + self.arena
+    }
+
+    /// Blocks that can be reserved in all.
     pub fn capacity(&self) -> u32 {
-        self.limit - self.limit / SPARE_PART
+        if self.is_strained { self.safe_capacity() } else { self.safe_capacity() * PROMISE }
+    }
+
+    /// Blocks that can be reserved whatever happens: the longest piece must not have more.
+    pub fn safe_capacity(&self) -> u32 {
+        self.buffers() - self.buffers() / SPARE_PART
     }
 
     /// Sets `blocks` aside, or none of them.
@@ -112,46 +139,61 @@ impl Pool {
 
     /// Blocks that can be reserved now.
     pub fn unreserved(&self) -> u32 {
-        self.capacity() - self.reserved
+        self.capacity().saturating_sub(self.reserved)
     }
 
-    /// A buffer, with whatever bytes its last user left. `None` if the limit is reached.
+    /// A buffer for a block that is here. `None` if the limit is reached: no more is promised from now on than can be
+    /// kept.
     pub fn take(&mut self) -> Option<Buffer> {
+        let buffer = self.take_ahead();
+        self.is_strained |= buffer.is_none();
+        buffer
+    }
+
+    /// True if more is promised than can be kept, after a block has found no buffer.
+    pub fn is_overdrawn(&self) -> bool {
+        self.is_strained && self.reserved > self.safe_capacity()
+    }
+
+    /// A buffer for a block that may come, with whatever bytes its last user left. `None` if the limit is reached.
+    pub fn take_ahead(&mut self) -> Option<Buffer> {
         if let Some(buffer) = self.free.pop() {
             return Some(buffer);
         }
-        (self.made < self.limit).then(|| {
-            self.made += 1;
-            Buffer(Memory::Heap(vec![0; BLOCK_BYTES as usize].into_boxed_slice()))
-        })
+        if self.made == self.limit {
+            return self.arena_free.pop();
+        }
+        self.made += 1;
+        Some(Buffer(Memory::Heap(vec![0; BLOCK_BYTES as usize].into_boxed_slice())))
     }
 
     /// Takes a buffer back.
     pub fn give(&mut self, buffer: Buffer) {
-        self.free.push(buffer);
+        match buffer.0 {
+            Memory::Heap(_) => self.free.push(buffer),
+            Memory::Lent(_) => self.arena_free.push(buffer),
+        }
     }
 
     /// Frees what is not lent out to the allocator, when nothing is being downloaded.
     pub fn shrink(&mut self) {
-        let before = self.free.len();
-        self.free.retain(|buffer| matches!(buffer.0, Memory::Lent(_)));
-        self.made -= (before - self.free.len()) as u32;
-        self.free.shrink_to_fit();
+        self.made -= self.free.len() as u32;
+        self.free = Vec::new();
     }
 
-    /// Bytes in buffers that hold, or held, blocks.
+    /// Bytes from the allocator in buffers that hold, or held, blocks.
     pub fn made_bytes(&self) -> u64 {
         u64::from(self.made) * u64::from(BLOCK_BYTES)
     }
 
-    /// Most bytes that buffers may take.
+    /// Most bytes that buffers may take from the allocator.
     pub fn limit_bytes(&self) -> u64 {
         u64::from(self.limit) * u64::from(BLOCK_BYTES)
     }
 
     /// Buffers lent out now.
     pub fn lent(&self) -> u32 {
-        self.made - self.free.len() as u32
+        self.made + self.arena - (self.free.len() + self.arena_free.len()) as u32
     }
 
     /// Blocks reserved now.
@@ -167,11 +209,23 @@ mod tests {
     #[test]
     fn reservations_leave_a_spare_part() {
         let mut pool = Pool::new(16 * u64::from(BLOCK_BYTES));
-        assert_eq!(pool.capacity(), 14);
-        assert!(pool.reserve(10) && !pool.reserve(5) && pool.reserve(4) && !pool.reserve(1));
+        assert_eq!((pool.capacity(), pool.safe_capacity()), (28, 14));
+        assert!(pool.reserve(20) && !pool.reserve(9) && pool.reserve(8) && !pool.reserve(1));
         pool.release(14);
         assert_eq!(pool.unreserved(), 14);
         assert!(!pool.reserve(u32::MAX));
+    }
+
+    #[test]
+    fn the_promise_shrinks_when_it_cannot_be_kept() {
+        let mut pool = Pool::new(0);
+        assert!(pool.reserve(20));
+        let _lent: Vec<Buffer> = (0..16).map(|_| pool.take().unwrap()).collect();
+        assert_eq!(pool.unreserved(), 8);
+        assert!(pool.take().is_none());
+        assert_eq!((pool.unreserved(), pool.capacity()), (0, 14));
+        pool.release(7);
+        assert!(pool.reserve(1) && !pool.reserve(1));
     }
 
     #[test]
@@ -187,13 +241,18 @@ mod tests {
     }
 
     #[test]
-    fn shrinking_frees_the_heap_but_keeps_what_was_lent_to_it() {
+    fn an_arena_is_used_last_and_survives_shrinking() {
         let mut pool = Pool::new(0);
-        pool.lend(Box::leak(vec![0; 3 * BLOCK_BYTES as usize + 5].into_boxed_slice()));
-        let lent: Vec<Buffer> = (0..5).map(|_| pool.take().unwrap()).collect();
-        assert_eq!(pool.lent(), 5);
+        assert_eq!(pool.missing_bytes(7), 0);
+        let missing = pool.missing_bytes(100) as usize;
+        pool.lend(Box::leak(vec![7; missing].into_boxed_slice()));
+        assert!(pool.safe_capacity() >= 200 && pool.missing_bytes(100) == 0);
+        let lent: Vec<Buffer> = (0..17).map(|_| pool.take().unwrap()).collect();
+        assert_eq!((pool.lent(), lent[15][0], lent[16][0]), (17, 0, 7));
         lent.into_iter().for_each(|buffer| pool.give(buffer));
         pool.shrink();
-        assert_eq!(pool.made_bytes(), 3 * u64::from(BLOCK_BYTES));
+        assert_eq!((pool.lent(), pool.made_bytes()), (0, 0));
+        let all = core::iter::from_fn(|| pool.take()).count() as u32;
+        assert_eq!(all, pool.buffers());
     }
 }

@@ -4,6 +4,7 @@
 //! store, which is cheap for a memory map and writes flash once. A piece whose extent does not fill soon, or whose memory is
 //! needed, goes out alone. Its buffers are free when all its bytes are stored.
 
+use crate::base::limits::BLOCK_BYTES;
 use crate::base::{Bitfield, Geometry, Instant};
 use crate::download::assembly::WholePiece;
 use crate::meta::Extents;
@@ -87,6 +88,10 @@ impl Shelf {
         let left_bytes = self.geometry.piece_length(piece);
         self.held.insert(piece, Held { blocks, since: now, assigned, left_bytes });
         self.arrivals.push_back(piece);
+        if self.geometry.piece_bytes < BLOCK_BYTES {
+            // So many pieces share an extent that looking at them all would cost more than it saves.
+            return self.store_alone(piece, wishes);
+        }
         for extent in extents {
             let range = self.extents.range(extent);
             let known = |piece| have.has(piece) || self.held.contains_key(&piece);
@@ -160,6 +165,11 @@ impl Shelf {
     /// Stores that are not answered.
     pub fn stores(&self) -> impl Iterator<Item = u32> {
         self.stores.keys().copied()
+    }
+
+    /// Buffers that hold blocks.
+    pub fn kept_buffers(&self) -> u32 {
+        self.held.values().map(|held| held.blocks.len() as u32).sum()
     }
 
     fn extents_of(&self, piece: u32) -> Range<u32> {

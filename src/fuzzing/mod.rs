@@ -3,5 +3,6 @@
 
 pub mod command;
 pub mod meta;
+pub mod session;
 pub mod tracker;
 pub mod wire;

@@ -93,13 +93,7 @@ impl Metainfo {
 
     /// Bytes of piece `piece`: the last is what remains; 0 beyond it.
     pub fn piece_length(&self, piece: u32) -> u32 {
-        let left = self.layout.total_bytes().saturating_sub(self.piece_offset(piece));
-        left.min(u64::from(self.piece_bytes)) as u32
-    }
-
-    /// First byte of piece `piece` in the torrent.
-    pub fn piece_offset(&self, piece: u32) -> u64 {
-        u64::from(piece) * u64::from(self.piece_bytes)
+        self.geometry().piece_length(piece)
     }
 }
 

@@ -18,7 +18,7 @@ mod signals;
 mod sockets;
 mod stdin;
 pub mod storage;
-mod sys;
+pub(crate) mod sys;
 mod traffic;
 mod turn;
 

@@ -4,7 +4,7 @@ use crate::base::TorrentId;
 use crate::base::limits::CHECK_SLICE_BYTES;
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::turn::Run;
-use crate::session::{Action, Event, Note, Report, StoreId};
+use crate::session::{Action, Event, StoreId};
 use std::collections::VecDeque;
 
 /// A wish to read from the files.
@@ -106,12 +106,13 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         self.perform_all();
     }
 
-    /// Makes a torrent durable. There is no answer, but the user hears of a fault.
+    /// Makes a torrent durable.
     fn complete(&mut self, torrent: TorrentId) {
-        if let Err(fault) = files_of(&mut self.files, torrent).complete() {
-            let report = Report::Note(Note::StorageFault { torrent, fault });
-            self.screen.say(self.rim.clock.now(), &report);
-        }
+        let event = match files_of(&mut self.files, torrent).complete() {
+            Ok(()) => Event::Completed { torrent },
+            Err(fault) => Event::CompleteFailed { torrent, fault },
+        };
+        self.machine.handle(self.rim.clock.now(), event);
     }
 }
 

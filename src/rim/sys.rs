@@ -11,9 +11,12 @@ fn checked(result: c_int) -> io::Result<c_int> {
 }
 
 /// Fills `bytes` from `getrandom(2)`, which is never cut short below 256 bytes.
+///
+/// By its number, because std declares the C function as weak. Optimised as one with std (LTO), ours would be weak as
+/// well, and a static C library links nothing for it: the call then does nothing, or ends the program.
 pub fn random(bytes: &mut [u8; 8]) -> io::Result<()> {
     // SAFETY: the pointer and the length are those of one exclusive borrow.
-    let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    let count = unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
     match usize::try_from(count) {
         Ok(count) if count == bytes.len() => Ok(()),
         Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -67,6 +70,21 @@ pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
     let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one record, exclusively borrowed; a timeout of 0 does not sleep.
     unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+}
+
+/// True if a short write to `fd` would not block.
+pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one record, exclusively borrowed; a timeout of 0 does not sleep.
+    unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+}
+
+/// Columns and rows of the terminal behind `fd`; `None` if it is none.
+pub fn terminal_size(fd: BorrowedFd<'_>) -> Option<(u16, u16)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes one `winsize` through the pointer, which is valid and exclusive for the call.
+    let told = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } == 0;
+    told.then_some((size.ws_col, size.ws_row))
 }
 
 /// True if `fd` can be read at all, which the standard input of `program 0>file` cannot.

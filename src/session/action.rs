@@ -1,7 +1,7 @@
 //! Wishes that the session has of the rim. The rim carries them out in order and decides nothing.
 
 use crate::base::{StreamId, TorrentId};
-use crate::session::{Report, StoreId};
+use crate::session::{Report, StorageFault, StorageFaultKind, StoreId};
 use alloc::string::String;
 use core::net::SocketAddr;
 
@@ -47,7 +47,8 @@ pub enum Action {
         /// Bytes, at most `CHECK_SLICE_BYTES`.
         length: usize,
     },
-    /// Every piece of the torrent is stored: make the files durable and close them. No answer.
+    /// Every piece of the torrent is stored: make the files durable and close them; answer `Completed` or
+    /// `CompleteFailed`.
     Complete {
         /// Whose.
         torrent: TorrentId,
@@ -80,4 +81,11 @@ pub enum Outcome {
     CheckFailed,
     /// No peer and no tracker could be reached within `--give-up`.
     GaveUp,
+}
+
+impl Outcome {
+    /// How a run ends that a storage fault ends.
+    pub(super) fn of(fault: StorageFault) -> Self {
+        if fault.kind == StorageFaultKind::NoSpace { Self::NoSpace } else { Self::IoError }
+    }
 }

@@ -12,9 +12,10 @@ use core::mem;
 impl Session {
     /// Where the next bytes of `stream` may land.
     pub fn landing(&mut self, stream: StreamId) -> Landing<'_> {
+        self.unplan();
         let Some((_, open)) = self.streams.open(stream) else { return Landing::Anywhere };
         let Some(framer) = &open.framer else { return Landing::Anywhere };
-        self.scatter.clear(&mut self.pool);
+        self.planned_for = Some(stream);
         if let Some((block, received)) = framer.block_in_progress() {
             let Some(buffer) = open.landing.take() else { return Landing::Anywhere };
             let rest = Rest { buffer, from: received as usize, to: block.length as usize };
@@ -24,6 +25,18 @@ impl Session {
             self.scatter.plan(None, header.len(), open.pipeline.expected(), &mut self.pool);
         }
         if self.scatter.is_empty() { Landing::Anywhere } else { Landing::Scatter(&mut self.scatter) }
+    }
+
+    /// Takes back the plan of a read that found nothing: the block in progress keeps its buffer.
+    fn unplan(&mut self) {
+        if let Some(rest) = self.scatter.take_rest() {
+            let owner = self.planned_for.and_then(|stream| self.streams.open(stream));
+            match owner {
+                Some((_, open)) => open.landing = Some(rest.buffer),
+                None => self.pool.give(rest.buffer),
+            }
+        }
+        self.scatter.clear(&mut self.pool);
     }
 
     /// `count` bytes landed in the areas of the last [`Landing::Scatter`], which was for `stream`.
@@ -169,7 +182,11 @@ impl Session {
             let asked = open.pipeline.expected().any(|expected| expected == block);
             let lacks = self.torrents[torrent.0 as usize].download.lacks(block);
             open.landing = if asked && lacks { self.pool.take() } else { None };
+            if self.pool.is_overdrawn() {
+                self.give_up_pieces(now);
+            }
         }
+        let Some((_, open)) = self.streams.open(stream) else { return Ok(()) };
         open.peer.on_block_bytes(now, bytes.len());
         if let Some(buffer) = &mut open.landing {
             buffer[offset..offset + bytes.len()].copy_from_slice(bytes);
@@ -200,8 +217,10 @@ impl Session {
             None => Arrival::Duplicate,
         };
         match arrival {
-            Arrival::Kept { cancel: None } => {}
-            Arrival::Kept { cancel: Some(other) } => self.cancel(now, other, block),
+            Arrival::Kept { cancel } => {
+                open.useful_at = now;
+                cancel.into_iter().flatten().for_each(|other| self.cancel(now, other, block));
+            }
             Arrival::Duplicate => {
                 torrent.duplicate_bytes += bytes;
                 // Where there was no place for it, somebody has to be asked again.

@@ -1,7 +1,7 @@
 //! The user's commands, and the end of the run.
 
-use super::{Action, Command, Note, Outcome, Phase, Report, Session};
-use crate::base::limits::STOP_TIMEOUT;
+use super::{Action, Command, Note, Outcome, Phase, Report, Session, StorageFault};
+use crate::base::limits::{COMPLETED_TIMEOUT, STOP_TIMEOUT};
 use crate::base::{Instant, TorrentId};
 use alloc::format;
 use alloc::string::String;
@@ -130,21 +130,54 @@ impl Session {
         }
     }
 
-    /// The last piece is stored: tells everybody, and ends the run with the last torrent.
+    /// The last piece is stored: what is left is to make the files durable.
     pub(super) fn complete_if_done(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
         if torrent.complete || !torrent.download.is_complete() {
             return;
         }
         torrent.complete = true;
+        self.actions.push_back(Action::Complete { torrent: id });
+        self.keep_or_drop_peers(now, id);
+    }
+
+    /// The torrent is safe: tells everybody, and ends the run with the last one.
+    pub(super) fn on_durable(&mut self, now: Instant, id: TorrentId) {
+        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        torrent.durable = true;
+        torrent.completed = Some(now);
         let (downloaded_bytes, took) = (torrent.down.total_bytes(), now.since(torrent.started));
         // A tracker counts downloads by this event, so it is not told when there was nothing to download.
         if downloaded_bytes > 0 {
             torrent.trackers.complete(now);
         }
-        self.actions.push_back(Action::Complete { torrent: id });
         self.note(Note::Complete { torrent: id, downloaded_bytes, took });
         self.announce_due(now, id);
-        self.begin_seeding(now, id);
+        self.end_seeding_if_given_enough(now, id);
+        self.leave_if_all_ended(now);
+    }
+
+    /// Leaves if nothing is given to others (any more).
+    pub(super) fn leave_if_all_ended(&mut self, now: Instant) {
+        if self.torrents.iter().all(|torrent| torrent.durable && torrent.ended) {
+            self.leaving = Some(now + COMPLETED_TIMEOUT);
+            self.leave_if_told(now);
+        }
+    }
+
+    /// Everything is there: the run ends as soon as the trackers know, or do not answer. `stopped` would break their
+    /// announces off, and trackers count downloads by `completed`.
+    pub(super) fn leave_if_told(&mut self, now: Instant) {
+        let Some(deadline) = self.leaving.filter(|_| self.quitting.is_none()) else { return };
+        if now >= deadline || self.torrents.iter().all(|torrent| torrent.trackers.is_quiet()) {
+            self.quit(now);
+            self.quitting = Some(deadline + (STOP_TIMEOUT - COMPLETED_TIMEOUT));
+        }
+    }
+
+    /// What was written may not be on the disk: nobody is told that it is complete.
+    pub(super) fn on_complete_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
+        self.note(Note::StorageFault { torrent: id, fault });
+        self.fail(now, Outcome::of(fault));
     }
 }

@@ -5,7 +5,7 @@ use crate::session::Command;
 use core::net::IpAddr;
 
 /// Something that has happened outside.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// A stream that the session wished for ([`Action::Connect`](crate::session::Action::Connect)) is open.
     Connected {
@@ -33,6 +33,18 @@ pub enum Event<'a> {
         torrent: TorrentId,
         /// The wish.
         store: StoreId,
+        /// What went wrong.
+        fault: StorageFault,
+    },
+    /// A torrent's files are durable.
+    Completed {
+        /// Whose.
+        torrent: TorrentId,
+    },
+    /// A torrent's files could not be made durable: what was written since the last time may be lost.
+    CompleteFailed {
+        /// Whose.
+        torrent: TorrentId,
         /// What went wrong.
         fault: StorageFault,
     },

@@ -1,6 +1,7 @@
 //! One handler per message of a peer, in the BEPs' words.
 
 use super::Session;
+use crate::base::limits::REJECT_REST;
 use crate::base::{Bitfield, Block, Instant, StreamId};
 use crate::peer::News;
 use crate::wire::{Message, Misbehaved};
@@ -24,7 +25,7 @@ impl Session {
             News::Asks(block) => self.on_request(now, stream, block),
             News::Cancels(block) => self.on_cancel(now, stream, block),
             News::HasMany => self.on_bitfield(now, stream),
-            News::Rejected(block) => self.on_reject(stream, block),
+            News::Rejected(block) => self.on_reject(now, stream, block),
             News::Introduced => self.on_introduced(now, stream),
             News::AllowedFast(piece) => self.on_allowed_fast(stream, piece),
             // BEP 6: a hint for clients that read from slow disks; what is rare matters more to us.
@@ -38,15 +39,17 @@ impl Session {
         self.streams.open(stream).map_or(Ok(()), |(_, open)| open.peer.on_useless(now))
     }
 
-    /// BEP 3: requests outstanding to a choking peer are void. BEP 6: they are answered by `reject`, each.
+    /// BEP 3: requests outstanding to a choking peer are void. BEP 6: they are answered by `reject`, each. In either case
+    /// no piece may wait for a peer that does not answer.
     fn on_choke(&mut self, stream: StreamId) {
         let Some((id, open)) = self.streams.open(stream) else { return };
+        let download = &mut self.torrents[id.0 as usize].download;
         if !open.peer.fast {
-            let download = &mut self.torrents[id.0 as usize].download;
             // A block that was on its way already is still welcome.
             open.pipeline.release(|block| download.unrequest(stream, block));
-            self.returned = true;
         }
+        download.forget(stream);
+        self.returned = true;
     }
 
     fn on_unchoke(&mut self, stream: StreamId) {
@@ -102,17 +105,28 @@ impl Session {
 
     /// BEP 6: this piece may be asked for while the peer chokes us.
     fn on_allowed_fast(&mut self, stream: StreamId, piece: u32) {
-        let Some((_, open)) = self.streams.open(stream) else { return };
+        let Some((id, open)) = self.streams.open(stream) else { return };
         if open.peer.has.has(piece) {
+            if !open.counted {
+                // The picker offers uncounted pieces only to those who may be asked for everything.
+                self.torrents[id.0 as usize].download.add_availability(piece);
+            }
             let none = || Bitfield::new(open.peer.has.len());
             open.allowed_fast.get_or_insert_with(none).insert(piece);
         }
     }
 
-    fn on_reject(&mut self, stream: StreamId, block: Block) {
+    /// BEP 6: a peer that chokes us rejects what we had asked for. One that rejects without choking would be asked for
+    /// the same block again and again, before anybody else is: it rests.
+    fn on_reject(&mut self, now: Instant, stream: StreamId, block: Block) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         if open.pipeline.remove(block).is_some() {
-            self.torrents[id.0 as usize].download.unrequest(stream, block);
+            if !open.peer.choking {
+                open.rests_until = now + REJECT_REST;
+            }
+            let download = &mut self.torrents[id.0 as usize].download;
+            download.unrequest(stream, block);
+            download.forget(stream);
             self.returned = true;
         }
     }

@@ -1,11 +1,11 @@
 //! Floor 4: the switchboard. It is told facts, asks the rooms, and wishes.
 //!
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
-//! nothing is ever called back in the middle of a change. One file per subject: [`streams`] the table, [`peers`] a
-//! connection's life, [`messages`] what peers say, [`blocks`] what they send, [`requests`] what they are asked for, [`storing`] the way
-//! to the files, [`announces`] trackers, [`dialing`] and [`listening`] new
-//! connections, [`uploads`] what they
-//! ask of us, [`choking`] who of them, [`pacing`] how fast, [`seeding`] for how long, [`time`] deadlines, [`commands`] the user and the end.
+//! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
+//! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
+//! the way to the files, `announces` trackers, `dialing` and `listening` new connections, `uploads` what peers ask of
+//! us, `choking` who of them is served, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the user
+//! and the end.
 
 mod action;
 mod announces;
@@ -39,6 +39,7 @@ pub use report::*;
 pub use scatter::Scatter;
 pub use uploads::FileBytes;
 
+use crate::base::limits::{DEPARTED_MAX, HALF_OPEN_MAX};
 use crate::base::{Instant, PeerId, Rng, StreamId, TorrentId};
 use crate::download::Pool;
 use crate::meta::Metainfo;
@@ -51,7 +52,7 @@ use announces::Query;
 use core::net::SocketAddr;
 use core::time::Duration;
 use peers::Farewell;
-use streams::{Role, Stage, Streams};
+use streams::{Open, Role, Stage, Streams};
 use torrents::Torrent;
 
 /// What the user chose, for the whole run.
@@ -103,6 +104,8 @@ pub struct Session {
     actions: VecDeque<Action>,
     /// The plan of the last scatter read.
     scatter: Scatter,
+    /// Whom it was for.
+    planned_for: Option<StreamId>,
     /// Bytes that landed by plan and were something else, for a moment.
     line: Vec<u8>,
     /// Peers whose search for a piece goes on in the next turn.
@@ -131,6 +134,8 @@ pub struct Session {
     peers_deadline: Option<Instant>,
     /// A peer or a tracker was reached.
     reached: bool,
+    /// Everything is there; the trackers are told until then.
+    leaving: Option<Instant>,
     /// The run ends, at the latest by then.
     quitting: Option<Instant>,
     outcome: Option<Outcome>,
@@ -151,6 +156,7 @@ impl Session {
             streams: Streams::default(),
             actions: VecDeque::new(),
             scatter: Scatter::default(),
+            planned_for: None,
             line: Vec::new(),
             searching: VecDeque::new(),
             starved: Vec::new(),
@@ -168,6 +174,7 @@ impl Session {
             next_dialler: 0,
             peers_deadline: None,
             reached: false,
+            leaving: None,
             quitting: None,
             outcome: None,
             finished: false,
@@ -181,7 +188,7 @@ impl Session {
         let identity =
             Identity { info_hash: metainfo.info_hash, peer_id: self.our_id, port: self.settings.port };
         let empty = empty && !self.settings.check_only;
-        let torrent = Torrent::new(now, metainfo, identity, empty, &mut self.rng);
+        let torrent = Torrent::new(now, metainfo, identity, &mut self.rng);
         self.torrents.push(torrent);
         for address in self.settings.peers.clone() {
             self.torrents[id.0 as usize].add_named_peer(now, address);
@@ -190,17 +197,18 @@ impl Session {
             self.announce_due(now, id);
             self.dial_candidates(now);
         } else {
-            self.go_on_checking(now, id);
+            self.start_checking(now, id);
         }
         id
     }
 
-    /// Blocks of the longest piece beyond what the pool can hold; the rim may lend them with [`Session::lend`].
+    /// Bytes that are missing for two of the torrent's pieces to be put together at a time. To be lent with
+    /// [`Session::lend`] before the torrent is added: a piece for which there is no room is never fetched.
     pub fn missing_buffer_bytes(&self, metainfo: &Metainfo) -> u64 {
         self.pool.missing_bytes(metainfo.geometry().blocks(0))
     }
 
-    /// Adds memory of the rim's to the piece buffers, for good.
+    /// Adds memory of the rim's to the piece buffers, for good. `--memory` does not count it.
     pub fn lend(&mut self, arena: &'static mut [u8]) {
         self.pool.lend(arena);
     }
@@ -212,6 +220,8 @@ impl Session {
             Event::Closed { stream, cause } => self.on_closed(now, stream, cause),
             Event::Stored { torrent, store } => self.on_stored(now, torrent, store),
             Event::StoreFailed { torrent, fault, .. } => self.on_store_failed(now, torrent, fault),
+            Event::Completed { torrent } => self.on_durable(now, torrent),
+            Event::CompleteFailed { torrent, fault } => self.on_complete_failed(now, torrent, fault),
             Event::Loaded { torrent, bytes, .. } => self.on_loaded(now, torrent, bytes),
             Event::LoadFailed { torrent, fault, .. } => self.on_load_failed(now, torrent, fault),
             Event::Resolved { query, addresses } => self.on_resolved(now, query, addresses),
@@ -283,6 +293,7 @@ impl Session {
         if core::mem::take(&mut self.returned) {
             self.ask_starved(now);
         }
+        self.leave_if_told(now);
         self.finish_if_quiet(now);
     }
 
@@ -297,8 +308,61 @@ impl Session {
         self.torrents.iter().for_each(|torrent| torrent.download.check());
         let reserved: u32 = self.torrents.iter().map(|torrent| torrent.download.reserved_blocks()).sum();
         assert_eq!(reserved, self.pool.reserved(), "reserved blocks");
-        assert!(self.pool.reserved() <= self.pool.capacity());
+        // Pieces that are whole cannot be given up, but they need no more memory either.
+        let unfinished = self.torrents.iter().any(|torrent| torrent.download.is_unfinished());
+        assert!(!self.pool.is_overdrawn() || !unfinished, "more is promised than can be kept");
         assert!(self.pool.made_bytes() <= self.pool.limit_bytes());
+        self.check_buffers();
+        self.check_availability();
+        self.streams.iter_open().for_each(|(stream, id, _, open)| self.check_open(stream, id, open));
+        assert!(self.departed.len() <= DEPARTED_MAX && self.half_open <= HALF_OPEN_MAX);
+    }
+
+    /// Buffers that are lent out: blocks of pieces, blocks in progress, and the plan of a read. For simulation and
+    /// fuzzing.
+    #[doc(hidden)]
+    pub fn lent_buffers(&self) -> u32 {
+        self.pool.lent() - self.scatter.buffers()
+    }
+
+    /// Pieces and blocks looked at or moved so far for the peers that are connected. For tests of how cost grows.
+    #[doc(hidden)]
+    pub fn steps(&self) -> u64 {
+        let rooms: u64 = self.torrents.iter().map(|torrent| torrent.download.steps()).sum();
+        rooms + self.streams.iter_open().map(|(.., open)| open.pipeline.search.steps).sum::<u64>()
+    }
+
+    fn check_buffers(&self) {
+        let kept: u32 = self.torrents.iter().map(|torrent| torrent.download.kept_buffers()).sum();
+        let landing = self.streams.iter_open().filter(|(.., open)| open.landing.is_some()).count() as u32;
+        assert_eq!(self.lent_buffers(), kept + landing, "buffers: {kept} kept, {landing} in progress");
+    }
+
+    /// The picker knows of every counted piece of every peer, and of no other.
+    fn check_availability(&self) {
+        for (nth, torrent) in self.torrents.iter().enumerate() {
+            let own = self.streams.iter_open().filter(|(_, id, ..)| id.0 as usize == nth);
+            let counted = own.filter_map(|(.., open)| match &open.allowed_fast {
+                _ if open.counted => Some(&open.peer.has),
+                allowed => allowed.as_ref(),
+            });
+            let told: u64 = counted.map(|pieces| u64::from(pieces.count())).sum();
+            let pieces = 0..torrent.metainfo.geometry().pieces;
+            let known: u64 = pieces.map(|piece| u64::from(torrent.download.availability(piece))).sum();
+            assert_eq!(told, known, "availability");
+        }
+    }
+
+    /// A connection agrees with its torrent: what is wanted of it, what it is asked for, what it is told.
+    fn check_open(&self, stream: StreamId, id: TorrentId, open: &Open) {
+        let download = &self.torrents[id.0 as usize].download;
+        assert_eq!(open.wanted, download.wanted_of(&open.peer.has), "pieces wanted of {stream:?}");
+        let told = open.peer.am_interested == (open.wanted > 0);
+        assert!(told || open.peer.outbox.free_bytes() < 17, "interest of {stream:?}");
+        let live = open.pipeline.live();
+        assert_eq!(live.clone().count() as u32, open.pipeline.outstanding());
+        live.for_each(|block| assert!(download.is_asked(stream, block), "{block:?} of {stream:?}"));
+        assert!(open.framer.is_some());
     }
 
     fn check_counts(&self) {

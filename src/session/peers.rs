@@ -4,7 +4,7 @@ use super::streams::{Connection, Open, Outgoing, Role, Stage};
 use super::uploads::Service;
 use super::{Action, CloseCause, Note, Session};
 use crate::base::limits::{CONNECT_TIMEOUT, DEPARTED_MAX, HANDSHAKE_TIMEOUT, KEEP_ALIVE_INTERVAL};
-use crate::base::{InfoHash, Instant, PeerId, StreamId, TorrentId};
+use crate::base::{Bitfield, InfoHash, Instant, PeerId, StreamId, TorrentId};
 use crate::download::Pipeline;
 use crate::peer::Peer;
 use crate::wire::{Framer, Handshake, HandshakeReader, Misbehaved};
@@ -36,6 +36,8 @@ pub(super) enum Farewell {
     OurFault,
     /// There is no room for it.
     Full,
+    /// It has sent nothing for long, and others wait for its place.
+    Useless,
     /// The torrent is complete, so is the peer; or the run ends.
     Finished,
 }
@@ -58,6 +60,7 @@ impl fmt::Display for Farewell {
             Self::OurFault => f.write_str("we cannot read our own file"),
             Self::Twin => f.write_str("connected twice"),
             Self::Full => f.write_str("no room for more peers"),
+            Self::Useless => f.write_str("it has nothing for us, and others wait for its place"),
             Self::Finished => f.write_str("nothing left to exchange"),
         }
     }
@@ -127,6 +130,8 @@ impl Session {
             wanted: 0,
             counted: false,
             starved: false,
+            useful_at: now,
+            rests_until: Instant::ZERO,
             searching: false,
             service: Service::default(),
             flushing: true,
@@ -218,9 +223,9 @@ impl Session {
             torrent.download.unrequest(stream, block);
         }
         torrent.download.forget(stream);
-        if open.counted {
-            open.peer.has.iter().for_each(|piece| torrent.download.remove_availability(piece));
-        }
+        let counted = if open.counted { Some(&open.peer.has) } else { open.allowed_fast.as_ref() };
+        let counted = counted.into_iter().flat_map(Bitfield::iter);
+        counted.for_each(|piece| torrent.download.remove_availability(piece));
         torrent.seeds -= u32::from(open.peer.has.is_full());
         if let Some(buffer) = open.landing.take() {
             self.pool.give(buffer);

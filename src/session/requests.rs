@@ -3,9 +3,10 @@
 use super::peers::Farewell;
 use super::{Action, Session};
 use crate::base::limits::STARVED_INTERVAL;
-use crate::base::{Block, Instant, StreamId};
+use crate::base::{Block, Instant, StreamId, TorrentId};
 use crate::download::Pick;
 use crate::wire::Message;
+use alloc::vec::Vec;
 
 impl Session {
     /// Fills a peer's request window.
@@ -18,7 +19,14 @@ impl Session {
         let Some(has) = has.filter(|_| open.wanted > 0 && torrent.is_downloading()) else {
             return self.flush(stream);
         };
-        while open.pipeline.outstanding() < open.pipeline.window(share) {
+        let is_low = open.pipeline.is_low(share);
+        if now < open.rests_until {
+            open.starved = true;
+            let due = open.rests_until;
+            self.walk_by(due);
+            return self.flush(stream);
+        }
+        while is_low && open.pipeline.has_room(share) {
             let pick =
                 torrent.download.pick(now, &mut self.rng, stream, has, &mut open.pipeline, &mut self.pool);
             let Pick::Block(block) = pick else {
@@ -29,6 +37,9 @@ impl Session {
                 }
                 break;
             };
+            if open.pipeline.adopt(now, block) {
+                continue;
+            }
             open.pipeline.sent(now, block);
             if !open.peer.outbox.push(Message::Request(block)) {
                 return self.drop_peer(now, stream, Farewell::NeverReads);
@@ -44,7 +55,7 @@ impl Session {
     /// Blocks of memory that each peer may fill with its queue.
     pub(super) fn share_blocks(&self) -> u32 {
         let peers: u32 = self.torrents.iter().map(|torrent| torrent.peers).sum();
-        self.pool.capacity() / peers.max(1)
+        self.pool.capacity() / 2 / peers.max(1)
     }
 
     /// Asks those again who could not be given anything, because something has been given back.
@@ -74,6 +85,28 @@ impl Session {
             }
         }
         !self.searching.is_empty()
+    }
+
+    /// A block has found no memory, because more was promised than there is: gives up the pieces that were opened last,
+    /// and their requests, until every promise can be kept. Happens once in a run, if at all.
+    pub(super) fn give_up_pieces(&mut self, now: Instant) {
+        let mut given_up = Vec::new();
+        for nth in (0..self.torrents.len()).rev() {
+            while self.pool.is_overdrawn()
+                && let Some(piece) = self.torrents[nth].download.give_up_youngest(&mut self.pool)
+            {
+                given_up.push((TorrentId(nth as u32), piece));
+            }
+            self.wish_stores(TorrentId(nth as u32));
+        }
+        let mut requests = Vec::new();
+        for (stream, torrent, open) in self.streams.iter_open_mut() {
+            let is_given_up = |block: &Block| given_up.contains(&(torrent, block.piece));
+            requests.extend(open.pipeline.expected().filter(is_given_up).map(|block| (stream, block)));
+            open.pipeline.search.restart();
+        }
+        requests.into_iter().for_each(|(stream, block)| self.cancel(now, stream, block));
+        self.returned = true;
     }
 
     /// Another peer was faster.

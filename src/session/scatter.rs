@@ -55,7 +55,7 @@ impl Scatter {
     ) {
         self.rest = rest;
         for block in expected.take(SCATTER_BLOCKS_MAX) {
-            let Some(buffer) = pool.take() else { break };
+            let Some(buffer) = pool.take_ahead() else { break };
             self.pairs.push_back(Pair { block, buffer, header: [0; PIECE_HEADER_BYTES], carried });
             carried = 0;
         }
@@ -64,6 +64,11 @@ impl Scatter {
     /// True if there is nowhere to land.
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_none() && self.pairs.is_empty()
+    }
+
+    /// Buffers that the plan holds.
+    pub(super) fn buffers(&self) -> u32 {
+        self.pairs.len() as u32 + u32::from(self.rest.is_some())
     }
 
     /// The areas in order; at most [`Scatter::AREAS_MAX`], none empty.

@@ -16,18 +16,15 @@ impl Session {
     }
 
     /// A torrent is complete: it goes on as a seed, or ends.
-    pub(super) fn begin_seeding(&mut self, now: Instant, id: TorrentId) {
+    pub(super) fn keep_or_drop_peers(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
-        torrent.completed = Some(now);
         torrent.ended = !self.giving.seed;
         if torrent.ended {
             self.drop_all(now, id);
         } else {
             self.tell_upload_only(now, id);
             self.drop_useless(now, id);
-            self.end_seeding_if_given_enough(now, id);
         }
-        self.quit_if_all_ended(now);
     }
 
     /// BEP 21: tells everybody that we download nothing any more.
@@ -98,13 +95,7 @@ impl Session {
     fn end_seeding(&mut self, now: Instant, id: TorrentId) {
         self.torrents[id.0 as usize].ended = true;
         self.drop_all(now, id);
-        self.quit_if_all_ended(now);
-    }
-
-    fn quit_if_all_ended(&mut self, now: Instant) {
-        if self.torrents.iter().all(|torrent| torrent.complete && torrent.ended) {
-            self.quit(now);
-        }
+        self.leave_if_all_ended(now);
     }
 
     /// The user's `seed on` or `seed off`.
@@ -114,14 +105,17 @@ impl Session {
             let torrent = &mut self.torrents[nth];
             if torrent.complete && torrent.ended == on {
                 torrent.ended = !on;
-                torrent.completed = Some(now);
+                torrent.completed = torrent.completed.map(|_| now);
                 if !on {
                     self.drop_all(now, TorrentId(nth as u32));
                 }
             }
         }
+        if on {
+            self.leaving = None;
+        }
         self.dial_candidates(now);
-        self.quit_if_all_ended(now);
+        self.leave_if_all_ended(now);
         let text = if on { "staying when everything is there" } else { "ending when everything is there" };
         String::from(text)
     }

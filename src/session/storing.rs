@@ -4,7 +4,7 @@ use super::torrents::Stall;
 use super::{Action, Note, Outcome, Session, StorageFault, StorageFaultKind, StoreId, StoreView};
 use crate::base::limits::{STORE_RETRY_INTERVAL, STORE_TRIES_MAX};
 use crate::base::{Instant, StreamId, TorrentId};
-use crate::download::Verdict;
+use crate::download::{Check, Verdict};
 use crate::wire::Message;
 use alloc::vec::Vec;
 
@@ -34,7 +34,7 @@ impl Session {
     fn on_verdict(&mut self, now: Instant, id: TorrentId, verdict: Verdict) {
         match verdict {
             Verdict::Verified { piece, guilty } => {
-                self.on_verified(id, piece);
+                self.unwant(id, piece);
                 guilty.into_iter().for_each(|stream| self.ban(now, id, stream, piece));
                 self.wish_stores(id);
             }
@@ -50,11 +50,22 @@ impl Session {
     }
 
     /// Nobody is asked for `piece` any more.
-    fn on_verified(&mut self, id: TorrentId, piece: u32) {
+    fn unwant(&mut self, id: TorrentId, piece: u32) {
         for (_, torrent, open) in self.streams.iter_open_mut() {
             if torrent == id && open.peer.has.has(piece) {
                 open.wanted = open.wanted.saturating_sub(1);
                 open.peer.set_interested(open.wanted > 0);
+            }
+        }
+    }
+
+    /// `piece`, which was there, has to be fetched again.
+    fn want_again(&mut self, id: TorrentId, piece: u32) {
+        for (_, torrent, open) in self.streams.iter_open_mut() {
+            if torrent == id && open.peer.has.has(piece) {
+                open.wanted += 1;
+                open.pipeline.search.restart();
+                open.peer.set_interested(true);
             }
         }
     }
@@ -83,9 +94,7 @@ impl Session {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         let mut stored: Vec<u32> = Vec::new();
         torrent.download.stored(store.0, &mut self.pool, |piece| stored.push(piece));
-        if torrent.stall.take().is_some() {
-            self.note(Note::StorageRecovered { torrent: id });
-        }
+        self.recover(now, id);
         for &piece in &stored {
             let torrent = &mut self.torrents[id.0 as usize];
             torrent.done_bytes += torrent.wanted_bytes(piece);
@@ -93,7 +102,31 @@ impl Session {
         }
         self.tell_have(now, id, &stored);
         self.returned = true;
-        self.complete_if_done(now, id);
+        if core::mem::take(&mut self.torrents[id.0 as usize].recheck) {
+            self.start_checking(now, id);
+        } else {
+            self.complete_if_done(now, id);
+        }
+    }
+
+    /// Verifies what is on disk, from the first piece to the last.
+    pub(super) fn start_checking(&mut self, now: Instant, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        torrent.checking = Some(Check::new(torrent.download.geometry()));
+        self.go_on_checking(now, id);
+    }
+
+    /// Storing works. A stall lasts until all that waits is stored: a small store may fit where a large one did not.
+    fn recover(&mut self, now: Instant, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        let Some(stall) = &mut torrent.stall else { return };
+        stall.tries = 0;
+        if torrent.download.pending_stores().next().is_none() {
+            torrent.stall = None;
+            self.note(Note::StorageRecovered { torrent: id });
+            self.ask_all(now);
+            self.dial_candidates(now);
+        }
     }
 
     /// Only what is in its file is announced: `have` to everybody who lacks it.
@@ -123,18 +156,20 @@ impl Session {
         let tries = before.map_or(0, |stall| stall.tries);
         let since = before.map_or(now, |stall| stall.since);
         torrent.stall = Some(Stall { fault, since, retry: now + STORE_RETRY_INTERVAL, tries });
+        if fault.kind == StorageFaultKind::Changed {
+            // Somebody has been at the files: nothing that was stored before is believed unseen.
+            torrent.recheck = true;
+        }
         if before.is_none_or(|stall| stall.fault != fault) {
             self.note(Note::StorageFault { torrent: id, fault });
         }
         let is_full = fault.kind == StorageFaultKind::NoSpace;
         let patience = self.settings.give_up.filter(|_| is_full);
         if patience.is_some_and(|patience| now.since(since) >= patience) {
-            self.fail(now, Outcome::NoSpace);
-        } else if !is_full && tries >= STORE_TRIES_MAX {
-            self.fail(now, Outcome::IoError);
-        } else if self.quitting.is_some() {
-            // There is no time to wait for a better disk; what is not stored is fetched again next time.
-            self.fail(now, if is_full { Outcome::NoSpace } else { Outcome::IoError });
+            self.fail(now, Outcome::of(fault));
+        } else if (!is_full && tries >= STORE_TRIES_MAX) || self.quitting.is_some() {
+            // While quitting there is no time to wait for a better disk: what is not stored is fetched again next time.
+            self.fail(now, Outcome::of(fault));
         }
     }
 
@@ -165,19 +200,32 @@ impl Session {
     pub(super) fn on_loaded(&mut self, now: Instant, id: TorrentId, bytes: &[u8]) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         let Some(check) = &mut torrent.checking else { return };
-        if let Some((piece, digest)) = check.on_bytes(bytes)
-            && torrent.metainfo.hashes.get(piece as usize) == Some(&digest)
-        {
-            torrent.download.found(piece);
-            torrent.done_bytes += torrent.wanted_bytes(piece);
+        if let Some((piece, digest)) = check.on_bytes(bytes) {
+            let is_right = torrent.metainfo.hashes.get(piece as usize) == Some(&digest);
+            self.on_checked(id, piece, is_right);
         }
         self.go_on_checking(now, id);
+    }
+
+    /// A piece was read from disk.
+    fn on_checked(&mut self, id: TorrentId, piece: u32, is_right: bool) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        let bytes = torrent.wanted_bytes(piece);
+        if is_right && torrent.download.found(piece) {
+            torrent.done_bytes += bytes;
+            self.unwant(id, piece);
+        } else if !is_right && torrent.download.lost(piece) {
+            torrent.done_bytes -= bytes;
+            self.want_again(id, piece);
+        }
     }
 
     pub(super) fn on_load_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         let Some(check) = &mut torrent.checking else { return };
+        let piece = check.piece();
         check.skip_piece();
+        self.on_checked(id, piece, false);
         self.note(Note::StorageFault { torrent: id, fault });
         self.go_on_checking(now, id);
     }

@@ -108,6 +108,10 @@ pub struct Open {
     pub counted: bool,
     /// It could be asked for more, but there was nothing: it is tried again when something changes.
     pub starved: bool,
+    /// When it last sent a block that was kept; at first, when it came.
+    pub useful_at: Instant,
+    /// It has rejected a request and is not asked before this.
+    pub rests_until: Instant,
     /// Its search for a piece goes on in the next turn.
     pub searching: bool,
     /// What it asks of us.

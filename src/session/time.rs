@@ -17,7 +17,7 @@ impl Session {
         });
         let giving = [self.choke_deadline, self.pace_deadline(), self.seed_deadline()];
         let giving = giving.into_iter().filter(|_| self.quitting.is_none());
-        let own = [self.peers_deadline, self.dial_deadline(), self.quitting, self.give_up_deadline()];
+        let own = [self.peers_deadline, self.dial_deadline(), self.end_deadline(), self.give_up_deadline()];
         torrents.chain(own).chain(giving).flatten().min()
     }
 
@@ -58,6 +58,7 @@ impl Session {
         if self.torrents.iter().any(|torrent| torrent.is_downloading()) {
             self.ask_starved(now);
         }
+        self.replace_useless(now);
         self.plan_walk(now);
     }
 
@@ -83,11 +84,12 @@ impl Session {
 
     /// Settles when the peers are looked at again.
     fn plan_walk(&mut self, now: Instant) {
+        let is_busy = self.torrents.iter().any(|torrent| torrent.is_downloading());
         let next = self.streams.iter().filter_map(|(_, role)| match role {
             Role::Peer(connection) => Some(match &connection.stage {
                 Stage::Connecting(deadline) | Stage::Shaking { deadline, .. } => *deadline,
                 Stage::Open(open) => {
-                    let starved = open.starved && open.wanted > 0 && !open.peer.choking;
+                    let starved = open.starved && open.wanted > 0 && !open.peer.choking && is_busy;
                     let hungry = starved.then_some(now + STARVED_INTERVAL);
                     let silence = open.pipeline.snub_deadline();
                     [hungry, silence].into_iter().flatten().fold(open.peer.next_deadline(), Ord::min)
@@ -103,6 +105,10 @@ impl Session {
     /// Something about a peer is due at `due`.
     pub(super) fn walk_by(&mut self, due: Instant) {
         self.peers_deadline = Some(self.peers_deadline.map_or(due, |planned| planned.min(due)));
+    }
+
+    fn end_deadline(&self) -> Option<Instant> {
+        self.quitting.or(self.leaving)
     }
 
     fn give_up_deadline(&self) -> Option<Instant> {

@@ -18,14 +18,18 @@ pub struct Torrent {
     pub trackers: Trackers,
     /// The check of what is on disk, while it goes on.
     pub checking: Option<Check>,
+    /// The files were changed by somebody else: they are checked again when storing works.
+    pub recheck: bool,
     pub paused: bool,
     pub stall: Option<Stall>,
-    /// Everything is there and has been said so.
+    /// Everything is in its file.
     pub complete: bool,
     /// When it was complete.
     pub completed: Option<Instant>,
     /// It is complete and is not given to others (any more).
     pub ended: bool,
+    /// Everything is on the disk, and has been said so.
+    pub durable: bool,
     pub started: Instant,
     pub down: Rate,
     pub up: Rate,
@@ -53,26 +57,22 @@ pub struct Stall {
 }
 
 impl Torrent {
-    /// A torrent that starts by checking what is on disk, unless that is `empty`.
-    pub fn new(
-        now: Instant,
-        metainfo: Arc<Metainfo>,
-        identity: Identity,
-        empty: bool,
-        rng: &mut Rng,
-    ) -> Self {
+    /// A torrent of which nothing is known to be there.
+    pub fn new(now: Instant, metainfo: Arc<Metainfo>, identity: Identity, rng: &mut Rng) -> Self {
         let download = Download::new(metainfo.clone(), rng);
         Self {
-            checking: (!empty).then(|| Check::new(download.geometry())),
+            checking: None,
             download,
             candidates: Candidates::default(),
             trackers: Trackers::new(now, identity, &metainfo.tiers, rng),
             metainfo,
+            recheck: false,
             paused: false,
             stall: None,
             complete: false,
             completed: None,
             ended: false,
+            durable: false,
             started: now,
             down: Rate::default(),
             up: Rate::default(),

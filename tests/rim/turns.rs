@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, PipeWriter, Write};
 use std::thread;
 use swarmlet::base::limits::CHECK_SLICE_BYTES;
-use swarmlet::session::{Action, Command, Note, Outcome, Report, StorageFault, StorageFaultKind, StoreId};
+use swarmlet::session::{Action, Command, Outcome, Report, StoreId};
 
 #[test]
 fn reading_the_files_takes_a_turn_each_and_keeps_no_command_waiting() {
@@ -53,10 +53,9 @@ fn storing_is_answered_with_success_or_the_fault() {
         Fact::Time => desk.finish(),
         fact => desk.note(format!("{fact:?}")),
     });
-    assert_eq!(run.desk.notes, ["Stored(1)".to_string(), format!("StoreFailed(5, {})", libc::ENOSPC)]);
-    let fault = StorageFault { kind: StorageFaultKind::Io, file: 3, os_error: libc::EIO };
-    let report = Report::Note(Note::StorageFault { torrent: TORRENT, fault });
-    assert_eq!(run.paper.said, [format!("{report:?}")], "completing has no answer, so its fault is said");
+    let full = format!("StoreFailed(5, {})", libc::ENOSPC);
+    let broken = format!("CompleteFailed({})", libc::EIO);
+    assert_eq!(run.desk.notes, ["Stored(1)".to_string(), full, broken]);
 }
 
 #[test]

@@ -14,6 +14,8 @@ const REQUEST_BYTES_MAX: u32 = 128 << 10;
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// With the number of the seeder behind it, the peer id.
 const PEER_ID: &str = "-LB0010-seeder-";
+/// `have` messages are sent a batch at a time.
+const HAVES_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a choke lasts.
 const CHOKE: Duration = Duration::from_millis(100);
 
@@ -30,6 +32,8 @@ struct Connection<'a> {
     /// Choked until then.
     choked_until: Option<Instant>,
     sent_blocks: u64,
+    sent_haves: u32,
+    since: Instant,
 }
 
 #[derive(Clone, Copy)]
@@ -56,6 +60,8 @@ pub fn serve(stream: TcpStream, swarm: &Swarm, nth: usize) -> io::Result<()> {
         was_unchoked: false,
         choked_until: None,
         sent_blocks: 0,
+        sent_haves: 0,
+        since: Instant::now(),
     };
     connection.shake_hands()?;
     let mut buffer = vec![0; 64 << 10];
@@ -69,6 +75,7 @@ pub fn serve(stream: TcpStream, swarm: &Swarm, nth: usize) -> io::Result<()> {
             connection.read_messages()?;
         }
         connection.unchoke_when_due()?;
+        connection.send_haves()?;
         connection.answer()?;
     }
 }
@@ -105,7 +112,8 @@ impl Connection<'_> {
         let until = |at: Instant| at.saturating_duration_since(now);
         let answer = self.wanted.front().filter(|_| !self.silent()).map(|request| until(request.due));
         let unchoke = self.choked_until.map(until);
-        answer.into_iter().chain(unchoke).min().unwrap_or(Duration::from_secs(60))
+        let haves = (self.swarm.haves_per_s > 0.0).then_some(HAVES_INTERVAL);
+        answer.into_iter().chain(unchoke).chain(haves).min().unwrap_or(Duration::from_secs(60))
     }
 
     fn silent(&self) -> bool {
@@ -130,6 +138,19 @@ impl Connection<'_> {
     }
 
     fn on_message(&mut self, id: u8, body: &[u8]) -> io::Result<()> {
+        if !self.swarm.lenient {
+            self.judge(id, body)?;
+        }
+        match id {
+            2 => self.unchoke(),
+            6 if body.len() == 12 => self.on_request(body),
+            8 if body.len() == 12 => self.on_cancel(body),
+            _ => Ok(()),
+        }
+    }
+
+    /// What may come when, and how long it must be.
+    fn judge(&mut self, id: u8, body: &[u8]) -> io::Result<()> {
         // An extended handshake may come before the bitfield: many send it first.
         self.messages += u64::from(id != 20);
         let pieces = self.swarm.torrent.pieces();
@@ -147,13 +168,7 @@ impl Connection<'_> {
         rule(self.fast || !(13..=17).contains(&id), format_args!("id {id} without the fast extension"))?;
         let at_start = self.messages == 1;
         rule(at_start || ![5, 14, 15].contains(&id), format_args!("id {id} is not the first message"))?;
-        match id {
-            2 => self.unchoke(),
-            4 => rule(number(body, 0) < pieces, "have of a piece that does not exist"),
-            6 => self.on_request(body),
-            8 => self.on_cancel(body),
-            _ => Ok(()),
-        }
+        rule(id != 4 || number(body, 0) < pieces, "have of a piece that does not exist")
     }
 
     fn on_request(&mut self, body: &[u8]) -> io::Result<()> {
@@ -163,13 +178,16 @@ impl Connection<'_> {
         let fits = len > 0 && len <= REQUEST_BYTES_MAX && end <= self.swarm.torrent.piece_len(piece);
         rule(fits, format_args!("{}: out of range", what()))?;
         rule(self.seeder.has(piece), format_args!("{}: we do not have it", what()))?;
-        rule(self.was_unchoked, format_args!("{}: before the first unchoke", what()))?;
+        rule(self.was_unchoked || self.swarm.lenient, format_args!("{}: before the first unchoke", what()))?;
         let request = Request { piece, begin, len, due: Instant::now() + self.swarm.latency };
         if self.choked_until.is_some() {
             return self.reject(&[request]);
         }
         self.wanted.push_back(request);
-        rule(self.wanted.len() <= REQQ, format_args!("more than {REQQ} requests outstanding"))
+        rule(
+            self.wanted.len() <= REQQ || self.swarm.lenient,
+            format_args!("more than {REQQ} requests outstanding"),
+        )
     }
 
     fn on_cancel(&mut self, body: &[u8]) -> io::Result<()> {
@@ -192,11 +210,24 @@ impl Connection<'_> {
     }
 
     fn unchoke(&mut self) -> io::Result<()> {
-        if self.choked_until.is_some() || self.was_unchoked {
+        if self.choked_until.is_some() || self.was_unchoked || self.swarm.choked {
             return Ok(());
         }
         self.was_unchoked = true;
         self.send(&[0, 0, 0, 1, 1])
+    }
+
+    /// Every piece once, each seeder beginning at another one.
+    fn send_haves(&mut self) -> io::Result<()> {
+        let pieces = self.swarm.torrent.pieces();
+        let due = (self.since.elapsed().as_secs_f64() * self.swarm.haves_per_s) as u32;
+        let mut bytes = Vec::new();
+        for nth in self.sent_haves..due.min(pieces) {
+            let piece = (mix(self.swarm.seed, self.nth as u64) / 2 + u64::from(nth)) % u64::from(pieces);
+            push_message(&mut bytes, 4, &(piece as u32).to_be_bytes());
+            self.sent_haves += 1;
+        }
+        self.send(&bytes)
     }
 
     fn unchoke_when_due(&mut self) -> io::Result<()> {

@@ -12,6 +12,7 @@
 //! | bytes on their way to the device | `write_back` |
 //! | exact lengths, and all bytes on the device | `complete` |
 
+mod arena;
 mod backend;
 mod complete;
 mod fault;
@@ -27,6 +28,7 @@ mod tree;
 mod window;
 mod write_back;
 
+pub use arena::arena;
 pub use backend::{Map, Tally};
 pub use fault::{Found, OpenFault};
 pub use reserve::Allocate;

@@ -1,0 +1,91 @@
+# What scripts/cross and scripts/smallbox share: sourced after lib.sh. Static binaries for other processors.
+# shellcheck shell=bash disable=SC2154
+
+# Everything that is made or fetched; `cargo clean` removes it.
+cross=$(realpath -m "${CARGO_TARGET_DIR:-target}")/cross
+# Linker and C library (musl) of all targets, in one Python wheel.
+zig_version=0.17.1
+
+# Name, Rust's target, zig's target, the processor that the C library is compiled for (zig's defaults are newer than
+# Rust's), qemu-user (- runs here), the weakest processor that it plays, and whether there are 64-bit atomics, without
+# which the crate behind --create does not compile.
+targets="
+x86_64   x86_64-unknown-linux-musl       x86_64-linux-musl      x86_64                    -        -                  atomic64
+i686     i686-unknown-linux-musl         x86-linux-musl         pentium4                  -        -                  atomic64
+aarch64  aarch64-unknown-linux-musl      aarch64-linux-musl     generic                   aarch64  cortex-a53         atomic64
+armv7    armv7-unknown-linux-musleabihf  arm-linux-musleabihf   generic+v7a+vfp3d16-neon  arm      cortex-a9,neon=off atomic64
+armv5    armv5te-unknown-linux-musleabi  arm-linux-musleabi     arm926ej_s                arm      arm926             -
+mips     mips-unknown-linux-musl         mips-linux-musleabi    mips32r2                  mips     24Kc               -
+"
+
+target_names() { awk 'NF { print $1 }' <<<"$targets"; }
+
+# Sets triple, zig_target, zig_cpu, qemu, qemu_cpu and atomics for a target's name.
+choose_target() {
+    read -r _ triple zig_target zig_cpu qemu qemu_cpu atomics < <(awk -v name="$1" '$1 == name' <<<"$targets") ||
+        die "$1 is no target; there are: $(target_names | xargs)"
+}
+
+# Sets PATH to a compiler that has the sources of its std: there is no ready std for most of the targets, and the ready
+# ones have 230 KB of backtraces in them.
+need_compiler() {
+    [ ! -e "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/Cargo.lock" ] || return 0
+    need_packages rustc-web cargo-web rust-web-src
+    PATH=/usr/bin:$PATH
+}
+
+need_zig() {
+    [ ! -e "$cross/zig-$zig_version/ok" ] || return 0
+    need_packages python3-venv
+    say "installing zig $zig_version"
+    /usr/bin/python3 -m venv "$cross/zig-$zig_version"
+    "$cross/zig-$zig_version/bin/pip" install -q "ziglang==$zig_version"
+    touch "$cross/zig-$zig_version/ok"
+}
+
+# The linker of the chosen target, as a script without arguments of its own. zig refuses one argument that rustc passes.
+make_linker() {
+    linker=$cross/linker-$triple
+    cat >"$linker.new" <<END
+#!/bin/sh
+for a; do shift; [ "\$a" = -Wl,-melf_i386 ] || set -- "\$@" "\$a"; done
+export ZIG_GLOBAL_CACHE_DIR=$cross/zig-cache ZIG_LOCAL_CACHE_DIR=$cross/zig-cache
+exec $cross/zig-$zig_version/bin/python -m ziglang cc -target $zig_target -mcpu=$zig_cpu "\$@"
+END
+    chmod +x "$linker.new"
+    mv "$linker.new" "$linker"
+}
+
+# Runs cargo for the chosen target. The sources of std are an unstable interface, which wants the bootstrap variable.
+# The libc crate takes the 64-bit time_t of musl from another: without it the clock ends in 2038 on 32-bit processors.
+cross_cargo() {
+    (
+        need_compiler
+        make_linker
+        upper=${triple^^}
+        upper=${upper//-/_}
+        export "CARGO_TARGET_${upper}_LINKER=$linker"
+        [ "$qemu" = - ] || export "CARGO_TARGET_${upper}_RUNNER=qemu-$qemu-static" "QEMU_CPU=$qemu_cpu"
+        export RUSTC_BOOTSTRAP=1 RUST_LIBC_UNSTABLE_MUSL_V1_2_3=1 CARGO_TARGET_DIR=$cross
+        export RUSTFLAGS="-Clink-self-contained=no -Ctarget-feature=+crt-static"
+        cargo "$1" --locked --target "$triple" "${@:2}"
+    )
+}
+
+# The features that the chosen target can have.
+cross_features() {
+    if [ "$atomics" = atomic64 ]; then echo io,create; else echo io; fi
+}
+
+# Builds the static binary of the chosen target with a profile, release or small; further arguments go to cargo. Small
+# also has a std that is made to be small; neither has backtraces.
+build_binary() {
+    local profile=$1 std_features=
+    shift
+    [ "$profile" = release ] || std_features=optimize_for_size
+    cross_cargo build -q --profile "$profile" --no-default-features --features "$(cross_features)" --bin swarmlet \
+        -Zbuild-std=std,panic_abort "-Zbuild-std-features=$std_features" "$@"
+}
+
+# Where that binary is.
+binary_of() { echo "$cross/$triple/$1/swarmlet"; }

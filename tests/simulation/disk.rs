@@ -1,0 +1,118 @@
+//! The files of one torrent in memory, with a plan of what goes wrong. Only right bytes may arrive here.
+
+use crate::torrent::Torrent;
+use std::sync::Arc;
+use swarmlet::session::{StorageFault, StorageFaultKind};
+
+/// A larger torrent is not kept in memory.
+const LARGE_BYTES: u64 = 64 << 20;
+
+/// What goes wrong.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The disk is full when so many bytes are stored.
+    pub space_bytes: Option<u64>,
+    /// Of so many stores one fails, up to this many in all.
+    pub fails: Option<(u32, u32)>,
+    /// Of so many loads one fails.
+    pub load_fails: Option<u32>,
+}
+
+#[derive(Debug)]
+pub struct Disk {
+    torrent: Arc<Torrent>,
+    /// Empty for a large torrent, of which only the amount is kept.
+    bytes: Vec<u8>,
+    /// Bytes stored of each piece.
+    amounts: Vec<u32>,
+    /// Pieces known to be right.
+    good: Vec<bool>,
+    pub plan: Plan,
+    pub stored_bytes: u64,
+    stores: u32,
+    loads: u32,
+    pub faults: u32,
+    pub completed: bool,
+}
+
+impl Disk {
+    pub fn new(torrent: Arc<Torrent>) -> Self {
+        let good = vec![false; torrent.pieces as usize];
+        let kept_bytes = if torrent.total_bytes > LARGE_BYTES { 0 } else { torrent.total_bytes };
+        let (bytes, amounts) = (vec![0; kept_bytes as usize], vec![0; torrent.pieces as usize]);
+        Self {
+            torrent,
+            bytes,
+            amounts,
+            good,
+            plan: Plan::default(),
+            stored_bytes: 0,
+            stores: 0,
+            loads: 0,
+            faults: 0,
+            completed: false,
+        }
+    }
+
+    /// What an earlier run left: right or wrong bytes at `offset`.
+    pub fn put(&mut self, offset: u64, bytes: &[u8]) {
+        self.bytes[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Carries out a store, and checks that only right bytes are stored.
+    pub fn store(&mut self, offset: u64, parts: &[&[u8]]) -> Result<(), StorageFault> {
+        let bytes = parts.concat();
+        assert!(!bytes.is_empty() && parts.iter().all(|part| !part.is_empty()), "an empty store");
+        assert!(self.torrent.is_right(offset, &bytes), "bytes that are not verified would be stored");
+        self.stores += 1;
+        let fault = |kind| Err(StorageFault { kind, file: 0, os_error: 28 });
+        if let Some((one_in, at_most)) = self.plan.fails
+            && self.stores.is_multiple_of(one_in)
+            && self.faults < at_most
+        {
+            self.faults += 1;
+            return fault(StorageFaultKind::Io);
+        }
+        if self.plan.space_bytes.is_some_and(|space| self.stored_bytes + bytes.len() as u64 > space) {
+            self.faults += 1;
+            return fault(StorageFaultKind::NoSpace);
+        }
+        self.stored_bytes += bytes.len() as u64;
+        if !self.bytes.is_empty() {
+            self.put(offset, &bytes);
+        }
+        let mut at = offset;
+        let end = offset + bytes.len() as u64;
+        while at < end {
+            let piece = (at / u64::from(self.torrent.piece_bytes)) as u32;
+            let here = self.torrent.piece_range(piece).end.min(end) - at;
+            self.amounts[piece as usize] += here as u32;
+            at += here;
+        }
+        Ok(())
+    }
+
+    pub fn load(&mut self, offset: u64, length: usize) -> Result<Vec<u8>, StorageFault> {
+        self.loads += 1;
+        if self.plan.load_fails.is_some_and(|one_in| self.loads.is_multiple_of(one_in)) {
+            return Err(StorageFault { kind: StorageFaultKind::Io, file: 0, os_error: 5 });
+        }
+        Ok(self.bytes[offset as usize..][..length].to_vec())
+    }
+
+    /// True if the piece is there and right.
+    pub fn has(&mut self, piece: u32) -> bool {
+        if !self.good[piece as usize] {
+            let range = self.torrent.piece_range(piece);
+            self.good[piece as usize] = match self.bytes.get(range.start as usize..range.end as usize) {
+                Some(bytes) => self.torrent.is_right(range.start, bytes),
+                None => u64::from(self.amounts[piece as usize]) == range.end - range.start,
+            };
+        }
+        self.good[piece as usize]
+    }
+
+    pub fn is_complete(&mut self) -> bool {
+        (0..self.torrent.pieces).all(|piece| self.has(piece))
+    }
+}

@@ -1,0 +1,17 @@
+//! Whole swarms in virtual time, each from one seed: the real session, model peers, model trackers, a model disk.
+//!
+//! A seed that fails is printed; `SIM_SEED=n cargo test --test simulation one_seed -- --nocapture` runs it alone, and
+//! `SIM_SEEDS=a..b` runs a range of them instead of the usual ones.
+
+mod disk;
+mod frames;
+mod net;
+mod peer;
+mod perform;
+mod scale;
+mod scenarios;
+mod swarm;
+mod torrent;
+mod tracker;
+mod watch;
+mod world;

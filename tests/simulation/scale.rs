@@ -1,0 +1,61 @@
+//! Many peers, many pieces, many files: what one block or one `have` costs does not depend on how many there are.
+
+use crate::peer::{Fault, Has, Model};
+use crate::scenarios::{small, world_of};
+use crate::swarm::check_end;
+use crate::torrent::Shape;
+use crate::world::World;
+use std::time::Duration;
+use swarmlet::base::Rng;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn two_hundred_peers_at_once() {
+    let mut rng = Rng::new(9);
+    let mut models: Vec<Model> =
+        (0..150).map(|_| Model { rate: 5_000, ..Model::any_honest(&mut rng) }).collect();
+    models.extend((0..50).map(|_| Model { rate: 5_000, ..Model::any(&mut rng) }));
+    let mut world = world_of(9, &Shape::single(65_536, 16 << 20), &models, |_| {});
+    world.check_every = 100;
+    world.start(true);
+    let peers = |world: &World| world.session.status(world.instant()).torrents[0].peers;
+    world.run_while(HOUR, |world| peers(world) < 150).unwrap();
+    let outcome = world.run(HOUR).unwrap();
+    check_end(&mut world, outcome);
+}
+
+#[test]
+fn twenty_thousand_files() {
+    let mut rng = Rng::new(4);
+    let mut shape = small();
+    shape.files = (0..20_000).map(|_| u64::from(rng.below(300))).collect();
+    let mut world = world_of(4, &shape, &[Model::honest(), Model::honest()], |_| {});
+    world.start(true);
+    let outcome = world.run(HOUR).unwrap();
+    check_end(&mut world, outcome);
+}
+
+/// Steps for each of `wanted` pieces of a torrent of `pieces`: one seed, two that get one more a hundred times a second.
+fn steps_per_piece(pieces: u64, wanted: u32) -> u64 {
+    let shape = Shape { alike: true, ..Shape::single(16_384, pieces * 16_384) };
+    let grows = Has::Part { part: 0, parts: 2, grows_us: Some(10_000) };
+    let grower = Model { has: grows, fault: Fault::SilentAfter(0), rate: 10_000_000, ..Model::honest() };
+    let seed = Model { rate: 2_000_000, ..Model::honest() };
+    let mut world = world_of(1, &shape, &[seed, grower.clone(), grower], |_| {});
+    world.check_every = u32::MAX;
+    world.start(true);
+    let have = |world: &World| world.session.status(world.instant()).torrents[0].pieces_have;
+    // The first pieces do not count: with them the peers tell what they have, which costs a step for each piece.
+    world.run_while(HOUR, |world| have(world) < 50).unwrap();
+    let before = world.session.steps();
+    world.run_while(HOUR, |world| have(world) < 50 + wanted).unwrap();
+    world.check();
+    (world.session.steps() - before) / u64::from(wanted)
+}
+
+#[test]
+fn a_piece_costs_the_same_in_a_torrent_of_a_hundred_thousand() {
+    let (few, many) = (steps_per_piece(2_000, 800), steps_per_piece(100_000, 800));
+    assert!(many <= few * 5 / 4 + 10 && few < 200, "{few} steps a piece of 2,000, {many} of 100,000");
+}
