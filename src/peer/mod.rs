@@ -26,6 +26,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The pieces it has.
     pub has: Bitfield,
+    /// What a late `bitfield` has added to that; the session takes it at once.
+    pub added: Option<Bitfield>,
     /// We answer none of its requests.
     pub am_choking: bool,
     /// We have told it that we want something it has; change it with [`Peer::set_interested`].
@@ -85,6 +87,7 @@ impl Peer {
             id: theirs.peer_id,
             address,
             has: Bitfield::new(geometry.pieces),
+            added: None,
             am_choking: true,
             am_interested: false,
             choking: true,

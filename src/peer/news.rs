@@ -22,6 +22,8 @@ pub enum News {
     HasMany,
     /// Whether it wants something we have has changed: [`Peer::interested`].
     Interest,
+    /// It has the pieces in [`Peer::added`], which it did not have before.
+    HasMore,
     /// It asks for this block and may: it is not choked, or the piece was allowed (BEP 6), and the block exists and is not too long.
     Asks(Block),
     /// It does not want this block any more.
@@ -106,18 +108,32 @@ impl Peer {
         Ok(if self.has.insert(piece) { News::Has(piece) } else { News::Nothing })
     }
 
-    /// BEP 3: `bitfield` comes first or never.
+    /// BEP 3: `bitfield` comes first or never. But aria2 sends another one where many `have` would be longer: what it
+    /// adds counts.
     fn on_bitfield(&mut self, opening: bool, bits: &[u8]) -> Result<News, Misbehaved> {
-        if !opening {
-            return Err(Misbehaved::LateBitfield);
-        }
         // The framer lets only bitfields of the right length pass; here it is checked because it is cheap.
         if bits.len() != self.geometry.bitfield_bytes() as usize {
             let length = u32::try_from(bits.len()).unwrap_or(u32::MAX).saturating_add(1);
             return Err(Misbehaved::BadLength { id: id::BITFIELD, length });
         }
-        self.has = Bitfield::from_wire(bits, self.geometry.pieces).ok_or(Misbehaved::SpareBits)?;
+        let said = Bitfield::from_wire(bits, self.geometry.pieces).ok_or(Misbehaved::SpareBits)?;
+        if !opening {
+            return Ok(self.add_pieces(&said));
+        }
+        self.has = said;
         Ok(if self.has.count() > 0 { News::HasMany } else { News::Nothing })
+    }
+
+    fn add_pieces(&mut self, said: &Bitfield) -> News {
+        let mut added = Bitfield::new(said.len());
+        for piece in said.iter() {
+            if self.has.insert(piece) {
+                added.insert(piece);
+            }
+        }
+        let is_news = added.count() > 0;
+        self.added = Some(added).filter(|_| is_news);
+        if is_news { News::HasMore } else { News::Nothing }
     }
 
     /// BEP 6: stands for a `bitfield` with all bits set.
@@ -185,6 +201,14 @@ impl News {
     /// False for news that a peer can repeat for ever without anything coming of it. `have` and `allowed fast` run out
     /// by themselves, and requests are bounded where they are queued.
     const fn brings_forward(self) -> bool {
-        matches!(self, Self::Has(_) | Self::HasMany | Self::AllowedFast(_) | Self::Asks(_) | Self::Cancels(_))
+        matches!(
+            self,
+            Self::Has(_)
+                | Self::HasMany
+                | Self::HasMore
+                | Self::AllowedFast(_)
+                | Self::Asks(_)
+                | Self::Cancels(_)
+        )
     }
 }

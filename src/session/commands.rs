@@ -138,14 +138,14 @@ impl Session {
         }
         torrent.complete = true;
         self.actions.push_back(Action::Complete { torrent: id });
-        if !self.giving.seed {
-            self.drop_all(now, id);
-        }
+        self.keep_or_drop_peers(now, id);
     }
 
     /// The torrent is safe: tells everybody, and ends the run with the last one.
     pub(super) fn on_durable(&mut self, now: Instant, id: TorrentId) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        torrent.durable = true;
+        torrent.completed = Some(now);
         let (downloaded_bytes, took) = (torrent.down.total_bytes(), now.since(torrent.started));
         // A tracker counts downloads by this event, so it is not told when there was nothing to download.
         if downloaded_bytes > 0 {
@@ -153,10 +153,19 @@ impl Session {
         }
         self.note(Note::Complete { torrent: id, downloaded_bytes, took });
         self.announce_due(now, id);
-        self.begin_seeding(now, id);
+        self.end_seeding_if_given_enough(now, id);
+        self.leave_if_all_ended(now);
     }
 
-    /// Nothing is left to fetch or to give: the run ends as soon as the trackers know, or do not answer. `stopped` would break their
+    /// Leaves if nothing is given to others (any more).
+    pub(super) fn leave_if_all_ended(&mut self, now: Instant) {
+        if self.torrents.iter().all(|torrent| torrent.durable && torrent.ended) {
+            self.leaving = Some(now + COMPLETED_TIMEOUT);
+            self.leave_if_told(now);
+        }
+    }
+
+    /// Everything is there: the run ends as soon as the trackers know, or do not answer. `stopped` would break their
     /// announces off, and trackers count downloads by `completed`.
     pub(super) fn leave_if_told(&mut self, now: Instant) {
         let Some(deadline) = self.leaving.filter(|_| self.quitting.is_none()) else { return };

@@ -51,8 +51,8 @@ impl Session {
     }
 
     fn has_room_for_a_peer(&self) -> bool {
-        let taken = self.open_peers() + self.arrivals as u32 + self.half_open as u32;
-        self.half_open < HALF_OPEN_MAX && taken < self.settings.max_peers
+        let open = self.open_peers() + self.arrivals as u32;
+        self.half_open < HALF_OPEN_MAX && open + (self.half_open as u32) < self.settings.max_peers
     }
 
     /// When a candidate may be dialled; `None` if there is none or no room.

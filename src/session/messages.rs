@@ -20,6 +20,7 @@ impl Session {
             News::Choked => self.on_choke(stream),
             News::Unchoked => self.on_unchoke(stream),
             News::Has(piece) => self.on_have(now, stream, piece),
+            News::HasMore => self.on_late_bitfield(now, stream),
             News::Interest => self.on_interest(now, stream),
             News::Asks(block) => self.on_request(now, stream, block),
             News::Cancels(block) => self.on_cancel(now, stream, block),
@@ -82,6 +83,22 @@ impl Session {
             open.peer.has.iter().for_each(|piece| torrent.download.add_availability(piece));
         }
         open.wanted = torrent.download.wanted_of(&open.peer.has);
+        self.update_interest(stream);
+        self.drop_if_useless(now, stream);
+    }
+
+    /// The peer named many pieces more at once.
+    fn on_late_bitfield(&mut self, now: Instant, stream: StreamId) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let Some(added) = open.peer.added.take() else { return };
+        let torrent = &mut self.torrents[id.0 as usize];
+        open.counted = true;
+        for piece in added.iter() {
+            torrent.download.add_availability(piece);
+            open.wanted += u32::from(torrent.download.wants(piece));
+        }
+        torrent.seeds += u32::from(open.peer.has.is_full());
+        open.pipeline.search.restart();
         self.update_interest(stream);
         self.drop_if_useless(now, stream);
     }

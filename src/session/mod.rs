@@ -2,9 +2,10 @@
 //!
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
-//! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing` the way
-//! to the files, `announces` trackers, `dialing` and `listening` new connections, `uploads` what is asked of us, `choking` who
-//! gets it, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the user and the end.
+//! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
+//! the way to the files, `announces` trackers, `dialing` and `listening` new connections, `uploads` what peers ask of
+//! us, `choking` who of them is served, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the user
+//! and the end.
 
 mod action;
 mod announces;

@@ -30,14 +30,14 @@ pub(super) enum Farewell {
     Guilty(Misbehaved),
     /// It sent a bad block.
     Banned,
-    /// It has sent nothing for long, and others wait for its place.
-    Useless,
     /// We are connected to it another time already.
     Twin,
     /// A file of ours cannot be read.
     OurFault,
     /// There is no room for it.
     Full,
+    /// It has sent nothing for long, and others wait for its place.
+    Useless,
     /// The torrent is complete, so is the peer; or the run ends.
     Finished,
 }
@@ -57,10 +57,10 @@ impl fmt::Display for Farewell {
             Self::NeverReads => f.write_str("it does not read what we send"),
             Self::Guilty(fault) => write!(f, "{fault}"),
             Self::Banned => f.write_str("it sent a bad block"),
-            Self::Useless => f.write_str("it has nothing for us, and others wait for its place"),
             Self::OurFault => f.write_str("we cannot read our own file"),
             Self::Twin => f.write_str("connected twice"),
             Self::Full => f.write_str("no room for more peers"),
+            Self::Useless => f.write_str("it has nothing for us, and others wait for its place"),
             Self::Finished => f.write_str("nothing left to exchange"),
         }
     }

@@ -2,7 +2,6 @@
 
 use super::peers::Farewell;
 use super::{Giving, Session};
-use crate::base::limits::COMPLETED_TIMEOUT;
 use crate::base::{Instant, StreamId, TorrentId};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,18 +16,15 @@ impl Session {
     }
 
     /// A torrent is complete: it goes on as a seed, or ends.
-    pub(super) fn begin_seeding(&mut self, now: Instant, id: TorrentId) {
+    pub(super) fn keep_or_drop_peers(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
-        torrent.completed = Some(now);
         torrent.ended = !self.giving.seed;
         if torrent.ended {
             self.drop_all(now, id);
         } else {
             self.tell_upload_only(now, id);
             self.drop_useless(now, id);
-            self.end_seeding_if_given_enough(now, id);
         }
-        self.quit_if_all_ended(now);
     }
 
     /// BEP 21: tells everybody that we download nothing any more.
@@ -99,14 +95,7 @@ impl Session {
     fn end_seeding(&mut self, now: Instant, id: TorrentId) {
         self.torrents[id.0 as usize].ended = true;
         self.drop_all(now, id);
-        self.quit_if_all_ended(now);
-    }
-
-    fn quit_if_all_ended(&mut self, now: Instant) {
-        if self.torrents.iter().all(|torrent| torrent.ended) {
-            self.leaving = Some(now + COMPLETED_TIMEOUT);
-            self.leave_if_told(now);
-        }
+        self.leave_if_all_ended(now);
     }
 
     /// The user's `seed on` or `seed off`.
@@ -116,14 +105,17 @@ impl Session {
             let torrent = &mut self.torrents[nth];
             if torrent.complete && torrent.ended == on {
                 torrent.ended = !on;
-                torrent.completed = Some(now);
+                torrent.completed = torrent.completed.map(|_| now);
                 if !on {
                     self.drop_all(now, TorrentId(nth as u32));
                 }
             }
         }
+        if on {
+            self.leaving = None;
+        }
         self.dial_candidates(now);
-        self.quit_if_all_ended(now);
+        self.leave_if_all_ended(now);
         let text = if on { "staying when everything is there" } else { "ending when everything is there" };
         String::from(text)
     }

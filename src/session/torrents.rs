@@ -24,10 +24,12 @@ pub struct Torrent {
     pub stall: Option<Stall>,
     /// Everything is in its file.
     pub complete: bool,
-    /// When everything was on the disk, and said so.
+    /// When it was complete.
     pub completed: Option<Instant>,
     /// It is complete and is not given to others (any more).
     pub ended: bool,
+    /// Everything is on the disk, and has been said so.
+    pub durable: bool,
     pub started: Instant,
     pub down: Rate,
     pub up: Rate,
@@ -70,6 +72,7 @@ impl Torrent {
             complete: false,
             completed: None,
             ended: false,
+            durable: false,
             started: now,
             down: Rate::default(),
             up: Rate::default(),

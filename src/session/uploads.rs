@@ -164,7 +164,7 @@ impl Session {
             return;
         }
         torrent.done_bytes = torrent.done_bytes.saturating_sub(torrent.wanted_bytes(piece));
-        torrent.complete = false;
+        (torrent.complete, torrent.durable) = (false, false);
         for (stream, of, open) in self.streams.iter_open_mut() {
             if of == id && open.peer.has.has(piece) {
                 open.wanted += 1;

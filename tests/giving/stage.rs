@@ -66,6 +66,7 @@ impl Stage {
                     let bytes = &self.content[offset as usize..offset as usize + length];
                     self.session.handle(self.now, Event::Loaded { torrent, offset, bytes });
                 }
+                Action::Complete { torrent } => self.session.handle(self.now, Event::Completed { torrent }),
                 Action::Close { stream } => {
                     self.closed.insert(stream);
                 }
