@@ -84,7 +84,7 @@ liars! {
     a_peer_of_another_torrent: Fault::WrongHash, Guilty;
     a_peer_with_bad_lengths: Fault::BadLength, Guilty;
     a_peer_with_indices_out_of_range: Fault::OutOfRange, Guilty;
-    a_peer_with_two_bitfields: Fault::BitfieldTwice, Guilty;
+    a_peer_with_two_bitfields: Fault::BitfieldTwice, Borne;
     a_peer_that_sends_unasked_blocks: Fault::Unasked, Borne;
     a_peer_that_spoils_every_block: Fault::Corrupt { percent: 100, byte: false }, Banned;
     a_peer_that_spoils_a_byte_now_and_then: Fault::Corrupt { percent: 30, byte: true }, Banned;

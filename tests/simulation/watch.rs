@@ -135,7 +135,7 @@ impl Watch {
                 assert!(!interested || self.has.contains(&true), "interested in nothing");
                 self.interested = interested;
             }
-            frames::EXTENDED | frames::REJECT | frames::CHOKE => {}
+            frames::EXTENDED | frames::REJECT | frames::CHOKE | frames::UNCHOKE | frames::ALLOWED_FAST => {}
             other => panic!("we sent a message of id {other}"),
         }
     }
