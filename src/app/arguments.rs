@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Short letter, long name, and whether a value follows.
-pub const OPTIONS: [(Option<char>, &str, bool); 24] = [
+pub const OPTIONS: [(Option<char>, &str, bool); 23] = [
     (Some('o'), "output", true),
     (None, "peer", true),
     (None, "port", true),
@@ -18,7 +18,6 @@ pub const OPTIONS: [(Option<char>, &str, bool); 24] = [
     (None, "seed", false),
     (None, "seed-ratio", true),
     (None, "seed-time", true),
-    (None, "super-seed", false),
     (None, "memory", true),
     (None, "allocate", true),
     (None, "give-up", true),

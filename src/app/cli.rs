@@ -133,9 +133,6 @@ struct Raw {
     /// minutes
     #[argh(option)]
     seed_time: Option<String>,
-    /// give each piece out once
-    #[argh(switch)]
-    super_seed: bool,
     /// connections at a time
     #[argh(option)]
     max_peers: Option<String>,
@@ -257,10 +254,9 @@ fn giving(raw: &Raw) -> Result<Giving, Fault> {
         down_limit: limit("--down-limit", &raw.down_limit)?,
         up_limit: limit("--up-limit", &raw.up_limit)?,
         // Who says when to stop giving wants to give.
-        seed: raw.seed || raw.super_seed || raw.seed_time.is_some() || seed_permille.is_some(),
+        seed: raw.seed || raw.seed_time.is_some() || seed_permille.is_some(),
         seed_permille,
         seed_time: raw.seed_time.as_ref().map(|_| Duration::from_secs(60 * minutes)),
-        super_seed: raw.super_seed,
     })
 }
 
@@ -394,7 +390,6 @@ mod tests {
             seed: true,
             seed_permille: Some(1500),
             seed_time: Some(Duration::from_secs(120)),
-            super_seed: false,
         };
         assert_eq!(cli.giving, giving);
         assert_eq!(parse("--check a").unwrap().job, Job::Check);

@@ -124,8 +124,9 @@ pub const REQUESTS_EAGER: u32 = 16;
 pub const REQUESTS_MIN: u32 = 2;
 /// Most requests outstanding to one peer, whatever it offers (`reqq`).
 pub const REQUESTS_MAX: u32 = 512;
-/// What we promise to queue for a peer (`reqq` of BEP 10).
-pub const REQQ: u32 = 256;
+/// What we promise to queue for a peer (`reqq` of BEP 10); 12 bytes each while they wait. Transmission asks once a
+/// second for as many as that: with 256 it gets 4 MiB/s, whatever the line carries.
+pub const REQQ: u32 = 1024;
 /// What a peer queues that does not say (`reqq` of BEP 10 is 250 in the field's oldest client).
 pub const REQQ_DEFAULT: u32 = 250;
 /// Bytes of blocks that a peer may send without having been asked, before it is dropped. A cancelled window may still

@@ -17,6 +17,4 @@ pub struct Giving {
     pub seed_permille: Option<u32>,
     /// End when a torrent has been given for so long (`--seed-time`).
     pub seed_time: Option<Duration>,
-    /// Give each piece out once, as the first seeder does (BEP 16, `--super-seed`).
-    pub super_seed: bool,
 }

@@ -65,6 +65,7 @@ fn torrent_status(state: &TorrentStatus, torrents: &Torrents) -> Object {
         .number("pieces_checked", state.pieces_checked)
         .number("downloaded_bytes", state.downloaded_bytes)
         .number("uploaded_bytes", state.uploaded_bytes)
+        .number("ratio_permille", ratio_permille(state))
         .number("duplicate_bytes", state.duplicate_bytes)
         .number("corrupt_bytes", state.corrupt_bytes)
         .number("down_bytes_per_second", state.down_rate)
@@ -81,6 +82,12 @@ fn torrent_status(state: &TorrentStatus, torrents: &Torrents) -> Object {
         Some(fault) => object.text("fault", &notes::storage_fault(state.torrent, fault, torrents)),
         None => object.maybe("fault", None::<u8>),
     }
+}
+
+/// How often everything has been given, in thousandths.
+fn ratio_permille(state: &TorrentStatus) -> u64 {
+    let permille = u128::from(state.uploaded_bytes) * 1000 / u128::from(state.size_bytes.max(1));
+    u64::try_from(permille).unwrap_or(u64::MAX)
 }
 
 fn phase(phase: Phase) -> &'static str {

@@ -34,11 +34,12 @@ fn torrent(state: &TorrentStatus, torrents: &Torrents) -> Vec<String> {
             left(state)
         ),
         format!(
-            "  received  {}, of that {} twice and {} corrupt; sent {}",
+            "  received  {}, of that {} twice and {} corrupt; sent {}{}",
             Bytes(state.downloaded_bytes),
             Bytes(state.duplicate_bytes),
             Bytes(state.corrupt_bytes),
-            Bytes(state.uploaded_bytes)
+            Bytes(state.uploaded_bytes),
+            ratio(state)
         ),
         format!(
             "  peers     {} connected ({}), {} connecting, {} known",
@@ -57,6 +58,15 @@ fn torrent(state: &TorrentStatus, torrents: &Torrents) -> Vec<String> {
 
 fn left(state: &TorrentStatus) -> String {
     state.time_left.map(|left| format!(", {} left", Span(left))).unwrap_or_default()
+}
+
+/// How often everything has been given.
+fn ratio(state: &TorrentStatus) -> String {
+    if state.uploaded_bytes == 0 || state.size_bytes == 0 {
+        return String::new();
+    }
+    let hundredths = u128::from(state.uploaded_bytes) * 100 / u128::from(state.size_bytes);
+    format!(" (ratio {}.{:02})", hundredths / 100, hundredths % 100)
 }
 
 /// The phase in words.
@@ -122,6 +132,13 @@ debian.iso: 45.2 %, downloading
   trackers  1 of 2 answered, next announce in 12 m 03 s
 memory: 4.0 MiB of 13.0 MiB hold blocks";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_was_given_has_a_ratio_to_the_size() {
+        let state = TorrentStatus { uploaded_bytes: 3_000, size_bytes: 2_000, ..torrent_status() };
+        let text = torrent(&state, &Torrents::samples(&["a"])).join("\n");
+        assert!(text.contains("sent 2.9 KiB (ratio 1.50)"), "{text}");
     }
 
     #[test]
