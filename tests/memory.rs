@@ -76,6 +76,7 @@ fn connected(peers: u32, memory_bytes: u64) -> (Session, Vec<StreamId>) {
         let mut theirs = session.outgoing(stream).to_vec();
         session.sent(now, stream, theirs.len());
         theirs[48..].fill(3);
+        theirs[64..].copy_from_slice(&stream.generation.to_be_bytes());
         session.received(now, stream, &theirs);
         streams.push(stream);
         session.handle(now, Event::Command(swarmlet::session::Command::Add(address(0))));

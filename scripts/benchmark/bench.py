@@ -169,8 +169,8 @@ class Bench:
             try:
                 ended = process.wait(settle)
                 before, since = sleeps(process.pid), time.monotonic()
-                connected = connections(process.pid, seeder.peers)
                 ended = ended or process.wait(seconds)
+                connected = connections(process.pid, seeder.peers)
                 wakes = (sleeps(process.pid) - before) / (time.monotonic() - since)
             finally:
                 process.stop()
@@ -242,15 +242,17 @@ def count(text):
 
 def connections(pid, peers):
     """How many of the seeders are connected to, by the kernel's table."""
-    ports = {int(peer.rsplit(":", 1)[1]) for peer in peers}
     found = set()
     for name in ("tcp", "tcp6"):
         with contextlib.suppress(OSError), open(f"/proc/{pid}/net/{name}") as file:
             for line in list(file)[1:]:
                 words = line.split()
-                port = int(words[2].rsplit(":", 1)[1], 16)
-                if words[3] == "01" and port in ports:
-                    found.add(port)
+                address, port = words[2].split(":")
+                # The last four bytes, in the order of the processor; 01 is established.
+                octets = reversed([int(address[-8:][nth : nth + 2], 16) for nth in (0, 2, 4, 6)])
+                peer = ".".join(map(str, octets)) + f":{int(port, 16)}"
+                if words[3] == "01" and peer in peers:
+                    found.add(peer)
     return len(found)
 
 

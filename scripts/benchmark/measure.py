@@ -20,7 +20,7 @@ class Seeder:
     def __init__(self, release, payload, tracker, options):
         address, port = tracker
         command = [f"{release}/examples/loopback", "--torrent", payload.torrent, "--data", payload.data]
-        command += ["--address", address, "--tracker-port", str(port), "--lenient", *map(str, options)]
+        command += ["--address", address, "--tracker-port", str(port), "--spread", "--lenient", *map(str, options)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )

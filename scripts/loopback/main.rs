@@ -35,6 +35,9 @@ struct Options {
     /// address of the seeders and the tracker (default 127.0.0.1, which some clients take for no peer's)
     #[argh(option, default = "Ipv4Addr::LOCALHOST")]
     address: Ipv4Addr,
+    /// each seeder on an address of its own, counting up from the one after `address`
+    #[argh(switch)]
+    spread: bool,
     /// port of the tracker (default 0: any free one)
     #[argh(option, default = "0")]
     tracker_port: u16,
@@ -98,7 +101,9 @@ fn run(options: &Options) -> io::Result<ExitCode> {
     let swarm = Arc::new(seeder::Swarm::new(torrent, content, options));
     let mut peers = Vec::new();
     for nth in 0..options.seeders {
-        let listener = TcpListener::bind((options.address, 0))?;
+        let own = u32::from(options.address).saturating_add(u32::from(nth) + 1);
+        let address = if options.spread { Ipv4Addr::from(own) } else { options.address };
+        let listener = TcpListener::bind((address, 0))?;
         peers.push(listener.local_addr()?);
         seeder::listen(listener, &swarm, usize::from(nth));
     }

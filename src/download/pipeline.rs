@@ -5,10 +5,10 @@
 //! themselves: the rate is what arrived between a request and its answer, the time is the shortest answer seen.
 
 use crate::base::limits::{
-    BLOCK_BYTES, FIRST_BLOCK_PATIENCE, REQQ_DEFAULT, REQUESTS_EAGER, REQUESTS_MAX, REQUESTS_MIN,
-    REQUESTS_START, SNUB_MAX, SNUB_MIN,
+    BLOCK_BYTES, REQQ_DEFAULT, REQUESTS_EAGER, REQUESTS_MAX, REQUESTS_MIN, REQUESTS_START,
 };
 use crate::base::{Block, Instant};
+use crate::download::estimate::{Extreme, Rhythm};
 use crate::download::picker::Search;
 use alloc::collections::VecDeque;
 use core::time::Duration;
@@ -16,8 +16,6 @@ use core::time::Duration;
 /// The queue that a peer is given beyond the round trip, if memory allows: it rides out a peer's slow disk and our
 /// own pauses.
 const QUEUE_TIME: Duration = Duration::from_millis(250);
-/// A rate or a shortest answer older than this gives way to newer ones.
-const EPOCH: Duration = Duration::from_secs(5);
 
 /// A request that the peer has not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,86 +237,10 @@ impl Pipeline {
     }
 }
 
-/// The most or least of the last one to two epochs.
-#[derive(Clone, Copy, Debug, Default)]
-struct Extreme {
-    current: Option<u64>,
-    last: Option<u64>,
-    since: Instant,
-}
-
-impl Extreme {
-    fn turn(&mut self, now: Instant) {
-        if now.since(self.since) > EPOCH {
-            self.last = self.current.take();
-            self.since = now;
-        }
-    }
-
-    fn note_most(&mut self, now: Instant, value: u64) {
-        self.turn(now);
-        self.current = Some(self.current.map_or(value, |most| most.max(value)));
-    }
-
-    fn note_least(&mut self, now: Instant, value: u64) {
-        self.turn(now);
-        self.current = Some(self.current.map_or(value, |least| least.min(value)));
-    }
-
-    fn most(&self) -> Option<u64> {
-        self.current.max(self.last)
-    }
-
-    fn least(&self) -> Option<u64> {
-        self.current.into_iter().chain(self.last).min()
-    }
-}
-
-/// A peer's own rhythm: mean and deviation of the time between its blocks.
-#[derive(Clone, Copy, Debug)]
-struct Rhythm {
-    last: Instant,
-    mean_us: u64,
-    deviation_us: u64,
-    has_beaten: bool,
-}
-
-impl Default for Rhythm {
-    fn default() -> Self {
-        Self { last: Instant::ZERO, mean_us: 0, deviation_us: 0, has_beaten: false }
-    }
-}
-
-impl Rhythm {
-    fn starts(&mut self, now: Instant) {
-        self.last = now;
-    }
-
-    fn beats(&mut self, now: Instant) {
-        let gap = now.since(self.last).as_micros() as u64;
-        self.last = now;
-        if !self.has_beaten {
-            self.has_beaten = true;
-            (self.mean_us, self.deviation_us) = (gap, gap / 2);
-            return;
-        }
-        let off = gap.abs_diff(self.mean_us);
-        self.mean_us = (self.mean_us * 7 + gap) / 8;
-        self.deviation_us = (self.deviation_us * 3 + off) / 4;
-    }
-
-    fn deadline(&self) -> Instant {
-        if !self.has_beaten {
-            return self.last + FIRST_BLOCK_PATIENCE;
-        }
-        let patience = Duration::from_micros(self.mean_us + 4 * self.deviation_us);
-        self.last + patience.clamp(SNUB_MIN, SNUB_MAX)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::limits::{FIRST_BLOCK_PATIENCE, SNUB_MIN};
 
     fn block(nth: u32) -> Block {
         Block { piece: nth, begin: 0, length: BLOCK_BYTES }

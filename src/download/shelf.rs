@@ -189,28 +189,22 @@ impl Shelf {
 
     /// Stores what is held of an extent: all of it, or, where a part is on disk from an earlier run, the rest.
     fn store_extent(&mut self, extent: u32, wishes: &mut Vec<u32>) {
-        let range = self.extents.range(extent);
-        let mut run: Option<Range<u64>> = None;
-        for piece in self.geometry.pieces_of(range.clone()) {
-            let own = self.geometry.piece_range(piece);
-            let part = own.start.max(range.start)..own.end.min(range.end);
-            if !self.assign(piece, extent) {
-                self.start_store(run.take(), wishes);
-            } else if let Some(run) = &mut run {
-                run.end = part.end;
-            } else {
-                run = Some(part);
-            }
-        }
-        self.start_store(run, wishes);
+        let pieces = self.geometry.pieces_of(self.extents.range(extent));
+        self.store_parts(pieces.map(|piece| (piece, extent)), wishes);
     }
 
     /// Stores what is left of one piece, without waiting for its neighbours.
     fn store_alone(&mut self, piece: u32, wishes: &mut Vec<u32>) {
-        let own = self.geometry.piece_range(piece);
+        let extents = self.extents_of(piece);
+        self.store_parts(extents.map(|extent| (piece, extent)), wishes);
+    }
+
+    /// Stores the parts where a piece and an extent meet, neighbours in one; what is not held or is being stored
+    /// already divides them.
+    fn store_parts(&mut self, parts: impl Iterator<Item = (u32, u32)>, wishes: &mut Vec<u32>) {
         let mut run: Option<Range<u64>> = None;
-        for extent in self.extents_of(piece) {
-            let range = self.extents.range(extent);
+        for (piece, extent) in parts {
+            let (own, range) = (self.geometry.piece_range(piece), self.extents.range(extent));
             let part = own.start.max(range.start)..own.end.min(range.end);
             if !self.assign(piece, extent) {
                 self.start_store(run.take(), wishes);

@@ -177,6 +177,10 @@ impl Machine {
         theirs[25] = (choice & 1) << 4;
         theirs[27] = (choice & 2) << 1;
         theirs[48..68].fill(choice);
+        // Mostly somebody else each time; the same peer twice is closed.
+        if choice & 0x40 == 0 {
+            theirs[64..68].copy_from_slice(&stream.id.generation.to_be_bytes());
+        }
         self.push(nth, &theirs);
     }
 

@@ -3,7 +3,7 @@
 use crate::base::limits::{
     ALLOWED_FAST_MAX, CLIENT_NAME_BYTES_MAX, EXTENDED_BYTES_MAX, OUTBOX_BYTES_MAX, PIECE_HEADER_BYTES,
 };
-use crate::base::{Geometry, InfoHash, Instant, PeerId, Rng};
+use crate::base::{Bitfield, Geometry, InfoHash, Instant, PeerId, Rng};
 use crate::peer::{News, Peer, TimerNews, client_name};
 use crate::wire::handshake::HANDSHAKE_BYTES;
 use crate::wire::message::{self, KEEP_ALIVE};
@@ -74,6 +74,7 @@ pub fn peer(data: &[u8]) {
         announced += match news {
             News::Has(_) => 1,
             News::HasMany => peer.has.count(),
+            News::HasMore => peer.added.as_ref().map_or(0, Bitfield::count),
             _ => 0,
         };
         assert_eq!(announced, peer.has.count(), "every piece is news exactly once");

@@ -22,6 +22,7 @@ pub struct Watch {
     reqq: u32,
     /// Asked for and not answered, rejected, cancelled or void.
     pub outstanding: Vec<[u32; 3]>,
+    unchoked: bool,
     interested: bool,
     told: BTreeSet<u32>,
     said: u32,
@@ -42,6 +43,7 @@ impl Watch {
             allowed: BTreeSet::new(),
             reqq: 250,
             outstanding: Vec::new(),
+            unchoked: false,
             interested: false,
             told: BTreeSet::new(),
             said: 0,
@@ -135,7 +137,13 @@ impl Watch {
                 assert!(!interested || self.has.contains(&true), "interested in nothing");
                 self.interested = interested;
             }
-            frames::EXTENDED | frames::REJECT | frames::CHOKE | frames::UNCHOKE | frames::ALLOWED_FAST => {}
+            frames::CHOKE | frames::UNCHOKE => {
+                let unchoked = id == frames::UNCHOKE;
+                assert_ne!(unchoked, self.unchoked, "choke told twice");
+                self.unchoked = unchoked;
+            }
+            frames::ALLOWED_FAST => assert!(self.fast, "allowed fast to a peer that is not"),
+            frames::EXTENDED | frames::REJECT => {}
             other => panic!("we sent a message of id {other}"),
         }
     }

@@ -1,0 +1,92 @@
+//! What is known of a peer from its answers: how fast and how soon of late, and in which rhythm.
+
+use crate::base::Instant;
+use crate::base::limits::{FIRST_BLOCK_PATIENCE, SNUB_MAX, SNUB_MIN};
+use core::time::Duration;
+
+/// A value older than one to two of these gives way to newer ones.
+const EPOCH: Duration = Duration::from_secs(5);
+
+/// The most or least of the last one to two epochs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extreme {
+    current: Option<u64>,
+    last: Option<u64>,
+    since: Instant,
+}
+
+impl Extreme {
+    fn turn(&mut self, now: Instant) {
+        if now.since(self.since) > EPOCH {
+            self.last = self.current.take();
+            self.since = now;
+        }
+    }
+
+    /// Takes in a value of which the most counts.
+    pub fn note_most(&mut self, now: Instant, value: u64) {
+        self.turn(now);
+        self.current = Some(self.current.map_or(value, |most| most.max(value)));
+    }
+
+    /// Takes in a value of which the least counts.
+    pub fn note_least(&mut self, now: Instant, value: u64) {
+        self.turn(now);
+        self.current = Some(self.current.map_or(value, |least| least.min(value)));
+    }
+
+    /// The most of late.
+    pub fn most(&self) -> Option<u64> {
+        self.current.max(self.last)
+    }
+
+    /// The least of late.
+    pub fn least(&self) -> Option<u64> {
+        self.current.into_iter().chain(self.last).min()
+    }
+}
+
+/// A peer's own rhythm: mean and deviation of the time between its blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    last: Instant,
+    mean_us: u64,
+    deviation_us: u64,
+    has_beaten: bool,
+}
+
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self { last: Instant::ZERO, mean_us: 0, deviation_us: 0, has_beaten: false }
+    }
+}
+
+impl Rhythm {
+    /// The peer owes a block from now on, after owing none.
+    pub fn starts(&mut self, now: Instant) {
+        self.last = now;
+    }
+
+    /// A block has arrived.
+    pub fn beats(&mut self, now: Instant) {
+        let gap = now.since(self.last).as_micros() as u64;
+        self.last = now;
+        if !self.has_beaten {
+            self.has_beaten = true;
+            (self.mean_us, self.deviation_us) = (gap, gap / 2);
+            return;
+        }
+        let off = gap.abs_diff(self.mean_us);
+        self.mean_us = (self.mean_us * 7 + gap) / 8;
+        self.deviation_us = (self.deviation_us * 3 + off) / 4;
+    }
+
+    /// When the silence will have been too long.
+    pub fn deadline(&self) -> Instant {
+        if !self.has_beaten {
+            return self.last + FIRST_BLOCK_PATIENCE;
+        }
+        let patience = Duration::from_micros(self.mean_us + 4 * self.deviation_us);
+        self.last + patience.clamp(SNUB_MIN, SNUB_MAX)
+    }
+}
