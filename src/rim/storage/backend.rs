@@ -1,34 +1,15 @@
 //! Which way bytes go into a file: through a window where that is cheap and safe, by positioned writes elsewhere.
 //!
-//! A window is cheap only over whole extents, and only where the kernel maps a whole huge page with one fault. That
-//! depends on kernel, file system, processor and luck with memory, so it is not looked up but counted: after a
-//! window that took one fault per small page, the next extents go by positioned writes, and then one is tried again.
-//!
-//! CPU seconds per GiB of random 2 MiB extents of 16 KiB parts, Linux 6.18 on x86-64, space reserved before:
-//!
-//! | way | ext4 | tmpfs | tmpfs with huge pages |
-//! |---|---|---|---|
-//! | positioned writes | 0.14 | 0.16 | 0.065 |
-//! | windows of one extent, populated first | 0.19 | 0.37 | 0.087 |
-//! | the same without populating | 0.19 | 0.87 | |
-//! | windows of two extents | 0.18 | | |
-//! | windows without huge pages | 0.77 | | |
-//! | as chosen here by counting faults | 0.19 | 0.16 | 0.087 |
+//! A window can be cheap only over whole extents. Whether it is depends on kernel, file system, processor and, in a
+//! virtual machine, on the host, so it is tried: see [`Prices`]. README's table shows what was found where.
 
 use super::files::OpenFile;
 use super::parts::Parts;
+use super::prices::{Prices, Way};
 use super::window::Window;
 use super::{positioned, sys};
 use crate::base::limits::EXTENT_BYTES;
 use std::io;
-
-/// Faults that an extent may cost before its window counts as dear: a huge page costs 1 to 3, pages of 64 KiB cost
-/// 32, pages of 4 KiB cost 512, which is five times the price of a positioned write.
-const FAULTS_MAX: u64 = 64;
-/// Extents that go by positioned writes after a first dear window: it may have been bad luck.
-const REST_MIN: u32 = 4;
-/// The same after many in a row, each of which doubles it: the price of trying is lost in that of the others.
-const REST_MAX: u32 = 256;
 
 /// Whether files are mapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,12 +34,7 @@ pub struct Tally {
 pub(super) struct Backend {
     map: bool,
     populate: bool,
-    /// Extents until a window is tried again.
-    rest: u32,
-    /// How long the next rest will be, in extents.
-    next_rest: u32,
-    /// True once a window was dear: said once.
-    said: bool,
+    prices: Prices,
     tally: Tally,
 }
 
@@ -66,7 +42,7 @@ impl Backend {
     /// One per torrent, as its files mostly lie on one file system.
     pub(super) fn new(map: Map) -> Self {
         let map = map == Map::Auto;
-        Self { map, populate: true, rest: 0, next_rest: REST_MIN, said: false, tally: Tally::default() }
+        Self { map, populate: true, prices: Prices::default(), tally: Tally::default() }
     }
 
     /// What was stored so far.
@@ -87,23 +63,51 @@ impl Backend {
         let end = at.saturating_add(length);
         while at < end {
             let length = cut(at, end);
-            if length == EXTENT_BYTES && reserved && self.by_window(open, at, parts)? {
-                self.tally.mapped_bytes += length;
+            if length == EXTENT_BYTES && reserved && self.map {
+                self.store_extent(open, at, parts)?;
             } else {
-                positioned::store(&open.file, at, length, parts)?;
-                self.tally.written_bytes += length;
+                self.by_position(open, at, length, parts)?;
             }
             at += length;
         }
         Ok(())
     }
 
+    /// Stores an extent that may go either way.
+    fn store_extent(&mut self, open: &OpenFile, at: u64, parts: &mut Parts<'_>) -> io::Result<()> {
+        let way = self.prices.way();
+        let trial = self.prices.is_trial().then(sys::thread_cpu_us);
+        let is_mapped = way == Way::Window && self.by_window(open, at, parts)?;
+        if !is_mapped {
+            self.by_position(open, at, EXTENT_BYTES, parts)?;
+        }
+        match trial {
+            None => self.prices.stored(),
+            Some(before) => {
+                let cpu_us = sys::thread_cpu_us().saturating_sub(before);
+                if let Some(chosen) = self.prices.paid(way, cpu_us) {
+                    log::debug!(
+                        "storing through {chosen:?} from here on, which is cheap enough on this system"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn by_position(
+        &mut self,
+        open: &OpenFile,
+        at: u64,
+        length: u64,
+        parts: &mut Parts<'_>,
+    ) -> io::Result<()> {
+        self.tally.written_bytes += length;
+        positioned::store(&open.file, at, length, parts)
+    }
+
     /// Stores an extent through a window; `Ok(false)` if it has to go by positioned writes, with `parts` as they were.
     fn by_window(&mut self, open: &OpenFile, at: u64, parts: &mut Parts<'_>) -> io::Result<bool> {
-        if !self.map || self.rest > 0 {
-            self.rest = self.rest.saturating_sub(1);
-            return Ok(false);
-        }
         let window = match Window::map(&open.file, at, EXTENT_BYTES as usize) {
             Ok(window) => window,
             Err(refusal) => {
@@ -111,13 +115,13 @@ impl Backend {
                 return Ok(false);
             }
         };
-        let (before, mut ahead) = (sys::minor_faults(), *parts);
+        let mut ahead = *parts;
         if !self.populated(&window) || !window.fill(&mut ahead) {
             // Shortened by someone is a fault of its own. Else a positioned write finds out what is wrong.
             return open.unchanged().map(|_| false);
         }
         *parts = ahead;
-        self.on_faults(sys::minor_faults().saturating_sub(before));
+        self.tally.mapped_bytes += EXTENT_BYTES;
         Ok(true)
     }
 
@@ -135,30 +139,11 @@ impl Backend {
 
     /// A file that cannot be mapped. No addresses left may pass; a file system that does not map stays so.
     fn on_refusal(&mut self, refusal: &io::Error) {
+        log::debug!("the file cannot be mapped ({refusal}): using positioned writes");
         if refusal.raw_os_error() == Some(libc::ENOMEM) {
-            self.rest = REST_MAX;
+            self.prices.refused();
         } else {
             self.map = false;
-        }
-        self.say(format_args!("the file cannot be mapped ({refusal}): using positioned writes"));
-    }
-
-    /// An extent took so many faults.
-    fn on_faults(&mut self, faults: u64) {
-        if faults <= FAULTS_MAX {
-            self.next_rest = REST_MIN;
-            return;
-        }
-        self.rest = self.next_rest;
-        self.next_rest = (2 * self.next_rest).min(REST_MAX);
-        if self.next_rest == REST_MAX {
-            self.say(format_args!("mapping costs {faults} page faults per extent: using positioned writes"));
-        }
-    }
-
-    fn say(&mut self, line: std::fmt::Arguments<'_>) {
-        if !std::mem::replace(&mut self.said, true) {
-            log::debug!("{line}");
         }
     }
 }
@@ -218,24 +203,10 @@ mod tests {
     }
 
     #[test]
-    fn dear_windows_rest_longer_each_time_until_one_is_cheap() {
-        let mut backend = Backend::new(Map::Auto);
-        let mut rests = Vec::new();
-        for faults in [1, 512, 512, 512, 2, 512] {
-            backend.rest = 0;
-            backend.on_faults(faults);
-            rests.push(backend.rest);
-        }
-        assert_eq!(rests, [0, REST_MIN, 2 * REST_MIN, 4 * REST_MIN, 0, REST_MIN]);
-        (0..100).for_each(|_| backend.on_faults(512));
-        assert_eq!((backend.rest, backend.map), (REST_MAX, true));
-    }
-
-    #[test]
     fn a_refusal_for_want_of_addresses_passes_and_any_other_stays() {
         let mut backend = Backend::new(Map::Auto);
         backend.on_refusal(&io::Error::from_raw_os_error(libc::ENOMEM));
-        assert_eq!((backend.rest, backend.map), (REST_MAX, true));
+        assert!(backend.map && !backend.prices.is_trial());
         backend.on_refusal(&io::Error::from_raw_os_error(libc::ENODEV));
         assert!(!backend.map);
     }

@@ -19,6 +19,7 @@ mod fault;
 mod files;
 mod parts;
 mod positioned;
+mod prices;
 mod reserve;
 mod send;
 mod sigbus;

@@ -108,13 +108,12 @@ pub(super) fn free_bytes(file: &File) -> Option<u64> {
     (all != 0).then(|| free.saturating_mul(unit))
 }
 
-/// Page faults of this thread so far that needed no device.
-pub(super) fn minor_faults() -> u64 {
-    // SAFETY: all fields of the structure are integers, for which zero is a value.
-    let mut answer: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the pointer is to a structure of the kind that the call fills. It cannot fail; if it did, zero stays.
-    unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut answer) };
-    u64::try_from(answer.ru_minflt).unwrap_or(0)
+/// Processor time of this thread so far, in µs; 0 where the kernel does not tell.
+pub(super) fn thread_cpu_us() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a structure of the kind that the call fills. If it fails, zero stays.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
 }
 
 /// An offset or length as the kernel takes it; more than 2^63 - 1 is `EFBIG`, as the kernel would say.
