@@ -75,23 +75,12 @@ impl Backend {
 
     /// Stores an extent that may go either way.
     fn store_extent(&mut self, open: &OpenFile, at: u64, parts: &mut Parts<'_>) -> io::Result<()> {
-        let way = self.prices.way();
-        let trial = self.prices.is_trial().then(sys::thread_cpu_us);
+        let (way, before) = (self.prices.way(), sys::thread_cpu_us());
         let is_mapped = way == Way::Window && self.by_window(open, at, parts)?;
         if !is_mapped {
             self.by_position(open, at, EXTENT_BYTES, parts)?;
         }
-        match trial {
-            None => self.prices.stored(),
-            Some(before) => {
-                let cpu_us = sys::thread_cpu_us().saturating_sub(before);
-                if let Some(chosen) = self.prices.paid(way, cpu_us) {
-                    log::debug!(
-                        "storing through {chosen:?} from here on, which is cheap enough on this system"
-                    );
-                }
-            }
-        }
+        self.prices.paid(way, sys::thread_cpu_us().saturating_sub(before));
         Ok(())
     }
 
@@ -206,7 +195,7 @@ mod tests {
     fn a_refusal_for_want_of_addresses_passes_and_any_other_stays() {
         let mut backend = Backend::new(Map::Auto);
         backend.on_refusal(&io::Error::from_raw_os_error(libc::ENOMEM));
-        assert!(backend.map && !backend.prices.is_trial());
+        assert!(backend.map && backend.prices.way() == Way::Positioned);
         backend.on_refusal(&io::Error::from_raw_os_error(libc::ENODEV));
         assert!(!backend.map);
     }

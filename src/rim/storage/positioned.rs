@@ -5,8 +5,10 @@ use super::sys;
 use std::fs::File;
 use std::io::{self, IoSlice};
 
-/// Slices of one system call: an extent of whole blocks. The kernel takes 1,024 (`IOV_MAX`).
-const SLICES: usize = 128;
+/// Slices of one system call: 256 KiB of whole blocks. The kernel caches what comes in one call in one folio as large as
+/// it; folios of 2 MiB are cleared, split or, in a virtual machine, fetched from the host at three times the price
+/// (CPU seconds per GiB of a whole download on such a machine: 1.1 with 16 slices, 1.5 with 32, 2.0 with 64, 3.4 with 128).
+const SLICES: usize = 16;
 
 /// Writes the next `length` bytes of `parts` at `offset`, in as many calls as it takes. After a fault some of them
 /// may be in the file.

@@ -3,12 +3,12 @@
 //! Nothing that could be looked up tells it: whether the kernel maps a huge page with one fault, whether it clears the
 //! page first, whether a virtual machine has to fetch it from its host. The processor time of a few extents tells.
 
-/// Extents tried each way before a choice.
+/// Extents stored at the start, by each way in turn.
 const TRIAL: u32 = 4;
-/// Extents stored by choice before the next trial: fewest and most.
-const SPAN_MIN: u32 = 32;
+/// Extents stored by choice before the other way is tried again: fewest and most.
+const SPAN_MIN: u32 = 16;
 const SPAN_MAX: u32 = 1024;
-/// A window may cost so many times what a positioned write costs: both are little beside hashing.
+/// A window may cost so many times what positioned writes cost: both are little beside hashing.
 const WINDOW_MAY_COST: u64 = 2;
 
 /// How an extent goes into its file.
@@ -20,76 +20,75 @@ pub(super) enum Way {
     Positioned,
 }
 
-/// The trials and what followed from them.
+/// What each way costs of late, and when the other one is tried again.
 #[derive(Debug)]
 pub(super) struct Prices {
-    chosen: Way,
-    /// Extents until the next trial; 0 during one.
-    left: u32,
-    /// Extents between the last trial and the next.
-    span: u32,
-    /// Extents of this trial that have been paid.
-    tried: u32,
+    /// Processor time of an extent, in µs, averaged over the last few; 0 until there is one.
     window_us: u64,
     positioned_us: u64,
+    /// Extents left of the first trial.
+    trial: u32,
+    /// Extents until the other way is tried.
+    left: u32,
+    span: u32,
 }
 
 impl Default for Prices {
     /// Begins with a trial.
     fn default() -> Self {
-        Self { chosen: Way::Window, left: 0, span: SPAN_MIN, tried: 0, window_us: 0, positioned_us: 0 }
+        Self { window_us: 0, positioned_us: 0, trial: TRIAL, left: SPAN_MIN, span: SPAN_MIN }
     }
 }
 
 impl Prices {
-    /// The way for the next extent. In a trial they take turns.
+    /// The way for the next extent.
     pub(super) fn way(&self) -> Way {
-        match self.is_trial() {
-            true if self.tried.is_multiple_of(2) => Way::Window,
-            true => Way::Positioned,
-            false => self.chosen,
+        match (self.trial, self.left) {
+            (1.., _) if self.trial.is_multiple_of(2) => Way::Window,
+            (1.., _) => Way::Positioned,
+            (0, 0) => self.choice().other(),
+            (0, _) => self.choice(),
         }
     }
 
-    /// True if what the next extent costs is to be told.
-    pub(super) fn is_trial(&self) -> bool {
-        self.left == 0
-    }
-
-    /// An extent was stored outside a trial.
-    pub(super) fn stored(&mut self) {
-        self.left = self.left.saturating_sub(1);
-    }
-
-    /// An extent of a trial took `cpu_us` of processor time. Answers what was chosen if the trial ends and the choice is
-    /// another than before.
-    pub(super) fn paid(&mut self, way: Way, cpu_us: u64) -> Option<Way> {
-        if !self.is_trial() {
-            return None; // A refusal has ended the trial.
+    /// An extent took `cpu_us` of processor time by this way.
+    pub(super) fn paid(&mut self, way: Way, cpu_us: u64) {
+        let before = self.choice();
+        let price = match way {
+            Way::Window => &mut self.window_us,
+            Way::Positioned => &mut self.positioned_us,
+        };
+        *price = if *price == 0 { cpu_us } else { (*price * 3 + cpu_us) / 4 };
+        if self.trial > 0 {
+            self.trial -= 1;
+        } else if self.choice() != before {
+            (self.left, self.span) = (SPAN_MIN, SPAN_MIN);
+        } else if self.left == 0 {
+            self.span = (2 * self.span).min(SPAN_MAX);
+            self.left = self.span;
+        } else {
+            self.left -= 1;
         }
-        match way {
-            Way::Window => self.window_us += cpu_us,
-            Way::Positioned => self.positioned_us += cpu_us,
-        }
-        self.tried += 1;
-        if self.tried < 2 * TRIAL {
-            return None;
-        }
-        let is_cheap = self.window_us <= self.positioned_us * WINDOW_MAY_COST;
-        self.choose(if is_cheap { Way::Window } else { Way::Positioned })
     }
 
     /// Windows cannot be had for now.
     pub(super) fn refused(&mut self) {
-        self.choose(Way::Positioned);
-        self.left = SPAN_MAX;
+        *self = Self { window_us: 1_000_000, positioned_us: 1, trial: 0, left: SPAN_MAX, span: SPAN_MAX };
     }
 
-    fn choose(&mut self, way: Way) -> Option<Way> {
-        let is_change = way != self.chosen;
-        self.span = if is_change { SPAN_MIN } else { (2 * self.span).min(SPAN_MAX) };
-        *self = Self { chosen: way, left: self.span, span: self.span, ..Self::default() };
-        is_change.then_some(way)
+    /// The way that is cheap enough.
+    pub(super) fn choice(&self) -> Way {
+        let is_cheap = self.window_us <= self.positioned_us.saturating_mul(WINDOW_MAY_COST);
+        if is_cheap { Way::Window } else { Way::Positioned }
+    }
+}
+
+impl Way {
+    fn other(self) -> Self {
+        match self {
+            Self::Window => Self::Positioned,
+            Self::Positioned => Self::Window,
+        }
     }
 }
 
@@ -103,11 +102,7 @@ mod tests {
         for _ in 0..extents {
             let way = prices.way();
             windows += u32::from(way == Way::Window);
-            if prices.is_trial() {
-                prices.paid(way, if way == Way::Window { window_us } else { positioned_us });
-            } else {
-                prices.stored();
-            }
+            prices.paid(way, if way == Way::Window { window_us } else { positioned_us });
         }
         windows
     }
@@ -121,15 +116,17 @@ mod tests {
     #[test]
     fn a_dear_window_is_tried_seldom() {
         let windows = store(&mut Prices::default(), 10_000, 4_600, 300);
-        assert!((4 * TRIAL..100).contains(&windows), "{windows}");
+        assert!((TRIAL / 2..40).contains(&windows), "{windows}");
     }
 
     #[test]
-    fn a_change_of_prices_is_noticed() {
+    fn windows_that_become_dear_are_left_at_once_and_come_back_when_they_are_cheap() {
         let mut prices = Prices::default();
-        store(&mut prices, 5_000, 4_600, 300);
-        let windows = store(&mut prices, 5_000, 300, 300);
-        assert!(windows > 3_000, "{windows}");
+        assert!(store(&mut prices, 1_000, 300, 300) > 980);
+        let windows = store(&mut prices, 1_000, 4_600, 300);
+        assert!(windows < 15, "{windows}");
+        let windows = store(&mut prices, 20_000, 300, 300);
+        assert!(windows > 10_000, "{windows}");
     }
 
     #[test]
@@ -137,6 +134,6 @@ mod tests {
         let mut prices = Prices::default();
         prices.refused();
         assert_eq!(store(&mut prices, SPAN_MAX, 1, 1), 0);
-        assert_eq!(store(&mut prices, 2 * TRIAL, 1, 1), TRIAL);
+        assert_eq!(prices.way(), Way::Window);
     }
 }
