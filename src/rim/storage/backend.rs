@@ -1,7 +1,7 @@
 //! Which way bytes go into a file: through a window where that is cheap and safe, by positioned writes elsewhere.
 //!
 //! A window can be cheap only over whole extents. Whether it is depends on kernel, file system, processor and, in a
-//! virtual machine, on the host, so it is tried: see [`Prices`]. README's table shows what was found where.
+//! virtual machine, on the host, so it is tried: see [`Prices`]. README says what was found.
 
 use super::files::OpenFile;
 use super::parts::Parts;
