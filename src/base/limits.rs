@@ -196,7 +196,7 @@ pub const TURN_READ_BYTES: usize = 256 << 10;
 /// The buffer for bytes that may land anywhere, in bytes: larger ones do not make reading cheaper.
 pub const RECEIVE_BYTES: usize = 64 << 10;
 /// Blocks that one scatter read may fill.
-pub const SCATTER_BLOCKS_MAX: usize = 15;
+pub const SCATTER_BLOCKS_MAX: usize = 20;
 /// Bytes read from disk and hashed per turn while checking what is there.
 pub const CHECK_SLICE_BYTES: usize = 256 << 10;
 

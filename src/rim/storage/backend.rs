@@ -75,12 +75,13 @@ impl Backend {
 
     /// Stores an extent that may go either way.
     fn store_extent(&mut self, open: &OpenFile, at: u64, parts: &mut Parts<'_>) -> io::Result<()> {
-        let (way, before) = (self.prices.way(), sys::thread_cpu_us());
+        let way = self.prices.way();
+        let before = self.prices.wants_price().then(sys::thread_cpu_us);
         let is_mapped = way == Way::Window && self.by_window(open, at, parts)?;
         if !is_mapped {
             self.by_position(open, at, EXTENT_BYTES, parts)?;
         }
-        self.prices.paid(way, sys::thread_cpu_us().saturating_sub(before));
+        self.prices.stored(way, before.map(|before| sys::thread_cpu_us().saturating_sub(before)));
         Ok(())
     }
 
