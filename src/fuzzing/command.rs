@@ -1,5 +1,6 @@
 //! Fuzz bodies: what the user types.
 
+use crate::base::units::KIB;
 use crate::session::Command;
 use alloc::string::{String, ToString};
 
@@ -14,14 +15,25 @@ pub fn line(bytes: &[u8]) {
     assert_eq!(parsed, Command::parse(&alloc::format!(" \t{line} \r\n")));
     match parsed {
         Ok(None) => assert!(line.trim().is_empty()),
-        Ok(Some(command @ Command::Add(address))) => {
-            assert_eq!(Command::parse(&alloc::format!("{} {address}", command.name())), Ok(Some(command)));
-        }
-        Ok(Some(command)) => assert_eq!(Command::parse(command.name()), Ok(Some(command))),
+        Ok(Some(command)) => assert_eq!(Command::parse(&written(command)), Ok(Some(command))),
         Err(fault) => {
             let text = fault.to_string();
             assert!(!text.is_empty() && text.len() <= FAULT_BYTES_MAX, "{} bytes", text.len());
             assert!(!text.contains(char::is_control) && !text.ends_with('.'), "{text:?}");
         }
+    }
+}
+
+/// The line that a careful user would have typed.
+fn written(command: Command) -> String {
+    let name = command.name();
+    match command {
+        Command::Add(address) => alloc::format!("{name} {address}"),
+        Command::Limit { up, rate } => {
+            let way = if up { "up" } else { "down" };
+            alloc::format!("{name} {way} {}", rate / u64::from(KIB))
+        }
+        Command::Seed(on) => alloc::format!("{name} {}", if on { "on" } else { "off" }),
+        _ => String::from(name),
     }
 }
