@@ -138,6 +138,7 @@ impl Pool {
     }
 
     /// Blocks that can be reserved now.
+    #[cfg(test)]
     pub fn unreserved(&self) -> u32 {
         self.capacity().saturating_sub(self.reserved)
     }

@@ -152,6 +152,10 @@ impl Session {
             torrent.trackers.complete(now);
         }
         self.note(Note::Complete { torrent: id, downloaded_bytes, took });
+        if self.torrents.iter().all(|torrent| torrent.complete) {
+            // Nothing is fetched any more, and a box that goes on as a seed has other uses for the memory.
+            self.pool.shrink();
+        }
         self.announce_due(now, id);
         self.end_seeding_if_given_enough(now, id);
         self.leave_if_all_ended(now);
