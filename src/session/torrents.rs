@@ -1,5 +1,6 @@
 //! One torrent of the run: its rooms side by side, and what it is doing.
 
+use super::spreading::Spreading;
 use crate::base::{Instant, Rate, Rng};
 use crate::candidates::{Candidates, Source};
 use crate::download::{Check, Download};
@@ -24,6 +25,8 @@ pub struct Torrent {
     pub stall: Option<Stall>,
     /// Everything is in its file.
     pub complete: bool,
+    /// What is dealt out to peers, once it is complete.
+    pub spreading: Option<Spreading>,
     /// When it was complete.
     pub completed: Option<Instant>,
     /// It is complete and is not given to others (any more).
@@ -70,6 +73,7 @@ impl Torrent {
             paused: false,
             stall: None,
             complete: false,
+            spreading: None,
             completed: None,
             ended: false,
             durable: false,
