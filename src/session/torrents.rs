@@ -87,7 +87,7 @@ impl Torrent {
 
     /// Adds a peer that the user named.
     pub fn add_named_peer(&mut self, now: Instant, address: SocketAddr) {
-        if address.ip().is_loopback() {
+        if address.ip().to_canonical().is_loopback() {
             self.candidates.allow_loopback();
         }
         self.candidates.add(now, address, Source::User);
