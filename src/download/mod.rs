@@ -7,7 +7,9 @@ mod audit;
 mod begun;
 mod blame;
 mod check;
+mod digest;
 mod estimate;
+mod hasher;
 mod picker;
 mod pipeline;
 mod pool;
@@ -23,14 +25,13 @@ pub use pool::{Buffer, Pool};
 use crate::base::limits::{HELD_MAX, LATE_MIN, ORPHAN_AGE, ORPHAN_HUNT_INTERVAL, REQUESTERS_MAX};
 use crate::base::{Bitfield, Block, Geometry, Instant, Rng, StreamId};
 use crate::meta::{Extents, Metainfo};
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use assembly::{Assembly, Placed, WholePiece};
 use begun::Begun;
 use blame::Blame;
+use hasher::Hasher;
 use picker::{Found, Picker};
-use sha1::{Digest, Sha1};
 use shelf::Shelf;
 
 /// The download of one torrent.
@@ -44,22 +45,14 @@ pub struct Download {
     picker: Picker,
     begun: Begun,
     assembly: Assembly,
-    /// Pieces whose blocks have all arrived, waiting for their hash.
-    whole: VecDeque<u32>,
-    hashing: Option<Hashing>,
+    /// Pieces whose blocks have all arrived.
+    hasher: Hasher,
     shelf: Shelf,
     blame: Blame,
     /// Stores to be wished for.
     wishes: Vec<u32>,
     /// When pieces that nobody serves are looked for again, if memory is full then.
     next_orphan_hunt: Instant,
-}
-
-#[derive(Debug)]
-struct Hashing {
-    piece: u32,
-    blocks_done: u32,
-    hash: Sha1,
 }
 
 /// What a peer may be asked for.
@@ -117,8 +110,7 @@ impl Download {
             picker: Picker::new(geometry.pieces, rng),
             begun: Begun::default(),
             assembly: Assembly::new(geometry),
-            whole: VecDeque::new(),
-            hashing: None,
+            hasher: Hasher::default(),
             shelf: Shelf::new(geometry, extents.clone()),
             blame: Blame::default(),
             wishes: Vec::new(),
@@ -269,7 +261,7 @@ impl Download {
             }
             Placed::Kept { cancel, whole } => {
                 if whole {
-                    self.whole.push_back(block.piece);
+                    self.hasher.push(block.piece);
                 }
                 Arrival::Kept { cancel }
             }
@@ -277,31 +269,24 @@ impl Download {
     }
 
     /// Hashes pieces whose blocks have all arrived, for up to `budget_bytes`, which it reduces. Answers at the end of a
-    /// piece, and `None` when the budget or the pieces are used up.
-    pub fn hash(&mut self, now: Instant, budget_bytes: &mut usize, pool: &mut Pool) -> Option<Verdict> {
-        let assembly = &self.assembly;
-        let next = || Some(Hashing { piece: self.whole.pop_front()?, blocks_done: 0, hash: Sha1::new() });
-        let mut hashing = self.hashing.take().or_else(next)?;
-        for bytes in assembly.arrived_from(hashing.piece, hashing.blocks_done) {
-            if *budget_bytes == 0 {
-                break;
-            }
-            hashing.hash.update(bytes);
-            hashing.blocks_done += 1;
-            *budget_bytes = budget_bytes.saturating_sub(bytes.len());
-        }
-        if hashing.blocks_done < self.geometry.blocks(hashing.piece) {
-            self.hashing = Some(hashing);
-            return None;
-        }
-        let blocks = self.assembly.take_whole(hashing.piece)?;
-        let right = self.metainfo.hashes.get(hashing.piece as usize) == Some(&hashing.hash.finalize().into());
-        Some(self.judge(now, hashing.piece, blocks, right, pool))
+    /// piece, and `None` when the budget or the pieces are used up, or when a lone piece is left for a later turn because
+    /// `more_comes`.
+    pub fn hash(
+        &mut self,
+        now: Instant,
+        budget_bytes: &mut usize,
+        more_comes: bool,
+        pool: &mut Pool,
+    ) -> Option<Verdict> {
+        let (piece, digest) = self.hasher.hash(&self.geometry, &self.assembly, budget_bytes, more_comes)?;
+        let blocks = self.assembly.take_whole(piece)?;
+        let right = self.metainfo.hashes.get(piece as usize) == Some(&digest);
+        Some(self.judge(now, piece, blocks, right, pool))
     }
 
     /// True if [`Download::hash`] has something to do.
     pub fn has_work(&self) -> bool {
-        self.hashing.is_some() || !self.whole.is_empty()
+        self.hasher.has_work()
     }
 
     /// The next store to be wished for.

@@ -104,6 +104,8 @@ pub struct Session {
     actions: VecDeque<Action>,
     /// The plan of the last scatter read.
     scatter: Scatter,
+    /// Blocks have arrived since the last hashing.
+    blocks_came: bool,
     /// Whom it was for.
     planned_for: Option<StreamId>,
     /// Bytes that landed by plan and were something else, for a moment.
@@ -156,6 +158,7 @@ impl Session {
             streams: Streams::default(),
             actions: VecDeque::new(),
             scatter: Scatter::default(),
+            blocks_came: false,
             planned_for: None,
             line: Vec::new(),
             searching: VecDeque::new(),
