@@ -181,6 +181,9 @@ pub const EXTENT_BYTES: u64 = 2 << 20;
 pub const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(3);
 /// Tries after which a fault that is not a full disk ends the run.
 pub const STORE_TRIES_MAX: u32 = 3;
+/// Pieces that may be lost to faults of reading before the run ends: a disk that does not give back what it took would
+/// have them fetched again and again.
+pub const READ_FAULTS_MAX: u32 = 64;
 /// A verified piece waits at most this long for the rest of its extent.
 pub const HELD_MAX: Duration = Duration::from_secs(5);
 /// Blocks of failed pieces whose digests are kept until a good copy shows who spoiled them; 32 bytes each.

@@ -60,6 +60,8 @@ pub struct Options {
     pub allocate: Allocate,
     /// Whether files are mapped.
     pub map: Map,
+    /// Bytes of the same disk that other torrents of the run need: only what is free beside them is counted.
+    pub claimed_bytes: u64,
 }
 
 /// Why bytes of a torrent could not be sent.
@@ -79,6 +81,8 @@ pub struct Storage {
     /// For each file, whether it has its whole length and room on the device.
     reserved: Box<[bool]>,
     reserver: Reserver,
+    /// Bytes that the files still need on the device, as far as that is known.
+    needed_bytes: u64,
     backend: Backend,
     write_back: WriteBack,
     now: Instant,
@@ -96,14 +100,17 @@ impl Storage {
     ) -> Result<(Self, Existing), OpenFault> {
         sigbus::ignore_file_size_signal();
         let mut tree = Tree::new(root);
-        let existing = survey::survey(&mut tree, &metainfo.layout, options.allocate)?;
-        let reserved = vec![false; metainfo.layout.count() as usize].into();
+        let (existing, needed_bytes) =
+            survey::survey(&mut tree, &metainfo.layout, options.allocate, options.claimed_bytes)?;
+        let count = metainfo.layout.count();
+        let reserved = vec![false; count as usize].into();
         let storage = Self {
             metainfo,
             tree,
-            files: Files::default(),
+            files: Files::new(count),
             reserved,
             reserver: Reserver::new(options.allocate),
+            needed_bytes,
             backend: Backend::new(options.map),
             write_back: WriteBack::default(),
             now: Instant::ZERO,
@@ -205,6 +212,11 @@ impl Storage {
         self.files.close_idle(now, FILE_IDLE_MAX);
     }
 
+    /// Bytes that the files still need on the device, as far as that is known.
+    pub fn needed_bytes(&self) -> u64 {
+        self.needed_bytes
+    }
+
     /// Bytes stored so far, by the way they went.
     pub fn tally(&self) -> Tally {
         self.backend.tally()
@@ -220,8 +232,12 @@ impl Storage {
         open.unchanged()?;
         // A small file that is stored in one go gains nothing by being reserved first.
         let reserve = !reserved && (length < file.length || length >= EXTENT_BYTES);
-        let reserved = reserved || (reserve && self.reserver.reserve(&open.file, file.length)?);
+        let taken = if reserve { self.reserver.reserve(&open.file, file.length)? } else { None };
+        let is_new = !reserved && taken.is_none();
+        let reserved = reserved || taken.is_some();
         self.backend.store(open, reserved, at, length, parts)?;
+        self.needed_bytes =
+            self.needed_bytes.saturating_sub(taken.unwrap_or(if is_new { length } else { 0 }));
         open.length = open.length.max(if reserved { file.length } else { at + length });
         if let Some(known) = self.reserved.get_mut(index as usize) {
             *known = reserved;
@@ -255,7 +271,12 @@ impl Storage {
         if let Some(reserved) = self.reserved.get_mut(index as usize) {
             *reserved = false;
         }
-        fault::of_file(index, error)
+        let mut fault = fault::of_file(index, error);
+        if fault.os_error == libc::ENOSPC {
+            let free = self.tree.free_bytes().unwrap_or(0);
+            fault.missing_bytes = self.needed_bytes.saturating_sub(free);
+        }
+        fault
     }
 }
 

@@ -82,6 +82,20 @@ pub(super) fn send_file(to: BorrowedFd<'_>, file: &File, offset: u64, length: us
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
+/// Has a file without content be overwritten in its place for good, where the file system would copy on write (btrfs):
+/// there, also a page that has its space may fail to be written when the disk is full.
+pub(super) fn write_in_place(file: &File) {
+    const NO_COPY_ON_WRITE: libc::c_int = 0x0080_0000; // FS_NOCOW_FL of linux/fs.h
+    let mut flags: libc::c_int = 0;
+    // SAFETY: the kernel writes an `int` there, whatever the number of the request says.
+    let known = unsafe { libc::ioctl(file.as_raw_fd(), libc::FS_IOC_GETFLAGS, &raw mut flags) };
+    flags |= NO_COPY_ON_WRITE;
+    if known == 0 {
+        // SAFETY: the kernel reads an `int` there. Who does not know the flag refuses it, and does not need it.
+        unsafe { libc::ioctl(file.as_raw_fd(), libc::FS_IOC_SETFLAGS, &raw const flags) };
+    }
+}
+
 /// Starts writing `length` bytes at `offset` to the device, without waiting for it and without any promise.
 pub(super) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
     let (offset, length) = (wire_offset(offset)?, wire_offset(length)?);
