@@ -1,5 +1,6 @@
 //! The files that are open: a few, the least recently used is closed for the next. A torrent may have a million.
 
+use super::sys;
 use super::tree::Tree;
 use crate::base::Instant;
 use crate::base::limits::OPEN_FILES_MAX;
@@ -82,7 +83,7 @@ impl Files {
             if !metadata.is_file() || metadata.len() > file.length {
                 return Err(io::Error::from_raw_os_error(libc::ESTALE));
             }
-            self.recognise(index, &metadata)?;
+            self.recognise(index, &opened)?;
             self.add(OpenFile { index, file: opened, writable, length: metadata.len(), used: now });
         }
         Ok(&mut self.open[0])
@@ -90,9 +91,9 @@ impl Files {
 
     /// An error (`ESTALE`) if the file is another one than it was before, told once. Its number (inode) would not tell:
     /// some file systems give a new one each time that they look.
-    fn recognise(&mut self, index: u32, metadata: &Metadata) -> io::Result<()> {
+    fn recognise(&mut self, index: u32, file: &File) -> io::Result<()> {
         let Some(known) = self.births.get_mut(index as usize) else { return Ok(()) };
-        let birth = birth(metadata);
+        let birth = birth(file);
         let before = std::mem::replace(known, if birth == 0 { *known } else { birth });
         let is_another = before != 0 && before != *known;
         if is_another { Err(io::Error::from_raw_os_error(libc::ESTALE)) } else { Ok(()) }
@@ -122,9 +123,8 @@ impl Files {
 }
 
 /// A digest of when a file was made, to the nanosecond; 0 where the file system does not tell.
-fn birth(metadata: &Metadata) -> u32 {
-    let since = metadata.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    since.map_or(0, |since| (since.as_secs() as u32).rotate_left(30) ^ since.subsec_nanos() | 1)
+fn birth(file: &File) -> u32 {
+    sys::birth(file).map_or(0, |(seconds, nanos)| (seconds as u32).rotate_left(30) ^ nanos | 1)
 }
 
 #[cfg(test)]

@@ -8,10 +8,12 @@
 //! | room on the device | `reserve` |
 //! | window or positioned write | `backend`, `window`, `positioned` |
 //! | bytes on their way to a peer | `send` |
+//! | bytes on their way from a slow device | `ahead` |
 //! | a disk or a neighbour that takes pages away | `sigbus` |
 //! | bytes on their way to the device | `write_back` |
 //! | exact lengths, and all bytes on the device | `complete` |
 
+mod ahead;
 mod arena;
 mod backend;
 mod complete;
@@ -37,7 +39,7 @@ use send::SendFault;
 pub use survey::Existing;
 
 use crate::base::Instant;
-use crate::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX};
+use crate::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX};
 use crate::meta::{File, Metainfo, Segment};
 use crate::session::StorageFault;
 use backend::Backend;
@@ -160,6 +162,39 @@ impl Storage {
         Ok(())
     }
 
+    /// True if the bytes of the torrent from `offset` on can be read without waiting for a device, as far as can be told
+    /// cheaply. If not, they and what follows them are on their way: ask again.
+    pub fn is_at_hand(&mut self, offset: u64, length: usize) -> bool {
+        let is_at_hand = self.each_file(offset, length as u64, ahead::is_at_hand);
+        if !is_at_hand {
+            self.announce(offset, READ_AHEAD_BYTES);
+        }
+        is_at_hand
+    }
+
+    /// Starts reading the bytes of the torrent from `offset` on, as far as a few files go.
+    pub fn announce(&mut self, offset: u64, length: u64) {
+        self.each_file(offset, length, |file, offset, length| {
+            ahead::announce(file, offset, length);
+            true
+        });
+    }
+
+    /// Does something with the parts of a range that lie in files that can be opened, the first few, until it answers
+    /// false.
+    fn each_file(&mut self, offset: u64, length: u64, act: impl Fn(&std::fs::File, u64, u64) -> bool) -> bool {
+        let metainfo = Arc::clone(&self.metainfo);
+        let segments = metainfo.layout.segments(offset, length).filter(|segment| segment.length > 0);
+        for segment in segments.take(READ_AHEAD_FILES_MAX) {
+            let Some(file) = metainfo.layout.file(segment.file).filter(|file| !file.is_pad()) else { continue };
+            let opened = self.files.get(&mut self.tree, segment.file, &file, false, self.now);
+            if opened.is_ok_and(|open| !act(&open.file, segment.file_offset, segment.length)) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Sends some of the `length` bytes of the torrent from `offset` on to a socket; how many, at least 1.
     ///
     /// # Errors
@@ -266,6 +301,12 @@ impl Storage {
 
     /// The fault of a file, which is opened anew when it is needed again: it may be another one by then.
     fn fault(&mut self, index: u32, error: &io::Error) -> StorageFault {
+        if error.raw_os_error() == Some(libc::EIO)
+            && let Some(open) = self.files.peek(index)
+        {
+            // After write-back failed, memory has bytes that the device has not: they must not pass for stored ones.
+            let _ = sys::forget_pages(&open.file);
+        }
         self.files.close(index);
         self.tree.forget();
         if let Some(reserved) = self.reserved.get_mut(index as usize) {
