@@ -60,9 +60,11 @@ def measure(built, work, kind, size, bytes_per_s, arguments, piece_bytes=256 << 
         for took, at, what in sorted(times, key=lambda one: -one[0])[:5]:
             done = what["torrents"][0]["done_bytes"] / 1e6
             print(f"    {1000 * took:6.0f} ms, asked at {at - start:5.1f} s with {done:.1f} MB there")
-        print("  same bytes:", payload.same_as(folder), flush=True)
+        same = payload.same_as(folder)
+        print("  same bytes:", same, flush=True)
         drop_caches()
         with Client(built, ["--check", "-o", folder, payload.torrent], f"{work}/slow.log") as client:
             times = client.answer_times(EVERY_S, 10 * size / bytes_per_s + 60)
             code = client.process.poll()
         print(f"  check: ended with {code}; {words(times)}", flush=True)
+        return same and code == 0

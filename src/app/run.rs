@@ -202,8 +202,8 @@ impl App {
         let mut options = Options { allocate, ..Options::default() };
         let open = |torrent: &Torrent| {
             let opened = Storage::open(&self.cli.output, Arc::clone(&torrent.metainfo), &options);
-            let opened =
-                opened.map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)));
+            let opened = opened
+                .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)));
             // All of them have to fit together.
             options.claimed_bytes += opened.as_ref().map_or(0, |(storage, _)| storage.needed_bytes());
             opened

@@ -40,6 +40,7 @@ pub use survey::Existing;
 
 use crate::base::Instant;
 use crate::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX};
+use crate::base::units::Bytes;
 use crate::meta::{File, Metainfo, Segment};
 use crate::session::StorageFault;
 use backend::Backend;
@@ -182,11 +183,18 @@ impl Storage {
 
     /// Does something with the parts of a range that lie in files that can be opened, the first few, until it answers
     /// false.
-    fn each_file(&mut self, offset: u64, length: u64, act: impl Fn(&std::fs::File, u64, u64) -> bool) -> bool {
+    fn each_file(
+        &mut self,
+        offset: u64,
+        length: u64,
+        act: impl Fn(&std::fs::File, u64, u64) -> bool,
+    ) -> bool {
         let metainfo = Arc::clone(&self.metainfo);
         let segments = metainfo.layout.segments(offset, length).filter(|segment| segment.length > 0);
         for segment in segments.take(READ_AHEAD_FILES_MAX) {
-            let Some(file) = metainfo.layout.file(segment.file).filter(|file| !file.is_pad()) else { continue };
+            let Some(file) = metainfo.layout.file(segment.file).filter(|file| !file.is_pad()) else {
+                continue;
+            };
             let opened = self.files.get(&mut self.tree, segment.file, &file, false, self.now);
             if opened.is_ok_and(|open| !act(&open.file, segment.file_offset, segment.length)) {
                 return false;
@@ -229,6 +237,7 @@ impl Storage {
     /// The first fault. Calling again is harmless.
     pub fn complete(&mut self) -> Result<(), StorageFault> {
         let metainfo = Arc::clone(&self.metainfo);
+        self.tell_ways();
         self.files.close_all();
         let mut sync = Sync::new(metainfo.layout.count());
         for (index, file) in (0_u32..).zip(metainfo.layout.files()).filter(|(_, file)| !file.is_pad()) {
@@ -255,6 +264,12 @@ impl Storage {
     /// Bytes stored so far, by the way they went.
     pub fn tally(&self) -> Tally {
         self.backend.tally()
+    }
+
+    fn tell_ways(&self) {
+        let Tally { mapped_bytes, written_bytes } = self.backend.tally();
+        let (mapped, written) = (Bytes(mapped_bytes), Bytes(written_bytes));
+        log::debug!("{mapped} stored through maps, {written} by positioned writes");
     }
 
     fn store_segment(&mut self, file: &File<'_>, segment: Segment, parts: &mut Parts<'_>) -> io::Result<()> {
