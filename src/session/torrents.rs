@@ -22,6 +22,8 @@ pub struct Torrent {
     pub recheck: bool,
     pub paused: bool,
     pub stall: Option<Stall>,
+    /// Reads that failed, since the start or since the last check began.
+    pub read_faults: u32,
     /// Everything is in its file.
     pub complete: bool,
     /// When it was complete.
@@ -69,6 +71,7 @@ impl Torrent {
             recheck: false,
             paused: false,
             stall: None,
+            read_faults: 0,
             complete: false,
             completed: None,
             ended: false,
