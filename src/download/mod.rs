@@ -22,7 +22,9 @@ pub use picker::{SCAN_STEPS, Search};
 pub use pipeline::{Pipeline, Request};
 pub use pool::{Buffer, Pool};
 
-use crate::base::limits::{HELD_MAX, LATE_MIN, ORPHAN_AGE, ORPHAN_HUNT_INTERVAL, REQUESTERS_MAX};
+use crate::base::limits::{
+    EXTENT_BYTES, HELD_MAX, LATE_MIN, ORPHAN_AGE, ORPHAN_HUNT_INTERVAL, REQUESTERS_MAX,
+};
 use crate::base::{Bitfield, Block, Geometry, Instant, Rng, StreamId};
 use crate::meta::{Extents, Metainfo};
 use alloc::sync::Arc;
@@ -173,6 +175,17 @@ impl Download {
         was_there
     }
 
+    /// True if `piece` is stored together with the one before it.
+    pub fn belongs_to_last(&self, piece: u32) -> bool {
+        let extent = |piece: u32| self.extents.at(self.geometry.piece_start(piece));
+        piece > 0 && piece < self.geometry.pieces && extent(piece) == extent(piece - 1)
+    }
+
+    /// About how many pieces are stored together; at least 1.
+    pub fn run_pieces(&self) -> u32 {
+        (EXTENT_BYTES as u32 / self.geometry.piece_bytes.max(1)).max(1)
+    }
+
     /// One more counted peer has `piece`. Peers that have everything from the start are not counted.
     pub fn add_availability(&mut self, piece: u32) {
         self.picker.add_peer(piece);
@@ -193,6 +206,9 @@ impl Download {
         pipeline: &mut Pipeline,
         pool: &mut Pool,
     ) -> Pick {
+        if let Some(block) = self.pick_suggested(now, source, has, pipeline, pool) {
+            return Pick::Block(block);
+        }
         if let Some(block) = self.assembly.request(source, has, now) {
             return Pick::Block(block);
         }
@@ -213,6 +229,27 @@ impl Download {
             None if opened == Opened::Full => Pick::Full,
             None => Pick::Nothing,
         }
+    }
+
+    /// A block of what a seed suggests: it knows what it has given to nobody, and others are asked for what they have got.
+    fn pick_suggested(
+        &mut self,
+        now: Instant,
+        source: StreamId,
+        has: &Bitfield,
+        pipeline: &mut Pipeline,
+        pool: &mut Pool,
+    ) -> Option<Block> {
+        while let Some(piece) = pipeline.suggested() {
+            if has.has(piece) && self.picker.contains(piece) && !self.open(now, source, piece, pool) {
+                return None;
+            }
+            if let Some(block) = self.assembly.request_of(piece, source, now) {
+                return Some(block);
+            }
+            pipeline.drop_suggested();
+        }
+        None
     }
 
     /// True if every piece that is missing has been opened, so that late blocks are asked for twice.
@@ -354,16 +391,24 @@ impl Download {
             Found::Later => return Opened::Later,
             Found::Nothing => return Opened::No,
         };
-        if !pool.reserve(self.geometry.blocks(piece)) {
+        if !self.open(now, source, piece, pool) {
             self.make_room(now, has, pool);
             return Opened::Full;
+        }
+        Opened::Yes
+    }
+
+    /// Opens `piece` for `source`. False if there is no memory for it.
+    fn open(&mut self, now: Instant, source: StreamId, piece: u32, pool: &mut Pool) -> bool {
+        if !pool.reserve(self.geometry.blocks(piece)) {
+            return false;
         }
         self.picker.remove(piece);
         self.begun.touch(&self.geometry, &self.extents, piece);
         // A piece that failed before comes from one peer, so that a second failure names the guilty one.
         let sole = self.blame.is_suspect(piece).then_some(source);
         self.assembly.open(now, piece, sole);
-        Opened::Yes
+        true
     }
 
     /// Memory is full for a peer that has the pieces `has`. Little at a time: what is on its way out already gives memory

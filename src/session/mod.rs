@@ -4,7 +4,7 @@
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
 //! the way to the files, `announces` trackers, `dialing` and `listening` new connections, `uploads` what peers ask of
-//! us, `choking` who of them is served, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the user
+//! us, `choking` who of them is served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the user
 //! and the end.
 
 mod action;
@@ -24,6 +24,7 @@ mod report;
 mod requests;
 mod scatter;
 mod seeding;
+mod spreading;
 mod status;
 mod storing;
 mod streams;
@@ -122,6 +123,8 @@ pub struct Session {
     choker: Choker,
     served: u32,
     choke_deadline: Option<Instant>,
+    /// When peers are looked at that were told of some pieces only.
+    spread_deadline: Option<Instant>,
     up_pacer: Pacer,
     down_pacer: Pacer,
     queries: Vec<Query>,
@@ -168,6 +171,7 @@ impl Session {
             choker: Choker::default(),
             served: 0,
             choke_deadline: None,
+            spread_deadline: None,
             up_pacer: Pacer::default(),
             down_pacer: Pacer::default(),
             queries: Vec::new(),

@@ -1,5 +1,6 @@
 //! One torrent of the run: its rooms side by side, and what it is doing.
 
+use super::spreading::Spreading;
 use crate::base::{Instant, Rate, Rng};
 use crate::candidates::{Candidates, Source};
 use crate::download::{Check, Download};
@@ -26,6 +27,8 @@ pub struct Torrent {
     pub read_faults: u32,
     /// Everything is in its file.
     pub complete: bool,
+    /// What is dealt out to peers, once it is complete.
+    pub spreading: Option<Spreading>,
     /// When it was complete.
     pub completed: Option<Instant>,
     /// It is complete and is not given to others (any more).
@@ -73,6 +76,7 @@ impl Torrent {
             stall: None,
             read_faults: 0,
             complete: false,
+            spreading: None,
             completed: None,
             ended: false,
             durable: false,
