@@ -173,11 +173,15 @@ impl Session {
             Stage::Open(open) => {
                 torrent.peers -= 1;
                 self.give_slot_back(now, &open);
-                if self.departed.len() == DEPARTED_MAX {
-                    self.departed.pop_front();
-                }
-                self.departed.push_back((stream, address));
                 let useful = open.peer.down.total_bytes() > 0;
+                // Who has sent nothing cannot have spoiled anything: a crowd that comes and goes does not make us forget
+                // those who have.
+                if useful {
+                    if self.departed.len() == DEPARTED_MAX {
+                        self.departed.pop_front();
+                    }
+                    self.departed.push_back((stream, address));
+                }
                 self.give_back(id, stream, *open);
                 Some(useful)
             }

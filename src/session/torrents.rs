@@ -23,6 +23,8 @@ pub struct Torrent {
     pub recheck: bool,
     pub paused: bool,
     pub stall: Option<Stall>,
+    /// Reads that failed, since the start or since the last check began.
+    pub read_faults: u32,
     /// Everything is in its file.
     pub complete: bool,
     /// What is dealt out to peers, once it is complete.
@@ -72,6 +74,7 @@ impl Torrent {
             recheck: false,
             paused: false,
             stall: None,
+            read_faults: 0,
             complete: false,
             spreading: None,
             completed: None,
@@ -91,7 +94,7 @@ impl Torrent {
 
     /// Adds a peer that the user named.
     pub fn add_named_peer(&mut self, now: Instant, address: SocketAddr) {
-        if address.ip().is_loopback() {
+        if address.ip().to_canonical().is_loopback() {
             self.candidates.allow_loopback();
         }
         self.candidates.add(now, address, Source::User);

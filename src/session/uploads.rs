@@ -159,6 +159,7 @@ impl Session {
         self.note(Note::StorageFault { torrent: id, fault });
         self.drop_peer(now, stream, Farewell::OurFault);
         self.lose_piece(now, id, sending.block.piece);
+        self.doubt_disk(now, id, fault);
         self.settle(now);
     }
 
