@@ -152,9 +152,10 @@ fn rate(now: Instant, open: &Open) -> u64 {
     open.peer.down.per_second(now) + open.peer.up.per_second(now)
 }
 
-/// When a block came or went last; at first, when it came.
+/// When a block came or went last, or could have: at first, when it came, and when its turn began.
 fn last_exchange(open: &Open) -> Instant {
-    open.useful_at.max(open.service.progress).max(open.opened)
+    let turn = open.service.standing.served_since.unwrap_or(open.opened);
+    open.useful_at.max(open.service.progress).max(turn)
 }
 
 fn worth(now: Instant, torrent: &Torrent, open: &Open, mean: u64) -> Option<Worth> {
