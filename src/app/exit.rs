@@ -55,7 +55,7 @@ impl From<&OpenFault> for Exit {
     fn from(fault: &OpenFault) -> Self {
         match fault {
             OpenFault::NoSpace { .. } => Self::NoSpace,
-            OpenFault::Occupied { .. } => Self::OutputTaken,
+            OpenFault::Occupied { .. } | OpenFault::Busy { .. } => Self::OutputTaken,
             OpenFault::System { error, .. } => of_system(error),
         }
     }

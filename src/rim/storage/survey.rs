@@ -4,9 +4,12 @@ use super::fault::{Found, OpenFault};
 use super::reserve::{Allocate, allocated};
 use super::sys;
 use super::tree::Tree;
-use crate::meta::{File, Layout};
+use crate::base::Bitfield;
+use crate::meta::{File, Layout, Metainfo};
+use crate::resume::Stamp;
 use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
 /// Whether anything of the torrent is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +20,20 @@ pub enum Existing {
     Something,
 }
 
-/// Looks at every place where a file has to be, and compares what is needed with what is free.
-pub(super) fn survey(tree: &mut Tree, layout: &Layout, allocate: Allocate) -> Result<Existing, OpenFault> {
+/// Looks at every place where a file has to be, and compares what is needed with what is free. Puts down in `stamps` how
+/// each file is.
+pub(super) fn survey(
+    tree: &mut Tree,
+    layout: &Layout,
+    allocate: Allocate,
+    stamps: &mut [Stamp],
+) -> Result<Existing, OpenFault> {
     let (mut existing, mut needed) = (Existing::Nothing, 0_u64);
-    for file in layout.files().filter(|file| !file.is_pad()) {
+    for (file, stamp) in layout.files().zip(stamps).filter(|(file, _)| !file.is_pad()) {
         let mut room = 0;
         if let Some(metadata) = tree.look(&file).map_err(|error| in_the_way(tree, &file, error))? {
             usable(tree, &file, &metadata)?;
+            *stamp = stamp_of(&metadata);
             room = allocated(&metadata).min(file.length);
             if metadata.len() > 0 {
                 existing = Existing::Something;
@@ -35,6 +45,41 @@ pub(super) fn survey(tree: &mut Tree, layout: &Layout, allocate: Allocate) -> Re
         (Allocate::Full, Some(free)) if needed > free => Err(OpenFault::NoSpace { needed, free }),
         _ => Ok(existing),
     }
+}
+
+/// How a file is. One that is there is never like one that is not.
+pub(super) fn stamp_of(metadata: &Metadata) -> Stamp {
+    let seconds = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    let changed_ns = i64::try_from(seconds).unwrap_or(i64::MAX);
+    Stamp { length: metadata.len(), changed_ns: if changed_ns == 0 { 1 } else { changed_ns } }
+}
+
+/// Pieces for which the file system has nothing: they are all zeros without being read. `stamps` as the survey found.
+pub(super) fn holes(tree: &mut Tree, metainfo: &Metainfo, stamps: &[Stamp]) -> Bitfield {
+    let geometry = metainfo.geometry();
+    let mut holes = Bitfield::full(geometry.pieces);
+    let there = metainfo.layout.files().zip(stamps).filter(|(_, stamp)| stamp.length > 0);
+    for (file, _) in there {
+        let mut at = 0;
+        while let Some(range) = next_data(tree, &file, at) {
+            let (start, end) = (range.start.min(file.length), range.end.min(file.length));
+            let pieces = geometry.pieces_of(file.offset + start..file.offset + end);
+            for piece in pieces {
+                holes.remove(piece);
+            }
+            at = range.end;
+        }
+    }
+    holes
+}
+
+/// The next range of `file` that may be something else than zeros. A file that does not tell is all something.
+fn next_data(tree: &mut Tree, file: &File<'_>, at: u64) -> Option<std::ops::Range<u64>> {
+    if at >= file.length {
+        return None;
+    }
+    let range = tree.open(file, libc::O_RDONLY).and_then(|opened| sys::next_data(&opened, at));
+    range.unwrap_or(Some(at..file.length))
 }
 
 /// A plain file that is not too long can be continued; everything else is in the way.
