@@ -43,6 +43,23 @@ impl World {
             }
             Action::Resume { stream } => panic!("{stream:?} was never told to wait"),
             Action::Load { offset, length, .. } => self.loads.push_back((offset, length)),
+            Action::Sync { torrent, .. } => {
+                self.disk.begin_sync();
+                let at = self.now + self.disk.sync_us(&mut self.rng);
+                self.plan(at, Happening::Synced(torrent));
+            }
+            Action::Save { torrent } => {
+                let state = self.session.state(
+                    self.instant(),
+                    torrent,
+                    self.disk.clock_ns(self.now),
+                    &self.disk.stamps(),
+                );
+                self.disk.begin_save(state);
+                let at = self.now + self.disk.sync_us(&mut self.rng);
+                self.plan(at, Happening::Saved(torrent));
+            }
+            Action::ForgetState { .. } => self.disk.forget_state(),
             Action::Complete { torrent } => {
                 assert!(self.disk.is_complete() && !self.disk.completed);
                 self.disk.completed = true;
