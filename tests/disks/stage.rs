@@ -142,9 +142,13 @@ impl Client {
         self.wait_for(what, |client| Some(client.status()).filter(|status| status.contains(what)))
     }
 
-    /// What it has said on stderr.
+    /// What it has said on stderr, and its news.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.err).unwrap()).into_owned()
+        let (err, out) = (fs::read(&self.err).unwrap(), fs::read(&self.out).unwrap());
+        let text = String::from_utf8_lossy(&[err, out].concat()).into_owned();
+        let is_news =
+            |line: &&str| !line.contains(r#""type":"status""#) && !line.contains(r#""type":"progress""#);
+        text.lines().filter(is_news).map(|line| format!("{line}\n")).collect()
     }
 
     /// Waits for its end.

@@ -201,6 +201,10 @@ impl Storage {
                     syncer.sync(torrent, index, opened, self.write_back.take_ranges(index));
                 }
                 Err(error) => {
+                    if error.kind() == io::ErrorKind::NotFound {
+                        // Deleted by somebody: there is nothing of it that could be synced the next time.
+                        self.stamps[index as usize] = Stamp::default();
+                    }
                     let fault = self.fault(index, &error);
                     work.fault.get_or_insert(fault);
                 }
