@@ -162,6 +162,22 @@ pub const SEED_TURN: Duration = Duration::from_secs(60);
 pub const CHOKE_IDLE_MIN: Duration = Duration::from_secs(15);
 /// Pieces that a choked newcomer may ask for (BEP 6 recommends 10); and as long as it has fewer pieces than that.
 pub const ALLOWED_FAST_GRANTED: usize = 10;
+/// Pieces that a peer may have suggested (BEP 6) and that have not been opened; more are ignored. Two runs of the
+/// smallest pieces that fill an extent.
+pub const SUGGESTED_MAX: usize = 256;
+/// Pieces looked at to find some that nobody has, before the search goes on another time.
+pub const SPREAD_STEPS_MAX: u32 = 1024;
+/// When every piece has been dealt out, those that nobody has are dealt out again after this.
+pub const SPREAD_LAP_MIN: Duration = Duration::from_secs(60);
+/// Runs of pieces that a peer is told of and that nobody else has got from it (BEP 16): with one, it would be idle
+/// while it passes the pieces on.
+pub const SUPER_SEED_RUNS: u32 = 2;
+/// A peer that has got a piece and could pass it to nobody for so long is told of others all the same (BEP 16).
+pub const SUPER_SEED_PASS_MAX: Duration = Duration::from_secs(15);
+/// A piece that a peer was told of and has not got for so long is given to another (BEP 16).
+pub const SUPER_SEED_TAKE_MAX: Duration = Duration::from_secs(60);
+/// Super-seeding looks this often for peers that are late.
+pub const SUPER_SEED_INTERVAL: Duration = Duration::from_secs(5);
 /// Bytes sent to one peer before the others get their turn.
 pub const TURN_SEND_BYTES: usize = 256 << 10;
 /// A peer that takes no byte of a block for so long is dropped.

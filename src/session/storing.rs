@@ -12,11 +12,13 @@ impl Session {
     /// Hashes up to `budget_bytes` of complete pieces, and goes on with cut searches. True if more waits: call again in
     /// the next turn, without sleeping.
     pub fn work(&mut self, now: Instant, mut budget_bytes: usize) -> bool {
+        let more_comes = core::mem::take(&mut self.blocks_came);
         for nth in 0..self.torrents.len() {
             let id = TorrentId(nth as u32);
             while budget_bytes > 0 {
                 let download = &mut self.torrents[nth].download;
-                let Some(verdict) = download.hash(now, &mut budget_bytes, &mut self.pool) else { break };
+                let verdict = download.hash(now, &mut budget_bytes, more_comes, &mut self.pool);
+                let Some(verdict) = verdict else { break };
                 self.on_verdict(now, id, verdict);
             }
         }

@@ -1,6 +1,7 @@
 //! One torrent of the run: its rooms side by side, and what it is doing.
 
 use super::durable::Durability;
+use super::spreading::Spreading;
 use crate::base::{Instant, Rate, Rng, TorrentId};
 use crate::candidates::{Candidates, Source};
 use crate::download::{Check, Download};
@@ -29,6 +30,8 @@ pub struct Torrent {
     pub read_faults: u32,
     /// Everything is in its file.
     pub complete: bool,
+    /// What is dealt out to peers, once it is complete.
+    pub spreading: Option<Spreading>,
     /// When it was complete.
     pub completed: Option<Instant>,
     /// It is complete and is not given to others (any more).
@@ -85,6 +88,7 @@ impl Torrent {
             stall: None,
             read_faults: 0,
             complete: false,
+            spreading: None,
             completed: None,
             ended: false,
             durable: false,
@@ -102,7 +106,7 @@ impl Torrent {
 
     /// Adds a peer that the user named.
     pub fn add_named_peer(&mut self, now: Instant, address: SocketAddr) {
-        if address.ip().is_loopback() {
+        if address.ip().to_canonical().is_loopback() {
             self.candidates.allow_loopback();
         }
         self.candidates.add(now, address, Source::User);
