@@ -125,11 +125,9 @@ impl Peer {
     }
 
     fn add_pieces(&mut self, said: &Bitfield) -> News {
-        let mut added = Bitfield::new(said.len());
-        for piece in said.iter() {
-            if self.has.insert(piece) {
-                added.insert(piece);
-            }
+        let added = said.minus(&self.has);
+        for piece in added.iter() {
+            self.has.insert(piece);
         }
         let is_news = added.count() > 0;
         self.added = Some(added).filter(|_| is_news);

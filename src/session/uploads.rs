@@ -173,6 +173,7 @@ impl Session {
         if !torrent.download.lose(piece) {
             return;
         }
+        torrent.durability.lost(piece);
         torrent.done_bytes = torrent.done_bytes.saturating_sub(torrent.wanted_bytes(piece));
         (torrent.complete, torrent.durable, torrent.spreading) = (false, false, None);
         for (stream, of, open) in self.streams.iter_open_mut() {
