@@ -86,6 +86,14 @@ pub const TURN_ACCEPTS_MAX: usize = 32;
 pub const TWIN_AGE_MAX: Duration = Duration::from_secs(10);
 /// A peer with which nothing was exchanged gives way to a new one when it is older than this, if all places are taken.
 pub const USELESS_AGE_MIN: Duration = Duration::from_secs(120);
+/// A peer is not judged by what it might become before it is this old.
+pub const CULL_AGE_MIN: Duration = Duration::from_secs(20);
+/// Where all places are taken, one peer at most gives way in this time.
+pub const CULL_INTERVAL: Duration = Duration::from_secs(1);
+/// Where nobody can give way, those that wait are thought of again after this.
+pub const CULL_LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// A slow peer gives way to one of whom nothing is known this often at most.
+pub const TURNOVER_INTERVAL: Duration = Duration::from_secs(60);
 /// Without descriptors for another connection, those that wait to be accepted are looked at again after this.
 pub const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Addresses remembered per torrent.

@@ -4,8 +4,9 @@
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
 //! the way to the files, `durable` and `resuming` what lasts longer than the run, `announces` trackers, `dialing` and
-//! `listening` new connections, `uploads` what peers ask of us, `choking` who of them is served, `spreading` with which
-//! pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the user and the end.
+//! `listening` new connections, `culling` who gives way to them, `uploads` what peers ask of us, `choking` who of them is
+//! served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the
+//! user and the end.
 
 mod action;
 mod announces;
@@ -13,6 +14,7 @@ mod blocks;
 mod choking;
 mod command;
 mod commands;
+mod culling;
 mod dialing;
 mod durable;
 mod event;
@@ -55,6 +57,7 @@ use alloc::vec::Vec;
 use announces::Query;
 use core::net::SocketAddr;
 use core::time::Duration;
+use culling::Culling;
 use peers::Farewell;
 use streams::{Open, Role, Stage, Streams};
 use torrents::Torrent;
@@ -138,6 +141,8 @@ pub struct Session {
     arrivals: usize,
     /// The torrent whose turn it is to dial.
     next_dialler: usize,
+    /// Who gives way where all places are taken.
+    culling: Culling,
     /// When all peers are looked at.
     peers_deadline: Option<Instant>,
     /// A peer or a tracker was reached.
@@ -182,6 +187,7 @@ impl Session {
             half_open: 0,
             arrivals: 0,
             next_dialler: 0,
+            culling: Culling::default(),
             peers_deadline: None,
             reached: false,
             leaving: None,
