@@ -78,7 +78,7 @@ pub struct Cli {
     pub peers: Vec<SocketAddr>,
     /// The ports to be tried for listening; 0: the system chooses.
     pub ports: RangeInclusive<u16>,
-    /// Listen only there.
+    /// The part of the network that is used.
     pub bind: Option<Bind>,
     /// What is given, and how fast everything may go.
     pub giving: Giving,

@@ -220,10 +220,13 @@ impl App {
         }
     }
 
-    /// Opens the listening port, 0 if that fails: then nobody can come to us, but we can still go to others.
+    /// Settles which part of the network is used, and opens the listening port, 0 if that fails: then nobody can come to us, but we can still go to others.
     fn listen(&self, rim: &mut Rim) -> u16 {
         if self.cli.job == Job::Check {
             return 0;
+        }
+        if let Some(place) = &self.cli.bind {
+            rim.bind(place.clone());
         }
         let wish = Listen { ports: self.cli.ports.clone(), bind: self.cli.bind.clone() };
         rim.listen(&wish).unwrap_or_else(|error| {
