@@ -24,7 +24,7 @@ fn forged_answers_are_not_believed() {
         (server(1), changed(13, 3)), // another name
         (server(1), changed(asked[0].bytes.len() - 1, 2)), // another class
         (server(1), changed(2, 0x80)), // no answer, but a question
-        (server(1), good[..good.len().min(30)].to_vec()), // cut off within the question
+        (server(1), good[..20].to_vec()), // cut off within the question
         (server(1), Vec::new()),
     ] {
         world.hear(from, &bytes);

@@ -77,7 +77,8 @@ fn head_of(path: &Path) -> Vec<u8> {
 /// The names and numbers of the network interfaces.
 fn interfaces() -> Vec<(String, u32)> {
     let entries = fs::read_dir(INTERFACES).into_iter().flatten().flatten().take(INTERFACES_MAX);
-    let number = |entry: &fs::DirEntry| fs::read_to_string(entry.path().join("ifindex")).ok()?.trim().parse().ok();
+    let number =
+        |entry: &fs::DirEntry| fs::read_to_string(entry.path().join("ifindex")).ok()?.trim().parse().ok();
     entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, number(&entry)?))).collect()
 }
 
@@ -95,7 +96,9 @@ mod tests {
         let mut now = Instant::ZERO;
         let mut news = |watch: &mut Watch, wait| {
             now = now + wait;
-            watch.news(now).map(|(setup, _)| setup.servers.iter().map(ToString::to_string).collect::<Vec<_>>())
+            watch
+                .news(now)
+                .map(|(setup, _)| setup.servers.iter().map(ToString::to_string).collect::<Vec<_>>())
         };
         let machine = ["127.0.0.53:53", "127.0.0.1:53"].map(String::from);
         assert_eq!(news(&mut watch, Duration::ZERO).unwrap(), machine, "no file");
