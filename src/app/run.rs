@@ -193,16 +193,20 @@ impl App {
     }
 
     fn system(&self, what: &str, error: &io::Error) -> Ended {
-        self.error(&format!("cannot {what}: {error}"), Exit::IoError)
+        self.error(&format!("cannot {what}: {error}"), Exit::of_system(error))
     }
 
     fn open(&self, torrents: &Torrents) -> Result<Vec<(Storage, Existing)>, Ended> {
         let is_reserved = self.cli.reserve && self.cli.job != Job::Check;
         let allocate = if is_reserved { Allocate::Full } else { Allocate::Sparse };
-        let options = Options { allocate, ..Options::default() };
+        let mut options = Options { allocate, ..Options::default() };
         let open = |torrent: &Torrent| {
-            Storage::open(&self.cli.output, Arc::clone(&torrent.metainfo), &options)
-                .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))
+            let opened = Storage::open(&self.cli.output, Arc::clone(&torrent.metainfo), &options);
+            let opened = opened
+                .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)));
+            // All of them have to fit together.
+            options.claimed_bytes += opened.as_ref().map_or(0, |(storage, _)| storage.needed_bytes());
+            opened
         };
         torrents.iter().map(open).collect()
     }
