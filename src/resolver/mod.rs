@@ -132,20 +132,22 @@ impl Resolver {
     }
 
     /// The system has changed its mind. Other servers may know other names: nothing is remembered, and what is being
-    /// looked up begins again with them.
-    pub fn configure(&mut self, now: Instant, setup: Setup, hosts: Hosts, rng: &mut Rng) {
+    /// looked up begins again with them. False if only `hosts` are others.
+    pub fn configure(&mut self, now: Instant, setup: Setup, hosts: Hosts, rng: &mut Rng) -> bool {
         self.hosts = hosts;
-        if setup != self.setup {
-            self.setup = setup;
-            self.first_server = 0;
-            self.cache = Cache::default();
-            self.each_lookup(now, rng, |lookup, desk| {
-                let names = desk.setup.names(&lookup.key);
-                lookup.restart(desk, names);
-                false
-            });
-            self.finish(now, rng);
+        if setup == self.setup {
+            return false;
         }
+        self.setup = setup;
+        self.first_server = 0;
+        self.cache = Cache::default();
+        self.each_lookup(now, rng, |lookup, desk| {
+            let names = desk.setup.names(&lookup.key);
+            lookup.restart(desk, names);
+            false
+        });
+        self.finish(now, rng);
+        true
     }
 
     /// The next wish, in order.

@@ -321,19 +321,13 @@ fn other_servers_are_asked_at_once_when_the_file_changes() {
     let asked = world.resolve(1, "t.example");
     world.answer_all(asked, |asked| answer(asked, &["1.2.3.4"], 600));
     let late = world.resolve(2, "u.example");
-    world.resolver.configure(
-        world.now,
-        Setup::new(&[server(1)]),
-        Hosts::parse(b"10.0.0.9 new"),
-        &mut world.rng,
-    );
-    assert_eq!((world.asked(), world.resolve(3, "t.example")), (vec![], vec![]), "the same servers");
-    world.resolver.configure(
-        world.now,
-        Setup::new(&[server(5)]),
-        Hosts::parse(b"10.0.0.9 new"),
-        &mut world.rng,
-    );
+    let configure = |world: &mut World, server: SocketAddr| {
+        let hosts = Hosts::parse(b"10.0.0.9 new");
+        world.resolver.configure(world.now, Setup::new(&[server]), hosts, &mut world.rng)
+    };
+    assert!(!configure(&mut world, server(1)), "the same servers");
+    assert_eq!((world.asked(), world.resolve(3, "t.example")), (vec![], vec![]));
+    assert!(configure(&mut world, server(5)));
     let again = world.asked();
     assert_eq!(servers_of(&again), [server(5); 2]);
     world.hear(server(1), &answer(&late[0], &["6.6.6.6"], 60));

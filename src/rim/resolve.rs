@@ -105,10 +105,11 @@ impl Names {
     }
 
     fn look_at_files(&mut self, now: Instant, registry: &Registry) {
-        if let Some((setup, hosts)) = self.watch.news(now) {
+        if let Some((setup, hosts)) = self.watch.news(now)
+            && self.resolver.configure(now, setup, hosts, &mut self.rng)
+        {
             // There are tokens for as many servers as one file may name.
             self.datagrams.close(registry);
-            self.resolver.configure(now, setup, hosts, &mut self.rng);
         }
     }
 

@@ -42,6 +42,15 @@ struct Asked {
     stream: Option<(u32, StreamReader)>,
 }
 
+impl Asked {
+    fn is_disguised(&self) -> bool {
+        self.question.iter().skip(NAME_AT).any(u8::is_ascii_uppercase)
+    }
+}
+
+/// Where a question has its name. What stands behind it, and the lengths of labels, are no letters.
+const NAME_AT: usize = 12;
+
 /// Where a lookup stands when it asks: the name, and the index of the server that is asked first.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
@@ -84,12 +93,13 @@ impl Half {
         bytes: &[u8],
     ) -> bool {
         let from = |asked: &&Asked| asked.server == server && asked.stream.is_none();
-        let told = self.asked.iter().filter(from).map(|asked| dns::answer(bytes, &asked.question));
-        let Some(told) = told.into_iter().find(|told| *told != Err(DnsFault::Stray)) else { return false };
+        let mut told =
+            self.asked.iter().filter(from).map(|asked| (asked, dns::answer(bytes, &asked.question)));
+        let Some((asked, told)) = told.find(|(_, told)| *told != Err(DnsFault::Stray)) else { return false };
         match told {
             Ok(answer) if answer.truncated => self.ask_on_stream(desk, place, server, bytes, answer),
             Ok(answer) => self.answered(desk, server, answer),
-            Err(DnsFault::OtherCase) if !self.plain => {
+            Err(DnsFault::OtherCase) if asked.is_disguised() => {
                 self.plain = true;
                 self.asked.retain(|asked| asked.server != server || asked.stream.is_some());
                 self.ask(desk, place.name, server);

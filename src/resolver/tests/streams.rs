@@ -122,7 +122,7 @@ fn a_stream_that_never_ends_ends_with_the_name() {
                     world.hear(server, &truncated(&Asked { server, bytes }, &[]));
                 }
                 closed => {
-                    assert_eq!((closed, world.resolver.next_deadline()), (Wish::Close { stream }, None))
+                    assert_eq!((closed, world.resolver.next_deadline()), (Wish::Close { stream }, None));
                 }
             }
         }

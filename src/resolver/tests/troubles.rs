@@ -146,9 +146,9 @@ fn a_server_that_changes_letters_is_asked_again_at_once_and_only_once() {
             let mut bytes = answer(asked, &["1.2.3.4"], 60);
             let name = &mut bytes[12..12 + host.len() + 1];
             if upper {
-                name.make_ascii_uppercase()
+                name.make_ascii_uppercase();
             } else {
-                name.make_ascii_lowercase()
+                name.make_ascii_lowercase();
             }
             bytes
         };
