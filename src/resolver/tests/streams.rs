@@ -139,7 +139,7 @@ fn the_number_of_streams_is_bounded() {
     }
     let (mut open, mut most) = (0, 0);
     for round in 0..10 {
-        for one in std::mem::take(&mut asked) {
+        for one in core::mem::take(&mut asked) {
             world.hear(one.server, &truncated(&one, &[]));
             for wish in world.wishes() {
                 match wish {

@@ -153,7 +153,7 @@ fn a_server_that_changes_letters_is_asked_again_at_once_and_only_once() {
             bytes
         };
         for round in 0..2 {
-            for one in std::mem::take(&mut asked) {
+            for one in core::mem::take(&mut asked) {
                 world.hear(server(1), &changed(&one, again && round == 1));
                 asked.extend(world.asked());
             }
@@ -195,7 +195,7 @@ fn names_with_one_family_make_room_for_those_that_wait() {
     let mut first = 0;
     let mut last = 0;
     while first < 100 {
-        for one in std::mem::take(&mut asked).iter().filter(|one| !one.wants_v6()) {
+        for one in core::mem::take(&mut asked).iter().filter(|one| !one.wants_v6()) {
             world.hear(server(1), &answer(one, &["1.2.3.4"], 60));
         }
         asked = world.pass(DNS_SECOND_FAMILY_WAIT);

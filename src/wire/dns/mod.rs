@@ -1,4 +1,9 @@
 //! Messages of the domain name system (RFC 1035): questions for addresses, and their answers.
+//!
+//! Written here and not taken from a crate, because two kinds of messages are needed and no more: this is 8 KiB of the
+//! program. Measured the same way, crates take 12 (`dns-protocol`, which does not read the compressed name in an alias),
+//! 16 (`domain`), 20 (`dns-parser`, unkept), 80 (`simple-dns`) and 340 KiB (`hickory-proto`), and none of them bounds the
+//! records or remembers the letters that were asked with.
 
 mod records;
 mod stream;
