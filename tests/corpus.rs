@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use swarmlet::fuzzing::{command, meta, session, tracker, wire};
+use swarmlet::fuzzing::{command, meta, names, session, tracker, wire};
 
 /// Takes any bytes, and panics where a promise is broken.
 type Body = fn(&[u8]);
@@ -13,7 +13,7 @@ type Body = fn(&[u8]);
 const TARGETS: [(&str, Body); 15] = [
     ("bencode", meta::bencode),
     ("command", command::line),
-    ("dns", tracker::dns),
+    ("dns", names::dns),
     ("extended_handshake", wire::extended_handshake),
     ("framer", wire::framer),
     ("handshake", wire::handshake),

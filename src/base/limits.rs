@@ -319,8 +319,8 @@ pub const TRACKER_TEXT_BYTES_MAX: usize = 512;
 
 // ---- Names ---------------------------------------------------------------------------------------------------
 
-/// Longest DNS answer read, in bytes: what a server may send over UDP without being asked for more (RFC 1035) is
-/// 512, but some send more.
+/// Longest DNS answer read, in bytes: over UDP a server may send 512 without being asked for more (RFC 1035). Of what
+/// comes over TCP this is the beginning: room for [`DNS_RECORDS_MAX`] addresses and aliases.
 pub const DNS_MESSAGE_BYTES_MAX: usize = 4 << 10;
 /// Records looked at in one DNS answer.
 pub const DNS_RECORDS_MAX: usize = 64;
@@ -330,25 +330,42 @@ pub const DNS_JUMPS_MAX: usize = 32;
 pub const DNS_ALIASES_MAX: usize = 8;
 /// Name servers used, as in the C library.
 pub const NAME_SERVERS_MAX: usize = 3;
-/// How often the whole list of name servers is gone through for one name.
-pub const DNS_ROUNDS: u8 = 2;
-/// A name server that has not answered by then is passed over for the next.
-pub const DNS_TIMEOUT: Duration = Duration::from_secs(3);
-/// When one family has addresses, the other is waited for no longer than this (RFC 8305 has 50 ms; names for
-/// trackers may take longer).
-pub const DNS_SECOND_FAMILY_WAIT: Duration = Duration::from_millis(250);
+/// Domains in which short names are looked for (`search`), as in the C library.
+pub const SEARCH_DOMAINS_MAX: usize = 6;
+/// Most `ndots` of resolv.conf(5).
+pub const NDOTS_MAX: u8 = 15;
+/// How often the whole list of name servers is gone through for one name, unless `attempts` says otherwise.
+pub const DNS_ROUNDS: u8 = 3;
+/// Most `attempts` of resolv.conf(5).
+pub const DNS_ROUNDS_MAX: u8 = 5;
+/// The next name server is asked as well when one has not answered by then; it doubles with each round. `timeout` of
+/// resolv.conf(5) takes its place, in all rounds alike.
+pub const DNS_PATIENCE: Duration = Duration::from_secs(1);
+/// Most `timeout` of resolv.conf(5): an announce ends earlier.
+pub const DNS_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+/// When one family has addresses, they are handed out after this, and the other's follow (RFC 8305, 3).
+pub const DNS_SECOND_FAMILY_WAIT: Duration = Duration::from_millis(50);
 /// Names being resolved at a time; others wait for their turn.
 pub const DNS_LOOKUPS_MAX: usize = 16;
 /// Names waiting to be resolved; more are answered with no address.
 pub const DNS_WAITING_MAX: usize = 2_000;
+/// Streams to name servers at a time, for answers that fit into no datagram: one for each question.
+pub const DNS_STREAMS_MAX: usize = 2 * DNS_LOOKUPS_MAX;
 /// Names whose addresses are remembered.
 pub const DNS_CACHE_MAX: usize = 128;
 /// Shortest and longest time for which a name's addresses are remembered, whatever the server says.
 pub const DNS_TTL_MIN: Duration = Duration::from_secs(10);
 /// See [`DNS_TTL_MIN`].
 pub const DNS_TTL_MAX: Duration = Duration::from_secs(60 * 60);
-/// For how long it is remembered that a name has no address or could not be resolved.
-pub const DNS_NEGATIVE_TTL: Duration = Duration::from_secs(30);
+/// Longest time for which addresses are remembered while it is unknown whether the other family has some.
+pub const DNS_HALF_TTL_MAX: Duration = Duration::from_secs(5 * 60);
+/// Longest time for which it is remembered that a name has no address (RFC 2308 allows hours; people mend such faults).
+pub const DNS_NEGATIVE_TTL_MAX: Duration = Duration::from_secs(5 * 60);
+/// For how long it is remembered that nobody could say: many torrents may ask, but a tracker that is tried again
+/// ([`TRACKER_BACKOFF_MIN`]) is looked for again.
+pub const DNS_FAILURE_TTL: Duration = Duration::from_secs(10);
+/// The files that say how names are found are looked at this often at most.
+pub const NAME_FILES_INTERVAL: Duration = Duration::from_secs(1);
 /// Lines of the hosts file that are kept.
 pub const HOSTS_MAX: usize = 10_000;
 /// Most bytes read of `/etc/hosts` and of `/etc/resolv.conf`.

@@ -28,7 +28,7 @@ pub use listen::Listen;
 pub use machine::{Files, Machine, Screen};
 
 use crate::base::Instant;
-use crate::base::limits::{NAME_SERVERS_MAX, PEERS_MAX, RECEIVE_BYTES};
+use crate::base::limits::{PEERS_MAX, RECEIVE_BYTES};
 use crate::session::Outcome;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -40,7 +40,7 @@ const SIGNALS: Token = Token(usize::MAX - 1);
 const STDIN: Token = Token(usize::MAX - 2);
 const SYNCS: Token = Token(usize::MAX - 3);
 /// The first of those of the name servers, which end before [`SYNCS`].
-const NAMES: usize = usize::MAX - 16;
+const NAMES: usize = SYNCS.0 - resolve::SOCKETS_MAX;
 /// The first of those of the listening sockets, which end before [`NAMES`].
 const LISTENERS: usize = NAMES - listen::SOCKETS_MAX;
 
@@ -49,7 +49,7 @@ const EVENTS_MAX: usize = 256;
 /// Descriptors wished for: the most peers that may be asked for, and the open files of some hundred torrents.
 const DESCRIPTORS: u64 = 16 << 10;
 
-const _: () = assert!(PEERS_MAX as u64 * 2 <= DESCRIPTORS && NAMES + NAME_SERVERS_MAX <= SYNCS.0);
+const _: () = assert!(PEERS_MAX as u64 * 2 <= DESCRIPTORS);
 
 /// Everything of the operating system that a run uses.
 #[derive(Debug)]
@@ -114,8 +114,10 @@ impl Rim {
         Ok(self.listeners.port())
     }
 
-    /// Lets all streams that are opened from now on leave from `place` only. What that cannot reach is unreachable.
+    /// Lets all streams that are opened from now on, and questions to name servers, leave from `place` only. What that
+    /// cannot reach is unreachable.
     pub fn bind(&mut self, place: Bind) {
+        self.names.bind(place.clone());
         self.sockets.bind(place);
     }
 

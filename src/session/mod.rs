@@ -5,8 +5,8 @@
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
 //! the way to the files, `durable` and `resuming` what lasts longer than the run, `announces` trackers, `dialing` and
 //! `listening` new connections, `culling` who gives way to them, `uploads` what peers ask of us, `choking` who of them is
-//! served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands`
-//! the user and the end.
+//! served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the
+//! user and the end.
 
 mod action;
 mod announces;
