@@ -68,7 +68,7 @@ impl Session {
         let Some(permille) = self.giving.seed_permille else { return };
         let torrent = &self.torrents[id.0 as usize];
         let wished = u128::from(torrent.metainfo.layout.wanted_bytes()) * u128::from(permille);
-        if torrent.is_seeding() && u128::from(torrent.up.total_bytes()) * 1000 >= wished {
+        if torrent.is_seeding() && u128::from(self.past(now, id).uploaded_bytes) * 1000 >= wished {
             self.end_seeding(now, id);
         }
     }
@@ -90,7 +90,8 @@ impl Session {
 
     fn seed_deadline_of(&self, nth: usize) -> Option<Instant> {
         let torrent = self.torrents.get(nth).filter(|torrent| torrent.is_seeding())?;
-        Some(torrent.completed? + self.giving.seed_time?)
+        let left = self.giving.seed_time?.saturating_sub(torrent.durability.past.seeded);
+        Some(torrent.completed? + left)
     }
 
     fn end_seeding(&mut self, now: Instant, id: TorrentId) {
@@ -107,6 +108,10 @@ impl Session {
             let torrent = &mut self.torrents[nth];
             if torrent.complete && torrent.ended == on {
                 torrent.ended = !on;
+                if let Some(since) = torrent.completed.filter(|_| !on) {
+                    let past = &mut torrent.durability.past;
+                    past.seeded = past.seeded.saturating_add(now.since(since));
+                }
                 torrent.completed = torrent.completed.map(|_| now);
                 let id = TorrentId(nth as u32);
                 if on {

@@ -79,6 +79,15 @@ impl Payload {
         &self.folder
     }
 
+    /// The same files under another folder, without their bytes being copied: two seeders may not share one.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub fn link_to(&self, folder: &Path) {
+        for ((ours, _), (theirs, _)) in self.paths(&self.folder).iter().zip(self.paths(folder)) {
+            fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+            fs::hard_link(ours, theirs).unwrap();
+        }
+    }
+
     /// All bytes.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|(_, bytes)| bytes).sum()

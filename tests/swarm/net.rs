@@ -288,7 +288,12 @@ impl Net {
             match action {
                 Action::Connect { stream, address } => self.connect(node, stream, address),
                 Action::Flush { stream } => self.list(node, stream),
-                Action::Resume { .. } | Action::Resolve { .. } | Action::Finish(_) | Action::Say(_) => {}
+                Action::Resume { .. }
+                | Action::Resolve { .. }
+                | Action::Finish(_)
+                | Action::Say(_)
+                | Action::Save { .. }
+                | Action::ForgetState { .. } => {}
                 Action::Close { stream } => {
                     if let Some(end) = self.nodes[node].ends.remove(&stream) {
                         let at = self.nodes[node].line_free.max(self.now) + LATENCY_US;
@@ -310,6 +315,9 @@ impl Net {
                     let Node { session, disk, .. } = &mut self.nodes[node];
                     let bytes = &disk[offset as usize..offset as usize + length];
                     session.handle(now, Event::Loaded { torrent, offset, bytes });
+                }
+                Action::Sync { torrent, .. } => {
+                    self.nodes[node].session.handle(now, Event::Synced { torrent });
                 }
                 Action::Complete { torrent } => {
                     self.nodes[node].session.handle(now, Event::Completed { torrent });
