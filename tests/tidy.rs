@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["base"],
     &["wire"],
-    &["meta", "resolver"],
+    &["meta", "resolver", "proxy"],
     &["peer", "download", "candidates", "tracker", "upload"],
     &["session"],
     &["rim"],

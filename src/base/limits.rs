@@ -287,6 +287,28 @@ pub const HOSTS_MAX: usize = 10_000;
 /// Most bytes read of `/etc/hosts` and of `/etc/resolv.conf`.
 pub const NAME_FILE_BYTES_MAX: u64 = 1 << 20;
 
+// ---- Proxies and TLS ---------------------------------------------------------------------------------------
+
+/// Longest head of an HTTP proxy's answer to CONNECT, in bytes. Real ones have some hundred.
+pub const PROXY_HEAD_BYTES_MAX: usize = 8 << 10;
+/// Longest user name and longest password for a proxy, in bytes: what RFC 1929 can carry.
+pub const PROXY_LOGIN_BYTES_MAX: usize = 255;
+/// Entries of `NO_PROXY` that are kept.
+pub const NO_PROXY_MAX: usize = 256;
+/// TLS connections at a time, over all torrents; others wait. See [`TLS_CONNECTION_BYTES_MAX`].
+pub const TLS_CONNECTIONS_MAX: usize = 16;
+/// Memory that one TLS connection may take, in bytes, the certificates of the authorities left out: a test measures it.
+pub const TLS_CONNECTION_BYTES_MAX: usize = 128 << 10;
+/// Memory that the certificates of the authorities may take while connections are being opened, in bytes: a test
+/// measures it.
+pub const TLS_ROOTS_BYTES_MAX: usize = 256 << 10;
+/// Most bytes read of one file with certificates of authorities. The usual one has 220 KB.
+pub const ROOTS_FILE_BYTES_MAX: u64 = 8 << 20;
+/// Most certificates of authorities that are taken from the system; there are about 150.
+pub const ROOTS_MAX: usize = 2_000;
+/// Servers with which TLS can be resumed: what is kept for one takes some kilobytes.
+pub const TLS_RESUMED_SERVERS_MAX: usize = 8;
+
 // ---- The user ----------------------------------------------------------------------------------------------
 
 /// Longest command line on stdin, in bytes.
