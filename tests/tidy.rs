@@ -31,6 +31,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("log", &["rim/", "app/", "main.rs"]),
     ("argh", &["app/", "main.rs"]),
     ("lava_torrent", &["app/"]),
+    ("rustls", &["rim/secure/"]),
+    ("webpki", &["rim/secure/"]),
+    ("webpki_roots", &["rim/secure/"]),
 ];
 /// Everything that may stand at the top, besides dotfiles and what git ignores.
 const TOP: &[&str] = &[

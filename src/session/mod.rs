@@ -23,6 +23,7 @@ mod peers;
 mod report;
 mod requests;
 mod scatter;
+mod secure_fault;
 mod seeding;
 mod status;
 mod storing;
@@ -37,12 +38,14 @@ pub use event::{CloseCause, Event, StorageFault, StorageFaultKind, StoreId};
 pub use giving::Giving;
 pub use report::*;
 pub use scatter::Scatter;
+pub use secure_fault::SecureFault;
 pub use uploads::FileBytes;
 
 use crate::base::limits::{DEPARTED_MAX, HALF_OPEN_MAX};
 use crate::base::{Instant, PeerId, Rng, StreamId, TorrentId};
 use crate::download::Pool;
 use crate::meta::Metainfo;
+use crate::proxy::Routes;
 use crate::tracker::Identity;
 use crate::upload::{Choker, Pacer};
 use alloc::collections::VecDeque;
@@ -95,6 +98,8 @@ pub struct StoreView<'a> {
 pub struct Session {
     settings: Settings,
     giving: Giving,
+    /// What goes through which proxy.
+    routes: Arc<Routes>,
     rng: Rng,
     our_id: PeerId,
     started: Instant,
@@ -149,6 +154,7 @@ impl Session {
             pool: Pool::new(settings.memory_bytes),
             settings,
             giving: Giving::default(),
+            routes: Arc::default(),
             our_id: new_peer_id(&mut rng),
             rng,
             started: now,
@@ -181,6 +187,11 @@ impl Session {
         }
     }
 
+    /// Tells what goes through which proxy. To be called before torrents are added; without it everything goes straight.
+    pub fn route(&mut self, routes: Arc<Routes>) {
+        self.routes = routes;
+    }
+
     /// Adds a torrent, which starts by checking what is on disk; `empty` says that nothing is there, so that nothing
     /// has to be read.
     pub fn add_torrent(&mut self, now: Instant, metainfo: Arc<Metainfo>, empty: bool) -> TorrentId {
@@ -188,7 +199,7 @@ impl Session {
         let identity =
             Identity { info_hash: metainfo.info_hash, peer_id: self.our_id, port: self.settings.port };
         let empty = empty && !self.settings.check_only;
-        let torrent = Torrent::new(now, metainfo, identity, &mut self.rng);
+        let torrent = Torrent::new(now, metainfo, identity, Arc::clone(&self.routes), &mut self.rng);
         self.torrents.push(torrent);
         for address in self.settings.peers.clone() {
             self.torrents[id.0 as usize].add_named_peer(now, address);

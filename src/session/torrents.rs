@@ -4,6 +4,7 @@ use crate::base::{Instant, Rate, Rng};
 use crate::candidates::{Candidates, Source};
 use crate::download::{Check, Download};
 use crate::meta::{FileKind, Metainfo};
+use crate::proxy::Routes;
 use crate::session::{Phase, StorageFault};
 use crate::tracker::{Identity, Trackers};
 use alloc::sync::Arc;
@@ -58,13 +59,19 @@ pub struct Stall {
 
 impl Torrent {
     /// A torrent of which nothing is known to be there.
-    pub fn new(now: Instant, metainfo: Arc<Metainfo>, identity: Identity, rng: &mut Rng) -> Self {
+    pub fn new(
+        now: Instant,
+        metainfo: Arc<Metainfo>,
+        identity: Identity,
+        routes: Arc<Routes>,
+        rng: &mut Rng,
+    ) -> Self {
         let download = Download::new(metainfo.clone(), rng);
         Self {
             checking: None,
             download,
             candidates: Candidates::default(),
-            trackers: Trackers::new(now, identity, &metainfo.tiers, rng),
+            trackers: Trackers::routed(now, identity, routes, &metainfo.tiers, rng),
             metainfo,
             recheck: false,
             paused: false,

@@ -102,7 +102,7 @@ fn ok(body: &str) -> String {
 
 fn handles(wishes: &[Wish]) -> Vec<Handle> {
     let handle = |wish: &Wish| match wish {
-        Wish::Resolve { handle, .. } | Wish::Connect { handle, .. } => *handle,
+        Wish::Resolve { handle, .. } | Wish::Connect { handle, .. } | Wish::Reach { handle, .. } => *handle,
         Wish::Send { handle, .. } | Wish::Close { handle } => *handle,
     };
     wishes.iter().map(handle).collect()
