@@ -3,6 +3,7 @@
 
 pub mod command;
 pub mod meta;
+pub mod proxy;
 pub mod session;
 pub mod tracker;
 pub mod wire;

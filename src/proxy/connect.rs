@@ -42,8 +42,8 @@ impl Connect {
         self.open
     }
 
-    /// See [`Dialogue::on_bytes`](super::Dialogue::on_bytes). The head ends with a line break, so an answer that comes
-    /// byte by byte is not read from its start for each of them.
+    /// See [`Dialogue::on_bytes`](super::Dialogue::on_bytes). Only whole lines are read, so that an answer that comes byte by
+    /// byte is not read from its start for each of them, and means the same however it is cut.
     pub fn on_bytes(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         if self.open {
             return Ok(0);
@@ -52,10 +52,16 @@ impl Connect {
         let room = PROXY_HEAD_BYTES_MAX.saturating_sub(before);
         let taken = &bytes[..room.min(bytes.len())];
         self.heard.extend_from_slice(taken);
-        // What is no HTTP is told as soon as it is seen, not when a line ends.
-        while before == 0 || taken.contains(&b'\n') {
-            let answer = self.heard.get(self.start..).unwrap_or_default();
-            let Some((length, status)) = head_status(answer).map_err(|_| Fault::NotHttp)? else { break };
+        let lines = self.heard.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+        loop {
+            let begun = self.heard.get(self.start..).unwrap_or_default();
+            // Said at once: what is no HTTP may never end a line.
+            if !begun.iter().zip(b"HTTP/").all(|(said, wanted)| said == wanted) {
+                return Err(Fault::NotHttp);
+            }
+            let whole = begun.get(..lines.saturating_sub(self.start)).filter(|_| lines > before);
+            let head = whole.map_or(Ok(None), head_status).map_err(|_| Fault::NotHttp)?;
+            let Some((length, status)) = head else { break };
             self.start += length;
             if !(100..200).contains(&status) {
                 self.on_status(status)?;
