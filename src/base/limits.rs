@@ -328,9 +328,10 @@ pub const PROXY_LOGIN_BYTES_MAX: usize = 255;
 pub const NO_PROXY_MAX: usize = 256;
 /// TLS connections at a time, over all torrents; others wait. See [`TLS_CONNECTION_BYTES_MAX`].
 pub const TLS_CONNECTIONS_MAX: usize = 16;
-/// Memory that one TLS connection may take, in bytes; it is not part of `--memory`. rustls keeps at most one record of
-/// 16 KiB that has come, as much that is decrypted, and a handshake; a test measures 15 KB for one that waits.
-pub const TLS_CONNECTION_BYTES_MAX: usize = 64 << 10;
+/// Memory that one TLS connection may take, in bytes; it is not part of `--memory`. rustls joins handshake messages of at
+/// most 64 KiB, and keeps a record of 16 KiB as it came and decrypted. A test measures 15 KB for one that waits for its
+/// answer.
+pub const TLS_CONNECTION_BYTES_MAX: usize = 128 << 10;
 /// Most bytes read of one file with certificates of authorities. The usual one has 220 KB.
 pub const ROOTS_FILE_BYTES_MAX: u64 = 8 << 20;
 /// Most certificates of authorities that are taken from the system; there are about 150.
@@ -364,5 +365,5 @@ const _: () = assert!(COMPLETED_TIMEOUT.as_secs() < STOP_TIMEOUT.as_secs());
 const _: () = assert!(HALF_OPEN_MAX < PEERS_DEFAULT as usize && PEERS_DEFAULT <= PEERS_MAX);
 const _: () = assert!(ARRIVALS_PER_ADDRESS_MAX < ARRIVALS_MAX && ARRIVALS_MAX < PEERS_DEFAULT as usize);
 const _: () = assert!(READ_AHEAD_FILES_MAX < OPEN_FILES_MAX && READ_AHEAD_BYTES >= CHECK_SLICE_BYTES as u64);
-const _: () = assert!(TLS_CONNECTIONS_MAX * TLS_CONNECTION_BYTES_MAX <= MIB as usize);
+const _: () = assert!(TLS_CONNECTIONS_MAX * TLS_CONNECTION_BYTES_MAX <= 2 * MIB as usize);
 const _: () = assert!(MEMORY_MIN_MIB <= MEMORY_DEFAULT_MIB && MEMORY_DEFAULT_MIB <= MEMORY_MAX_MIB);

@@ -56,9 +56,11 @@ pub enum Unreached {
 }
 
 impl Fault {
-    /// True if the proxy does its work, and whoever was to be reached is to blame.
+    /// True if the proxy has heard whom we want, so that the fault may be theirs: many proxies say no more of an address
+    /// that does not answer than that they failed, or just close.
     pub fn is_the_targets(self) -> bool {
-        matches!(self, Self::TargetUnreachable | Self::TargetRefused | Self::TargetSilent)
+        let is_said = matches!(self, Self::TargetUnreachable | Self::TargetRefused | Self::TargetSilent);
+        is_said || matches!(self, Self::Closed | Self::Failed | Self::Forbidden | Self::Code(500))
     }
 }
 
