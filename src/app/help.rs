@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn it_is_short_and_tells_the_bounds() {
-        assert!(HELP.lines().count() <= 24, "{} lines", HELP.lines().count());
+        assert!(HELP.lines().count() <= 32, "{} lines", HELP.lines().count());
         assert!(HELP.lines().all(|line| line.chars().count() <= 79));
         let bounds = format!("1 to {} (default {})", limits::PEERS_MAX, limits::PEERS_DEFAULT);
         assert!(HELP.contains(&bounds));
