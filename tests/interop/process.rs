@@ -76,11 +76,6 @@ impl Running {
         wait_for(&format!("the end of {name}"), patience, || self.child.try_wait().unwrap())
     }
 
-    /// Its process.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()

@@ -21,7 +21,7 @@ impl World {
             Action::Connect { stream, address } => self.connect(stream, address),
             // What lies on the way to a server is not the session's business, so it is not simulated.
             Action::Reach { stream, server } => {
-                self.connect(stream, server.address.expect("there is no proxy"))
+                self.connect(stream, server.address.expect("there is no proxy"));
             }
             Action::Flush { stream } => {
                 self.trace(&[3, stream.generation.into()]);

@@ -14,7 +14,7 @@ use process::{Running, Scratch, free_port, wait_for, wait_for_listener};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use swarmlet::base::limits::{ANNOUNCES_MAX, TLS_CONNECTION_BYTES_MAX};
 use tracker::{Manner, Tracker, reply};
@@ -148,6 +148,16 @@ fn without_the_authority_that_the_user_names_nobody_is_trusted() {
     wait_for(words, PATIENCE, || running.log().contains(words).then_some(()));
 }
 
+/// A child that ends with its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Anonymous memory of a process, in bytes.
 fn anonymous_bytes(pid: u32) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -155,7 +165,7 @@ fn anonymous_bytes(pid: u32) -> usize {
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
 }
 
-/// Anonymous memory while as many trackers as possible hold their answers back, and the most that it was.
+/// Anonymous memory while as many trackers as possible hold their answers back.
 fn held(scheme: &str) -> usize {
     let (scratch, authority) = (Scratch::new(), Authority::new("the tests"));
     let config = (scheme == "https").then(|| authority.server(Flaw::None));
@@ -166,10 +176,10 @@ fn held(scheme: &str) -> usize {
     let torrent = scratch.path().join("x.torrent");
     write_torrent(&torrent, &trackers.iter().map(url).collect::<Vec<_>>());
     let mut command = swarmlet(&scratch.folder("output"), &torrent, &authority.write(scratch.path()));
-    let running = Running::start(&mut command, "swarmlet", scratch.path());
+    let client = Killed(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let asked = || trackers.iter().all(|tracker| !tracker.seen().requests.is_empty()).then_some(());
     wait_for("all requests", PATIENCE, asked);
-    anonymous_bytes(running.id())
+    anonymous_bytes(client.0.id())
 }
 
 #[test]
