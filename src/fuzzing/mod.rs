@@ -3,6 +3,7 @@
 
 pub mod command;
 pub mod meta;
+pub mod resume;
 pub mod session;
 pub mod tracker;
 pub mod wire;
