@@ -4,6 +4,7 @@
 //! `SIM_SEEDS=a..b` runs a range of them instead of the usual ones.
 
 mod disk;
+mod efficiency;
 mod frames;
 mod net;
 mod peer;
