@@ -46,6 +46,52 @@ impl Extreme {
     }
 }
 
+/// A request is timed with an empty queue this often: before what the last one showed has given way.
+const PROBE_INTERVAL: Duration = Duration::from_secs(4);
+
+/// When to let a peer's queue run empty. The time that an answer takes has the queue in it, and a window made for that time
+/// makes the queue longer: without an empty one now and then, both would grow for ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Probe {
+    due: Instant,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Stage {
+    #[default]
+    Resting,
+    /// Nothing is asked for until the queue is short.
+    Draining,
+    /// The request sent then found it short; the others follow at once.
+    Timing(Instant),
+}
+
+impl Probe {
+    /// True while the window is to be narrow.
+    pub fn is_draining(&self) -> bool {
+        matches!(self.stage, Stage::Draining)
+    }
+
+    /// A request is sent, which the window allowed.
+    pub fn sent(&mut self, now: Instant) {
+        if self.is_draining() {
+            self.stage = Stage::Timing(now);
+        }
+    }
+
+    /// The block of a request from `sent` has arrived.
+    pub fn arrived(&mut self, now: Instant, sent: Instant) {
+        match self.stage {
+            Stage::Resting if self.due <= now => self.stage = Stage::Draining,
+            Stage::Timing(since) if since <= sent => {
+                *self = Self { due: now + PROBE_INTERVAL, stage: Stage::Resting };
+            }
+            _ => {}
+        }
+    }
+}
+
 /// A peer's own rhythm: mean and deviation of the time between its blocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Rhythm {

@@ -369,6 +369,10 @@ impl Download {
             Found::Later => return Opened::Later,
             Found::Nothing => return Opened::No,
         };
+        if pool.is_filling() && self.wishes.is_empty() {
+            // What is verified need not wait for its neighbours when there is little memory left.
+            self.shelf.flush_oldest(&mut self.wishes);
+        }
         if !pool.reserve(self.geometry.blocks(piece)) {
             self.make_room(now, has, pool);
             return Opened::Full;
