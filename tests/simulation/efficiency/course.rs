@@ -109,7 +109,7 @@ impl Course {
             Happening::ToUs(portion) => seeder.inbox.push(portion),
             Happening::ToThem(bytes) => {
                 seeder.take(self.now, &bytes, |at, portion| wishes.push((at, Happening::ToUs(portion))));
-                wishes.push((self.now, Happening::Free));
+                wishes.extend(seeder.begins().then_some((self.now, Happening::Free)));
             }
             Happening::Free => {
                 let again = seeder.serve(self.now, |at, block| wishes.push((at, Happening::ToUs(block))));

@@ -30,7 +30,7 @@ impl Lines {
 fn measure(lines: &Lines, piece_bytes: u32, memory_bytes: u64) -> (u64, u32) {
     let volume_bytes: u64 = std::env::var("VOL").ok().and_then(|s| s.parse().ok()).unwrap_or(32) * MIB;
     let volume_us = volume_bytes * 1_000_000 / lines.possible();
-    let warm_us = (12 * lines.round_trip_us).max(volume_us / 2).max(200_000).min(20_000_000.max(12 * lines.round_trip_us));
+    let warm_us = (12 * lines.round_trip_us).max(volume_us / 2).min(20_000_000.max(12 * lines.round_trip_us));
     let span_us = (10 * lines.round_trip_us).max(volume_us.min(40_000_000));
     let total = (warm_us + span_us) * lines.possible() / 1_000_000 * 5 / 4 + 4 * u64::from(piece_bytes);
     let kinds = vec![Kind::steady(lines.rate, lines.round_trip_us); lines.seeders as usize];

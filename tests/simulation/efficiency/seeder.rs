@@ -98,13 +98,14 @@ pub struct Seeder {
     /// When all that was sent is on the line, in µs.
     free_at: u64,
     sent_blocks: u32,
+    serving: bool,
     pub inbox: Inbox,
 }
 
 impl Seeder {
     pub fn new(kind: Kind, name: u32) -> Self {
         let (frames, queue, inbox) = Default::default();
-        Self { kind, name, frames, queue, free_at: 0, sent_blocks: 0, inbox }
+        Self { kind, name, frames, queue, free_at: 0, sent_blocks: 0, serving: false, inbox }
     }
 
     /// Our bytes arrive there at `now`; calls `send` with what it answers, each with the time of its arrival here.
@@ -140,15 +141,22 @@ impl Seeder {
         self.queue.len() as u32
     }
 
+    /// True once after requests have come to one that was idle: call [`Seeder::serve`].
+    pub fn begins(&mut self) -> bool {
+        let can = !self.queue.is_empty() && self.sent_blocks < self.kind.silent_after;
+        can && !core::mem::replace(&mut self.serving, true)
+    }
+
     /// Sends the next block if the line is free; answers when to be called again, if there is more.
     pub fn serve(&mut self, now: u64, mut send: impl FnMut(u64, Portion)) -> Option<u64> {
-        if self.free_at <= now && self.sent_blocks < self.kind.silent_after {
-            let block = self.queue.pop_front()?;
+        if self.free_at <= now
+            && let Some(block) = self.queue.pop_front()
+        {
             self.sent_blocks += 1;
             send(self.arrival(now, block[2] as usize), Portion::Block(block));
         }
-        let has_more = !self.queue.is_empty() && self.sent_blocks < self.kind.silent_after;
-        has_more.then_some(self.free_at)
+        self.serving = !self.queue.is_empty() && self.sent_blocks < self.kind.silent_after;
+        self.serving.then_some(self.free_at)
     }
 
     /// When the last of `bytes` sent at `now` is here.
