@@ -136,3 +136,28 @@ impl Rhythm {
         self.last + patience.clamp(SNUB_MIN, SNUB_MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_drains_times_one_request_and_rests() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let mut probe = Probe::default();
+        assert!(!probe.is_draining());
+        probe.arrived(at(1000), at(900));
+        assert!(probe.is_draining());
+        probe.arrived(at(1010), at(910));
+        assert!(probe.is_draining(), "what was sent before says nothing");
+        probe.sent(at(1100));
+        assert!(!probe.is_draining(), "one request is enough");
+        probe.sent(at(1150));
+        probe.arrived(at(1160), at(1050));
+        probe.arrived(at(1200), at(1100));
+        probe.arrived(at(1199) + PROBE_INTERVAL, at(1150));
+        assert!(!probe.is_draining(), "it rests");
+        probe.arrived(at(1200) + PROBE_INTERVAL, at(1300));
+        assert!(probe.is_draining());
+    }
+}

@@ -243,7 +243,7 @@ impl Pipeline {
     /// Blocks that keep it busy for longer.
     fn wished(&self) -> u32 {
         let shortest = self.shortest();
-        self.blocks_in(shortest + shortest.max(QUEUE_TIME)) + REQUESTS_START
+        self.blocks_in(shortest + shortest.max(QUEUE_TIME)) + REQUESTS_MIN
     }
 
     fn shortest(&self) -> Duration {

@@ -248,15 +248,38 @@ mod tests {
     }
 
     #[test]
-    fn the_promise_shrinks_when_it_cannot_be_kept() {
+    fn the_promise_shrinks_when_it_cannot_be_kept_and_grows_back_more_slowly_each_time() {
         let mut pool = Pool::new(0);
-        assert!(pool.reserve(20));
-        let _lent: Vec<Buffer> = (0..16).map(|_| pool.take().unwrap()).collect();
-        assert_eq!(pool.unreserved(), 8);
-        assert!(pool.take().is_none());
-        assert_eq!((pool.unreserved(), pool.capacity()), (0, 14));
-        pool.release(7);
-        assert!(pool.reserve(1) && !pool.reserve(1));
+        for patience in [32, 64] {
+            assert!(pool.reserve(20));
+            let lent: Vec<Buffer> = (0..16).map(|_| pool.take().unwrap()).collect();
+            assert!(pool.take().is_none() && pool.is_overdrawn());
+            assert_eq!((pool.unreserved(), pool.capacity()), (0, 14));
+            pool.release(7);
+            assert!(!pool.is_overdrawn() && pool.reserve(1) && !pool.reserve(1));
+            lent.into_iter().for_each(|buffer| pool.give(buffer));
+            pool.release(14);
+            let mut calm = 21;
+            while pool.capacity() == 14 {
+                assert!(pool.reserve(1));
+                pool.release(1);
+                calm += 1;
+            }
+            assert_eq!(calm, patience);
+            while pool.capacity() < 28 {
+                assert!(pool.reserve(14));
+                pool.release(14);
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_than_can_be_kept_is_promised_while_buffers_are_few() {
+        let mut pool = Pool::new(0);
+        let mut lent: Vec<Buffer> = (0..13).map(|_| pool.take().unwrap()).collect();
+        assert!(pool.is_filling() && pool.reserve(14) && !pool.reserve(1));
+        pool.give(lent.pop().unwrap());
+        assert!(!pool.is_filling() && pool.reserve(14) && !pool.reserve(1));
     }
 
     #[test]

@@ -52,10 +52,24 @@ impl Course {
         session.add_torrent(now, metainfo, true);
         let (seeders, queue, flushing) = Default::default();
         let kinds = kinds.iter().enumerate().map(|(nth, kind)| (address(nth), *kind)).collect();
-        let mut course =
-            Self { session, now: START, outcome: None, kinds, seeders, queue, sequence: 0, flushing, widest: 0 };
+        let mut course = Self {
+            session,
+            now: START,
+            outcome: None,
+            kinds,
+            seeders,
+            queue,
+            sequence: 0,
+            flushing,
+            widest: 0,
+        };
         course.turn();
         course
+    }
+
+    /// From now on all ways are as long as this.
+    pub fn change_round_trip(&mut self, round_trip_us: u64) {
+        self.seeders.values_mut().for_each(|seeder| seeder.kind.round_trip_us = round_trip_us);
     }
 
     /// Microseconds since the beginning.
@@ -69,7 +83,8 @@ impl Course {
         torrent.downloaded_bytes - torrent.duplicate_bytes
     }
 
-    pub fn duplicates(&self) -> u64 {
+    /// Block bytes that came twice.
+    pub fn duplicate_bytes(&self) -> u64 {
         self.session.status(Instant::from_micros(self.now)).torrents[0].duplicate_bytes
     }
 
@@ -147,7 +162,9 @@ impl Course {
         let mut left = TURN_READ_BYTES;
         let mut line = [0; RECEIVE_BYTES];
         while left > 0 && self.outcome.is_none() {
-            let Some(seeder) = self.seeders.get_mut(&stream).filter(|seeder| seeder.inbox.bytes > 0) else { return };
+            let Some(seeder) = self.seeders.get_mut(&stream).filter(|seeder| seeder.inbox.bytes > 0) else {
+                return;
+            };
             let count = match self.session.landing(stream) {
                 Landing::Wait => return,
                 Landing::Anywhere => {

@@ -113,7 +113,9 @@ impl Seeder {
         self.frames.push(bytes);
         while let Some(frame) = self.frames.next() {
             match frame {
-                Frame::Handshake(ours) => send(self.arrival(now, 68), Portion::Bytes(greeting(ours, self.name))),
+                Frame::Handshake(ours) => {
+                    send(self.arrival(now, 68), Portion::Bytes(greeting(ours, self.name)))
+                }
                 Frame::Message(frames::INTERESTED, _) => {
                     let unchoke = frames::message(frames::UNCHOKE, &[]);
                     send(self.arrival(now, unchoke.len()), Portion::Bytes(unchoke));
