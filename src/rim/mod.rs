@@ -5,6 +5,7 @@
 //! One thread, one poll. A turn (`turn`) polls, then serves what is ready, each stream for a bounded number
 //! of bytes; everything that follows from a fact is carried out (`perform`) before the next fact is told.
 
+mod bind;
 mod clock;
 pub mod entropy;
 mod lines;
@@ -22,7 +23,8 @@ pub(crate) mod sys;
 mod traffic;
 mod turn;
 
-pub use listen::{Bind, Listen};
+pub use bind::Bind;
+pub use listen::Listen;
 pub use machine::{Files, Machine, Screen};
 
 use crate::base::Instant;
@@ -102,6 +104,11 @@ impl Rim {
     pub fn listen(&mut self, wish: &Listen) -> io::Result<u16> {
         self.listeners = listen::Listeners::open(wish, self.poll.registry(), LISTENERS)?;
         Ok(self.listeners.port())
+    }
+
+    /// Lets all streams that are opened from now on leave from `place` only. What that cannot reach is unreachable.
+    pub fn bind(&mut self, place: Bind) {
+        self.sockets.bind(place);
     }
 
     /// Turns until the machine wishes to finish, or a second signal asks to end at once
