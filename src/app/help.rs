@@ -10,7 +10,7 @@ Downloads torrents. While it runs, type status, peers, help, quit and others.
       --port N[-M]    listen on N, or next up to M; 0: any (default 6881)
       --bind WHERE    use this address or network interface only
       --max-peers N   connections at a time, 1 to 5000 (default 200)
-      --memory MiB    memory for blocks, 2 to 1024 (default 16)
+      --memory MiB    memory for everything, 2 to 1024 (default 10)
       --down-limit N, --up-limit N  KiB/s; --up-slots N  peers served at a time
       --seed, --super-seed  stay and give; until --seed-ratio R, --seed-time MIN
       --allocate HOW  full: reserve the space first (default); sparse: do not

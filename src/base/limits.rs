@@ -185,8 +185,14 @@ pub const SEND_PATIENCE: Duration = Duration::from_secs(120);
 
 // ---- Memory ------------------------------------------------------------------------------------------------
 
-/// Default of `--memory`, in MiB.
-pub const MEMORY_DEFAULT_MIB: u32 = 16;
+/// Default of `--memory`, in MiB: enough for what 8 MiB a second at a second's distance, or 80 at a tenth, have on their way.
+pub const MEMORY_DEFAULT_MIB: u32 = 10;
+/// What the program needs by itself, in bytes: heap and stack without peers.
+pub const PROGRAM_BYTES: usize = 1 << 20;
+/// What a peer costs that sends and is asked for more, beside its bitfield, in bytes.
+pub const BUSY_PEER_BYTES: usize = 4 << 10;
+/// What a piece of a torrent costs, whether it is there or not, in bytes: its hash, its place in the order, its rarity.
+pub const PIECE_STATE_BYTES: usize = 32;
 /// Least `--memory`, in MiB.
 pub const MEMORY_MIN_MIB: u32 = 2;
 /// Most `--memory`, in MiB: more never helps, and 32-bit boxes cannot give it.

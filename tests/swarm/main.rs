@@ -54,6 +54,9 @@ fn a_super_seed_gives_everything_about_once() {
         let rate = 20 * MIB;
         let (took, sent) = swarm(&content, rate, &Giving { super_seed: true, ..stays() }, 6);
         let ideal = (content.bytes.len() + piece_bytes) as f64 / rate as f64;
-        println!("super {pieces} x {piece_bytes}: {took:.2} s, ideal {ideal:.2} s, ratio {:.3}, sent {sent:.3}", took / ideal);
+        println!(
+            "super {pieces} x {piece_bytes}: {took:.2} s, ideal {ideal:.2} s, ratio {:.3}, sent {sent:.3}",
+            took / ideal
+        );
     }
 }
