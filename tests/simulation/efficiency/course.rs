@@ -34,6 +34,10 @@ pub struct Course {
     queue: BTreeMap<(u64, u64), (StreamId, Happening)>,
     sequence: u64,
     flushing: BTreeSet<StreamId>,
+    /// Bytes that may be hashed at a time.
+    pub hash_budget_bytes: usize,
+    /// How often hashing had to go on after that.
+    pub slices: u64,
     /// Most requests that waited at one seeder at a time, as far as was looked.
     pub widest: u32,
 }
@@ -50,8 +54,8 @@ impl Course {
             session.lend(Box::leak(vec![0; missing as usize].into_boxed_slice()));
         }
         session.add_torrent(now, metainfo, true);
-        let (seeders, queue, flushing) = Default::default();
         let kinds = kinds.iter().enumerate().map(|(nth, kind)| (address(nth), *kind)).collect();
+        let (seeders, queue, flushing) = Default::default();
         let mut course = Self {
             session,
             now: START,
@@ -61,6 +65,8 @@ impl Course {
             queue,
             sequence: 0,
             flushing,
+            hash_budget_bytes: usize::MAX,
+            slices: 0,
             widest: 0,
         };
         course.turn();
@@ -146,7 +152,8 @@ impl Course {
         readable.into_iter().for_each(|stream| self.serve(stream));
         self.flush();
         let now = Instant::from_micros(self.now);
-        while self.outcome.is_none() && self.session.work(now, usize::MAX) {
+        while self.outcome.is_none() && self.session.work(now, self.hash_budget_bytes) {
+            self.slices += 1;
             self.perform();
         }
         self.perform();

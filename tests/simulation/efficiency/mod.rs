@@ -183,3 +183,14 @@ fn the_last_hundredth_takes_no_longer_than_twice_its_share() {
         }
     }
 }
+
+#[test]
+fn a_slow_processor_hashes_a_large_piece_in_slices() {
+    let (total, slice) = (96 * MIB, 64 << 10);
+    let mut course = Course::new(&[Kind::steady(100 * MIB, 1_000)], total, 16 << 20, MEMORY_BYTES);
+    course.hash_budget_bytes = slice;
+    course.run(u64::MAX / 4, |course| course.done_bytes() < total);
+    // A slice ends with the block in which its budget does; pieces may be hashed two at a time.
+    let most = (slice + 2 * 16_384) as u64;
+    assert!(course.slices >= total / most, "{} slices", course.slices);
+}
