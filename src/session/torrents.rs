@@ -6,6 +6,7 @@ use crate::base::{Instant, Rate, Rng, TorrentId};
 use crate::candidates::{Candidates, Source};
 use crate::download::{Check, Download};
 use crate::meta::{FileKind, Metainfo};
+use crate::proxy::Routes;
 use crate::session::{Phase, StorageFault};
 use crate::tracker::{Identity, Trackers};
 use alloc::sync::Arc;
@@ -36,6 +37,8 @@ pub struct Torrent {
     pub completed: Option<Instant>,
     /// It is complete and is not given to others (any more).
     pub ended: bool,
+    /// It was given for as long as was wished: its peers leave by then.
+    pub parting: Option<Instant>,
     /// Everything is on the disk, and has been said so.
     pub durable: bool,
     pub started: Instant,
@@ -71,6 +74,7 @@ impl Torrent {
         id: TorrentId,
         metainfo: Arc<Metainfo>,
         identity: Identity,
+        routes: Arc<Routes>,
         memory_bytes: u64,
         rng: &mut Rng,
     ) -> Self {
@@ -81,7 +85,7 @@ impl Torrent {
             id,
             download,
             candidates: Candidates::default(),
-            trackers: Trackers::new(now, identity, &metainfo.tiers, rng),
+            trackers: Trackers::routed(now, identity, routes, &metainfo.tiers, rng),
             metainfo,
             recheck: false,
             paused: false,
@@ -91,6 +95,7 @@ impl Torrent {
             spreading: None,
             completed: None,
             ended: false,
+            parting: None,
             durable: false,
             started: now,
             down: Rate::default(),

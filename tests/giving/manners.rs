@@ -3,7 +3,7 @@
 use crate::stage::{self, PIECE_BYTES, Stage};
 use crate::{request, seeding, served};
 use core::time::Duration;
-use swarmlet::base::limits::{SUPER_SEED_INTERVAL, SUPER_SEED_PASS_MAX};
+use swarmlet::base::limits::{PARTING_TIME, SUPER_SEED_INTERVAL, SUPER_SEED_PASS_MAX};
 use swarmlet::base::{Block, StreamId, TorrentId};
 use swarmlet::resume::Past;
 use swarmlet::session::{Event, Giving, Outcome};
@@ -83,7 +83,7 @@ fn what_earlier_runs_have_given_counts_for_the_ratio_and_the_time() {
         by_ratio.say(peer, &[Message::Request(Block { piece: 0, begin: begin << 14, length: 1 << 14 })]);
         by_ratio.take(peer, usize::MAX);
     }
-    by_ratio.wait(Duration::from_secs(3));
+    by_ratio.wait(PARTING_TIME);
     assert_eq!(by_ratio.outcome, Some(Outcome::Complete));
 
     let mut by_time = seed(Giving { seed_time: Some(Duration::from_secs(60)), ..seeding() });

@@ -155,8 +155,7 @@ fn a_ratio_is_reached_over_two_runs() {
     command.args(["--seed-ratio", "1.9"]);
     scene.seeder = Running::start(&mut command, "seeder", scene.scratch.path());
     wait_for_listener(&mut scene.seeder, scene.port);
-    let (mut second, output) = scene.start(Client::Swarmlet, free_port(), &[]);
-    second.complete();
-    payload.assert_same(&output);
-    assert_eq!(scene.seeder.wait(Duration::from_secs(10)).code(), Some(0), "it ends by itself");
+    // It gets nine tenths of it.
+    let _second = scene.start(Client::Swarmlet, free_port(), &[]);
+    assert_eq!(scene.seeder.wait(PATIENCE).code(), Some(0), "it ends by itself");
 }

@@ -288,12 +288,11 @@ impl Net {
             match action {
                 Action::Connect { stream, address } => self.connect(node, stream, address),
                 Action::Flush { stream } => self.list(node, stream),
-                Action::Resume { .. }
+                Action::Reach { .. }
+                | Action::Resume { .. }
                 | Action::Resolve { .. }
                 | Action::Finish(_)
-                | Action::Say(_)
-                | Action::Save { .. }
-                | Action::ForgetState { .. } => {}
+                | Action::Say(_) => {}
                 Action::Close { stream } => {
                     if let Some(end) = self.nodes[node].ends.remove(&stream) {
                         let at = self.nodes[node].line_free.max(self.now) + LATENCY_US;
@@ -319,6 +318,10 @@ impl Net {
                 Action::Sync { torrent, .. } => {
                     self.nodes[node].session.handle(now, Event::Synced { torrent });
                 }
+                Action::Save { torrent } => {
+                    self.nodes[node].session.handle(now, Event::Saved { torrent, good: true });
+                }
+                Action::ForgetState { .. } => {}
                 Action::Complete { torrent } => {
                     self.nodes[node].session.handle(now, Event::Completed { torrent });
                 }
