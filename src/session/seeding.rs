@@ -23,7 +23,7 @@ impl Session {
         if torrent.ended {
             self.drop_all(now, id);
         } else {
-            self.begin_spreading(now, id);
+            self.begin_spreading(id);
             self.tell_upload_only(now, id);
             self.drop_useless(now, id);
         }
@@ -126,7 +126,7 @@ impl Session {
                 torrent.parting = None;
                 let id = TorrentId(nth as u32);
                 if on {
-                    self.begin_spreading(now, id);
+                    self.begin_spreading(id);
                 } else {
                     self.drop_all(now, id);
                 }

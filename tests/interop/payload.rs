@@ -142,7 +142,14 @@ impl Payload {
 
     /// Compares a download byte for byte; nothing may be missing, and nothing more may lie there.
     pub fn assert_same(&self, output: &Path) {
-        let (ours, theirs) = (self.paths(&self.folder), self.paths(output));
+        self.assert_same_files(output, 0);
+    }
+
+    /// The same for the files of at least so many bytes; shorter ones may be missing.
+    pub fn assert_same_files(&self, output: &Path, least_bytes: u64) {
+        let long = |(_, bytes): &(PathBuf, u64)| *bytes >= least_bytes;
+        let files = |folder: &Path| self.paths(folder).into_iter().filter(long).collect::<Vec<_>>();
+        let (ours, theirs) = (files(&self.folder), files(output));
         for ((ours, _), (theirs, bytes)) in ours.iter().zip(&theirs) {
             let same = same_bytes(ours, theirs);
             assert!(same.is_some(), "{} is missing", theirs.display());
@@ -150,6 +157,7 @@ impl Payload {
         }
         let mut expected: Vec<PathBuf> = theirs.into_iter().map(|(path, _)| path).collect();
         let mut found = files_below(output);
+        found.retain(|path| least_bytes == 0 || fs::metadata(path).unwrap().len() >= least_bytes);
         expected.sort();
         found.sort();
         assert_eq!(found, expected, "other files than those of the torrent");
