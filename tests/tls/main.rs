@@ -16,7 +16,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use swarmlet::base::limits::{ANNOUNCES_MAX, TLS_CONNECTION_BYTES_MAX};
+use swarmlet::base::limits::{ANNOUNCES_MAX, TLS_CONNECTION_BYTES_MAX, TLS_CONNECTIONS_MAX};
 use tracker::{Manner, Tracker, reply};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -149,6 +149,42 @@ fn without_the_authority_that_the_user_names_nobody_is_trusted() {
     let running = Running::start(&mut command, "swarmlet", scratch.path());
     let words = "the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read";
     wait_for(words, PATIENCE, || running.log().contains(words).then_some(()));
+}
+
+#[test]
+fn no_more_connections_than_allowed_are_open_and_the_others_get_their_turn() {
+    let scratch = Scratch::new();
+    let authority = Authority::new(scratch.path(), "the tests");
+    let manner = Manner::Holds(Duration::from_secs(2), reply(NOBODY));
+    let tracker = Tracker::start(Some(authority.server(Flaw::None)), &manner);
+    let mut command =
+        swarmlet(&scratch.folder("output"), &scratch.path().join("0"), &authority.certificate());
+    let torrents = TLS_CONNECTIONS_MAX / ANNOUNCES_MAX + 1;
+    for nth in 0..torrents {
+        let path = scratch.path().join(nth.to_string());
+        let urls: Vec<String> =
+            (0..ANNOUNCES_MAX).map(|n| tracker.url("127.0.0.1") + &format!("?{nth}-{n}")).collect();
+        write_torrent(&path, &urls);
+        // Another name makes it another torrent, with files of its own.
+        let other = [&[b'A' + u8::try_from(nth).unwrap()][..], b"r\xc3\xb6\xc3\x9fe"].concat();
+        fs::write(&path, replaced(&fs::read(&path).unwrap(), "Größe".as_bytes(), &other)).unwrap();
+        if nth > 0 {
+            command.arg(&path);
+        }
+    }
+    let running = Running::start(&mut command, "swarmlet", scratch.path());
+    let all = torrents * ANNOUNCES_MAX;
+    wait_for("all requests", PATIENCE, || (tracker.seen().requests.len() >= all).then_some(()));
+    let most = tracker.seen().most_waiting;
+    assert!((2..=TLS_CONNECTIONS_MAX).contains(&most), "{most} at a time: {}", running.log());
+}
+
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    let at = bytes.windows(from.len()).position(|window| window == from).expect("it is there");
+    bytes[at..at + from.len()].copy_from_slice(to);
+    bytes
 }
 
 /// A child that ends with its test.
