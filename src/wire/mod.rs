@@ -15,6 +15,7 @@ pub mod handshake;
 pub mod http;
 pub mod message;
 pub mod misbehaved;
+pub mod udp_tracker;
 pub mod url;
 
 pub use cursor::Cursor;
