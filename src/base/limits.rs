@@ -73,6 +73,11 @@ pub const PEERS_DEFAULT: u32 = 200;
 pub const PEERS_MAX: u32 = 5_000;
 /// Connections being opened at a time. Cheap routers drop packets when many more are half open.
 pub const HALF_OPEN_MAX: usize = 30;
+/// Open peers from which on others are dialled one by one, every [`DIAL_SPACING`]; less where `--max-peers` is below
+/// twice as many.
+pub const ENOUGH_PEERS: u32 = 40;
+/// Wait between two dials when there are enough peers.
+pub const DIAL_SPACING: Duration = Duration::from_millis(250);
 /// Connections to us that have not shaken hands, at a time; more are closed at once.
 pub const ARRIVALS_MAX: usize = 64;
 /// Of these, from one address: one machine must not keep the others out.

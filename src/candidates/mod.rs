@@ -69,6 +69,8 @@ pub struct Candidates {
     bans: Bans,
     own: Vec<SocketAddr>,
     allow_loopback: bool,
+    /// The family whose turn it is: neither IPv4 nor IPv6 waits for the other, of which all may be dead.
+    v6_next: bool,
     /// No idle candidate is due before this; may be too early, never too late. Spares looking through all of them.
     earliest: Option<Instant>,
 }
@@ -125,7 +127,7 @@ impl Candidates {
         if self.earliest.is_none_or(|earliest| earliest > now) {
             return None;
         }
-        let mut best: Option<((bool, bool, u8, Instant), SocketAddr)> = None;
+        let mut best: Option<(Rank, SocketAddr)> = None;
         let (mut equals, mut later) = (0, None);
         for (&address, candidate) in &self.known {
             match candidate.state {
@@ -136,7 +138,7 @@ impl Candidates {
                 }
                 State::Idle { .. } => {}
             }
-            let rank = candidate.rank();
+            let rank = candidate.rank(address.is_ipv6() == self.v6_next);
             equals = if best.is_some_and(|(best, _)| best == rank) { equals + 1 } else { 1 };
             // Among equals each has the same chance: a list that an adversary wrote first does not come first.
             let better = best.is_none_or(|(best, _)| rank < best);
@@ -148,6 +150,7 @@ impl Candidates {
             self.earliest = later;
             return None;
         };
+        self.v6_next = !address.is_ipv6();
         self.set_busy(now, address);
         Some(address)
     }
@@ -270,11 +273,13 @@ impl Candidates {
     }
 }
 
+type Rank = (bool, bool, u8, Instant, bool);
+
 impl Candidate {
     /// The lower, the sooner it is dialled: never tried first, then those that were connected once, then those that
-    /// failed least, then those left alone longest.
-    fn rank(&self) -> (bool, bool, u8, Instant) {
-        (self.tried != Instant::ZERO, !self.succeeded, self.failures, self.tried)
+    /// failed least, then those left alone longest; of equals one of the family whose turn it is.
+    fn rank(&self, its_turn: bool) -> Rank {
+        (self.tried != Instant::ZERO, !self.succeeded, self.failures, self.tried, !its_turn)
     }
 }
 

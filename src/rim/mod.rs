@@ -6,6 +6,7 @@
 //! of bytes; everything that follows from a fact is carried out (`perform`) before the next fact is told.
 
 mod clock;
+mod datagrams;
 pub mod entropy;
 mod lines;
 mod listen;
@@ -39,6 +40,8 @@ const STDIN: Token = Token(usize::MAX - 2);
 const NAMES: usize = usize::MAX - 16;
 /// The first of those of the listening sockets, which end before [`NAMES`].
 const LISTENERS: usize = NAMES - listen::SOCKETS_MAX;
+/// The first of those of the datagram sockets, which end before [`LISTENERS`].
+const DATAGRAMS: usize = LISTENERS - datagrams::SOCKETS_MAX;
 
 /// Changes taken from the kernel in one poll; what does not fit comes with the next.
 const EVENTS_MAX: usize = 256;
@@ -58,6 +61,7 @@ pub struct Rim {
     sockets: sockets::Sockets,
     listeners: listen::Listeners,
     names: resolve::Names,
+    datagrams: datagrams::Datagrams,
     /// Where streams are read into whose bytes may land anywhere: one buffer for all.
     receive: Box<[u8]>,
     /// Bytes that may be hashed in one turn.
@@ -85,6 +89,7 @@ impl Rim {
             sockets: sockets::Sockets::default(),
             listeners: listen::Listeners::default(),
             names: resolve::Names::new(resolve::NameFiles::default(), entropy::generator()?, NAMES),
+            datagrams: datagrams::Datagrams::default(),
             receive: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             hash_budget_bytes: pace::hash_budget_bytes(),
         })

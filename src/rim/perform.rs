@@ -2,6 +2,7 @@
 
 use crate::base::TorrentId;
 use crate::base::limits::CHECK_SLICE_BYTES;
+use crate::rim::DATAGRAMS;
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::turn::Run;
 use crate::session::{Action, Event, StoreId};
@@ -65,6 +66,9 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             Action::Close { stream } => {
                 self.refused.retain(|(refused, _)| *refused != stream);
                 self.rim.sockets.remove(self.rim.poll.registry(), stream);
+            }
+            Action::SendDatagram { address, bytes } => {
+                self.rim.datagrams.send(self.rim.poll.registry(), DATAGRAMS, address, &bytes);
             }
             Action::Store { torrent, store } => self.store(torrent, store),
             Action::Load { torrent, offset, length } => {

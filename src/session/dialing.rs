@@ -3,8 +3,9 @@
 use super::Session;
 use super::peers::Farewell;
 use super::torrents::Torrent;
-use crate::base::limits::{HALF_OPEN_MAX, USELESS_MAX};
+use crate::base::limits::{DIAL_SPACING, ENOUGH_PEERS, HALF_OPEN_MAX, USELESS_MAX};
 use crate::base::{Instant, TorrentId};
+use core::time::Duration;
 
 impl Session {
     /// Dials candidates of all torrents in turn, as far as half-open connections and `--max-peers` allow.
@@ -13,7 +14,7 @@ impl Session {
             return;
         }
         let mut idle = 0;
-        while idle < self.torrents.len() && self.has_room_for_a_peer() {
+        while idle < self.torrents.len() && self.may_dial(now) {
             let nth = self.next_dialler % self.torrents.len();
             self.next_dialler = nth + 1;
             let torrent = &mut self.torrents[nth];
@@ -22,6 +23,7 @@ impl Session {
             match address {
                 Some(address) => {
                     idle = 0;
+                    self.last_dial = now;
                     self.dial(now, TorrentId(nth as u32), address);
                 }
                 None => idle += 1,
@@ -55,12 +57,23 @@ impl Session {
         self.half_open < HALF_OPEN_MAX && open + (self.half_open as u32) < self.settings.max_peers
     }
 
+    /// With enough peers a dial is no longer urgent, and each one costs the router a place in its table.
+    fn spacing(&self) -> Duration {
+        let enough = ENOUGH_PEERS.min(self.settings.max_peers / 2);
+        if self.open_peers() < enough.max(1) { Duration::ZERO } else { DIAL_SPACING }
+    }
+
+    fn may_dial(&self, now: Instant) -> bool {
+        self.has_room_for_a_peer() && self.last_dial + self.spacing() <= now
+    }
+
     /// When a candidate may be dialled; `None` if there is none or no room.
     pub(super) fn dial_deadline(&self) -> Option<Instant> {
         if self.quitting.is_some() || !self.has_room_for_a_peer() {
             return None;
         }
         let waiting = self.torrents.iter().filter(|torrent| torrent.wants_peers());
-        waiting.filter_map(|torrent| torrent.candidates.next_deadline()).min()
+        let due = waiting.filter_map(|torrent| torrent.candidates.next_deadline()).min()?;
+        Some(due.max(self.last_dial + self.spacing()))
     }
 }

@@ -130,6 +130,8 @@ pub struct Session {
     arrivals: usize,
     /// The torrent whose turn it is to dial.
     next_dialler: usize,
+    /// When a peer was last dialled.
+    last_dial: Instant,
     /// When all peers are looked at.
     peers_deadline: Option<Instant>,
     /// A peer or a tracker was reached.
@@ -172,6 +174,7 @@ impl Session {
             half_open: 0,
             arrivals: 0,
             next_dialler: 0,
+            last_dial: Instant::ZERO,
             peers_deadline: None,
             reached: false,
             leaving: None,
@@ -218,6 +221,8 @@ impl Session {
         match event {
             Event::Connected { stream } => self.on_connected(now, stream),
             Event::Closed { stream, cause } => self.on_closed(now, stream, cause),
+            Event::Datagram { from, bytes } => self.on_datagram(now, from, bytes),
+            Event::Undeliverable { address, cause } => self.on_undeliverable(now, address, cause),
             Event::Stored { torrent, store } => self.on_stored(now, torrent, store),
             Event::StoreFailed { torrent, fault, .. } => self.on_store_failed(now, torrent, fault),
             Event::Completed { torrent } => self.on_durable(now, torrent),

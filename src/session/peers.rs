@@ -146,6 +146,7 @@ impl Session {
         self.walk_by(now + KEEP_ALIVE_INTERVAL);
         self.note(Note::PeerConnected { torrent: id, address });
         self.grant_fast(stream);
+        self.settle_hunger(id);
     }
 
     /// The peer broke the protocol.
@@ -189,6 +190,7 @@ impl Session {
         }
         let guilty = matches!(why, Farewell::Guilty(_) | Farewell::Banned | Farewell::NeverReads);
         self.note(Note::PeerGone { torrent: id, address, why: why.to_string(), guilty });
+        self.settle_hunger(id);
         true
     }
 

@@ -1,9 +1,9 @@
-//! One announce under way: resolve, connect, ask, read, and again for every redirect. It knows nothing of tiers;
-//! each fact is answered with the next step.
+//! One announce or scrape by HTTP under way: connect, ask, read, and again for every redirect. It knows nothing of
+//! tiers; each fact is answered with the next step.
 
 use crate::base::Instant;
-use crate::base::limits::{ADDRESSES_PER_NAME_MAX, CONNECT_TIMEOUT, REDIRECTS_MAX};
-use crate::tracker::reply::ReplyFault;
+use crate::base::limits::{ADDRESSES_PER_NAME_MAX, CONNECT_TIMEOUT, REDIRECTS_MAX, TRACKER_CONNECT_TIMEOUT};
+use crate::tracker::reply::{Counts, Reply, ReplyFault};
 use crate::tracker::request::{Kind, request};
 use crate::wire::address::is_local;
 use crate::wire::http::{HttpFault, Progress, ReplyReader};
@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
-/// An announce under way.
+/// An announce or scrape under way.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     /// What is announced.
@@ -22,6 +22,8 @@ pub(crate) struct Exchange {
     query: String,
     url: Url,
     redirects: u8,
+    /// It speaks for us over IPv6, and goes on so after a redirect if it can.
+    v6: bool,
     /// True once a server outside the local network has sent us elsewhere: it must not send us inside.
     confined: bool,
     /// Addresses still to be tried.
@@ -50,8 +52,14 @@ pub(crate) enum Step {
     Connect(SocketAddr),
     /// These bytes sent.
     Send(Vec<u8>),
+    /// This datagram sent.
+    Post(SocketAddr, Vec<u8>),
     /// Nothing more: here are status and body.
     Answered(u16, Vec<u8>),
+    /// Nothing more: here is the reply to the announce.
+    Told(Reply),
+    /// Nothing more: here are the numbers.
+    Counted(Counts),
     /// Nothing more: it has failed.
     Failed(Fault),
 }
@@ -97,12 +105,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Why a scheme is not spoken; empty for plain HTTP, which is.
+/// Why a scheme is not spoken over streams; empty for plain HTTP, which is.
 pub(crate) fn unsupported(scheme: Scheme) -> &'static str {
     match scheme {
         Scheme::Http => "",
         Scheme::Https => "but this build has no TLS",
-        Scheme::Udp => "but UDP trackers are not spoken",
+        Scheme::Udp => "but only HTTP can be redirected",
     }
 }
 
@@ -114,6 +122,7 @@ impl Exchange {
             query,
             url,
             redirects: 0,
+            v6: false,
             confined: false,
             untried: VecDeque::new(),
             address: None,
@@ -122,12 +131,17 @@ impl Exchange {
         }
     }
 
-    /// The first step; `known` is an address of this tracker that has worked and saves asking for the name.
-    pub fn begin(&mut self, now: Instant, known: Option<SocketAddr>) -> Step {
-        match (self.url.host(), known) {
-            (Host::Address(ip), _) => self.dial(now, &[*ip]),
-            (Host::Name(_), Some(address)) => self.dial(now, &[address.ip()]),
-            (Host::Name(name), None) => {
+    /// The first step: the first of `addresses` that can be reached is asked.
+    pub fn begin(&mut self, now: Instant, addresses: &[IpAddr]) -> Step {
+        self.v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
+        self.dial(now, addresses)
+    }
+
+    /// The first step after a redirect.
+    fn begin_again(&mut self, now: Instant) -> Step {
+        match self.url.host() {
+            Host::Address(ip) => self.dial(now, &[*ip]),
+            Host::Name(name) => {
                 let name = name.clone();
                 self.leg = Leg::Resolving;
                 Step::Resolve(name)
@@ -177,8 +191,10 @@ impl Exchange {
     }
 
     fn dial(&mut self, now: Instant, addresses: &[IpAddr]) -> Step {
+        let one_family = addresses.iter().any(|ip| ip.is_ipv6() == self.v6);
         let allowed = |ip: &&IpAddr| !(self.confined && is_local(**ip));
-        self.untried = addresses.iter().filter(allowed).take(ADDRESSES_PER_NAME_MAX).copied().collect();
+        let fits = |ip: &&IpAddr| allowed(ip) && (!one_family || ip.is_ipv6() == self.v6);
+        self.untried = addresses.iter().filter(fits).take(ADDRESSES_PER_NAME_MAX).copied().collect();
         let fault = match self.url.host() {
             _ if !addresses.is_empty() => Fault::RedirectInside,
             Host::Name(name) => Fault::NoAddress(name.clone()),
@@ -192,7 +208,8 @@ impl Exchange {
         let Some(ip) = self.untried.pop_front() else { return Step::Failed(fault) };
         let address = SocketAddr::new(ip, self.url.port());
         self.address = Some(address);
-        self.leg = Leg::Connecting { until: now + CONNECT_TIMEOUT };
+        let patience = if self.untried.is_empty() { CONNECT_TIMEOUT } else { TRACKER_CONNECT_TIMEOUT };
+        self.leg = Leg::Connecting { until: now + patience };
         Step::Connect(address)
     }
 
@@ -244,7 +261,7 @@ impl Exchange {
             Ok(Progress::NeedMore) => Step::Wait,
             Ok(Progress::Done { status, body }) => Step::Answered(status, body),
             Ok(Progress::Redirect(location)) => {
-                self.redirected(&location).map_or_else(Step::Failed, |()| self.begin(now, None))
+                self.redirected(&location).map_or_else(Step::Failed, |()| self.begin_again(now))
             }
             Err(fault) => Step::Failed(Fault::Http(fault)),
         }

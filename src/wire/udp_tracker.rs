@@ -205,11 +205,9 @@ fn body(mut cursor: Cursor<'_>, request: Request) -> Option<Answer<'_>> {
             seeders: cursor.u32()?,
             peers: cursor.rest(),
         },
-        Request::Scrape => Answer::Scraped {
-            seeders: cursor.u32()?,
-            completed: cursor.u32()?,
-            leechers: cursor.u32()?,
-        },
+        Request::Scrape => {
+            Answer::Scraped { seeders: cursor.u32()?, completed: cursor.u32()?, leechers: cursor.u32()? }
+        }
     })
 }
 
@@ -290,7 +288,8 @@ mod tests {
         }
         let odd = [0, 0, 0, 4, 0, 0, 0, 9];
         assert_eq!(answer(&odd, Request::Connect, 9), Err(Fault::Action(4)));
-        let words = [Fault::Short, Fault::Transaction, Fault::Action(4)].map(|fault| alloc::format!("{fault}"));
+        let words =
+            [Fault::Short, Fault::Transaction, Fault::Action(4)].map(|fault| alloc::format!("{fault}"));
         assert!(words.iter().all(|words| words.starts_with("the datagram ")), "{words:?}");
     }
 }

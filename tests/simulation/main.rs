@@ -3,6 +3,7 @@
 //! A seed that fails is printed; `SIM_SEED=n cargo test --test simulation one_seed -- --nocapture` runs it alone, and
 //! `SIM_SEEDS=a..b` runs a range of them instead of the usual ones.
 
+mod datagrams;
 mod disk;
 mod frames;
 mod net;
@@ -13,5 +14,6 @@ mod scenarios;
 mod swarm;
 mod torrent;
 mod tracker;
+mod trackers;
 mod watch;
 mod world;

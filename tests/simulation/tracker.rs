@@ -24,6 +24,8 @@ pub enum Service {
     Deep,
     NotHttp,
     NeverAnswers,
+    /// Packets to it are lost.
+    NeverOpens,
     Resets,
     Refuses,
 }
@@ -82,7 +84,7 @@ impl Visit {
             }
             Service::Deep => whole(&[b'l'; 200_000], rng),
             Service::NotHttp => b"\x13BitTorrent protocol\r\n\r\n".to_vec(),
-            Service::NeverAnswers => return vec![],
+            Service::NeverAnswers | Service::NeverOpens => return vec![],
             Service::Resets | Service::Refuses => return vec![Wish::Close(CloseCause::Reset)],
         };
         vec![Wish::Send(reply), Wish::Close(CloseCause::Ended)]
