@@ -14,9 +14,9 @@ use swarmlet::rim::storage::{Allocate, Existing, Found, Map, OpenFault, Options,
 use swarmlet::session::StorageFaultKind;
 
 const E: u64 = EXTENT_BYTES;
-const FULL: Options = Options { allocate: Allocate::Full, map: Map::Auto };
-const SPARSE: Options = Options { allocate: Allocate::Sparse, map: Map::Auto };
-const NEVER: Options = Options { allocate: Allocate::Full, map: Map::Never };
+const FULL: Options = Options { allocate: Allocate::Full, map: Map::Auto, claimed_bytes: 0 };
+const SPARSE: Options = Options { allocate: Allocate::Sparse, map: Map::Auto, claimed_bytes: 0 };
+const NEVER: Options = Options { allocate: Allocate::Full, map: Map::Never, claimed_bytes: 0 };
 
 /// A directory of this test, which goes with it.
 struct Place {

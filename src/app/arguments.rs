@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Short letter, long name, and whether a value follows.
-pub const OPTIONS: [(Option<char>, &str, bool); 23] = [
+pub const OPTIONS: [(Option<char>, &str, bool); 24] = [
     (Some('o'), "output", true),
     (None, "peer", true),
     (None, "port", true),
@@ -16,6 +16,7 @@ pub const OPTIONS: [(Option<char>, &str, bool); 23] = [
     (None, "up-limit", true),
     (None, "up-slots", true),
     (None, "seed", false),
+    (None, "super-seed", false),
     (None, "seed-ratio", true),
     (None, "seed-time", true),
     (None, "memory", true),

@@ -78,7 +78,7 @@ pub struct Cli {
     pub peers: Vec<SocketAddr>,
     /// The ports to be tried for listening; 0: the system chooses.
     pub ports: RangeInclusive<u16>,
-    /// Listen only there.
+    /// The part of the network that is used.
     pub bind: Option<Bind>,
     /// What is given, and how fast everything may go.
     pub giving: Giving,
@@ -127,6 +127,9 @@ struct Raw {
     /// stay when everything is there
     #[argh(switch)]
     seed: bool,
+    /// tell each peer of a few pieces only
+    #[argh(switch)]
+    super_seed: bool,
     /// how often to give
     #[argh(option)]
     seed_ratio: Option<String>,
@@ -254,7 +257,8 @@ fn giving(raw: &Raw) -> Result<Giving, Fault> {
         down_limit: limit("--down-limit", &raw.down_limit)?,
         up_limit: limit("--up-limit", &raw.up_limit)?,
         // Who says when to stop giving wants to give.
-        seed: raw.seed || raw.seed_time.is_some() || seed_permille.is_some(),
+        seed: raw.seed || raw.super_seed || raw.seed_time.is_some() || seed_permille.is_some(),
+        super_seed: raw.super_seed,
         seed_permille,
         seed_time: raw.seed_time.as_ref().map(|_| Duration::from_secs(60 * minutes)),
     })
@@ -388,6 +392,7 @@ mod tests {
             down_limit: 3 << 10,
             up_limit: 4 << 10,
             seed: true,
+            super_seed: false,
             seed_permille: Some(1500),
             seed_time: Some(Duration::from_secs(120)),
         };

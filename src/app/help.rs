@@ -8,11 +8,11 @@ Downloads torrents. While it runs, type status, peers, help, quit and others.
   -o, --output DIR    where the files go (default: here)
       --peer IP:PORT  connect to this peer too (repeatable)
       --port N[-M]    listen on N, or next up to M; 0: any (default 6881)
-      --bind WHERE    listen on this address or network interface only
+      --bind WHERE    use this address or network interface only
       --max-peers N   connections at a time, 1 to 5000 (default 200)
       --memory MiB    memory for blocks, 2 to 1024 (default 16)
       --down-limit N, --up-limit N  KiB/s; --up-slots N  peers served at a time
-      --seed          stay and give; until --seed-ratio R, --seed-time MIN
+      --seed, --super-seed  stay and give; until --seed-ratio R, --seed-time MIN
       --allocate HOW  full: reserve the space first (default); sparse: do not
       --give-up SECS  end when nobody has been reached for so long
       --show, --check print what the torrent says, verify what is there; end

@@ -193,16 +193,20 @@ impl App {
     }
 
     fn system(&self, what: &str, error: &io::Error) -> Ended {
-        self.error(&format!("cannot {what}: {error}"), Exit::IoError)
+        self.error(&format!("cannot {what}: {error}"), Exit::of_system(error))
     }
 
     fn open(&self, torrents: &Torrents) -> Result<Vec<(Storage, Existing)>, Ended> {
         let is_reserved = self.cli.reserve && self.cli.job != Job::Check;
         let allocate = if is_reserved { Allocate::Full } else { Allocate::Sparse };
-        let options = Options { allocate, ..Options::default() };
+        let mut options = Options { allocate, ..Options::default() };
         let open = |torrent: &Torrent| {
-            Storage::open(&self.cli.output, Arc::clone(&torrent.metainfo), &options)
-                .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))
+            let opened = Storage::open(&self.cli.output, Arc::clone(&torrent.metainfo), &options);
+            let opened = opened
+                .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)));
+            // All of them have to fit together.
+            options.claimed_bytes += opened.as_ref().map_or(0, |(storage, _)| storage.needed_bytes());
+            opened
         };
         torrents.iter().map(open).collect()
     }
@@ -220,10 +224,13 @@ impl App {
         }
     }
 
-    /// Opens the listening port, 0 if that fails: then nobody can come to us, but we can still go to others.
+    /// Settles which part of the network is used, and opens the listening port, 0 if that fails: then nobody can come to us, but we can still go to others.
     fn listen(&self, rim: &mut Rim) -> u16 {
         if self.cli.job == Job::Check {
             return 0;
+        }
+        if let Some(place) = &self.cli.bind {
+            rim.bind(place.clone());
         }
         let wish = Listen { ports: self.cli.ports.clone(), bind: self.cli.bind.clone() };
         rim.listen(&wish).unwrap_or_else(|error| {

@@ -73,7 +73,7 @@ pub const PEERS_DEFAULT: u32 = 200;
 pub const PEERS_MAX: u32 = 5_000;
 /// Connections being opened at a time. Cheap routers drop packets when many more are half open.
 pub const HALF_OPEN_MAX: usize = 30;
-/// Open peers from which on others are dialled one by one, every [`DIAL_SPACING`]; less where `--max-peers` is below
+/// Open peers of a torrent from which on others are dialled one by one, every [`DIAL_SPACING`]; less where `--max-peers` is below
 /// twice as many.
 pub const ENOUGH_PEERS: u32 = 40;
 /// Wait between two dials when there are enough peers.
@@ -167,6 +167,22 @@ pub const SEED_TURN: Duration = Duration::from_secs(60);
 pub const CHOKE_IDLE_MIN: Duration = Duration::from_secs(15);
 /// Pieces that a choked newcomer may ask for (BEP 6 recommends 10); and as long as it has fewer pieces than that.
 pub const ALLOWED_FAST_GRANTED: usize = 10;
+/// Pieces that a peer may have suggested (BEP 6) and that have not been opened; more are ignored. Two runs of the
+/// smallest pieces that fill an extent.
+pub const SUGGESTED_MAX: usize = 256;
+/// Pieces looked at to find some that nobody has, before the search goes on another time.
+pub const SPREAD_STEPS_MAX: u32 = 1024;
+/// When every piece has been dealt out, those that nobody has are dealt out again after this.
+pub const SPREAD_LAP_MIN: Duration = Duration::from_secs(60);
+/// Runs of pieces that a peer is told of and that nobody else has got from it (BEP 16): with one, it would be idle
+/// while it passes the pieces on.
+pub const SUPER_SEED_RUNS: u32 = 2;
+/// A peer that has got a piece and could pass it to nobody for so long is told of others all the same (BEP 16).
+pub const SUPER_SEED_PASS_MAX: Duration = Duration::from_secs(15);
+/// A piece that a peer was told of and has not got for so long is given to another (BEP 16).
+pub const SUPER_SEED_TAKE_MAX: Duration = Duration::from_secs(60);
+/// Super-seeding looks this often for peers that are late.
+pub const SUPER_SEED_INTERVAL: Duration = Duration::from_secs(5);
 /// Bytes sent to one peer before the others get their turn.
 pub const TURN_SEND_BYTES: usize = 256 << 10;
 /// A peer that takes no byte of a block for so long is dropped.
@@ -186,6 +202,9 @@ pub const EXTENT_BYTES: u64 = 2 << 20;
 pub const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(3);
 /// Tries after which a fault that is not a full disk ends the run.
 pub const STORE_TRIES_MAX: u32 = 3;
+/// Pieces that may be lost to faults of reading before the run ends: a disk that does not give back what it took would
+/// have them fetched again and again.
+pub const READ_FAULTS_MAX: u32 = 64;
 /// A verified piece waits at most this long for the rest of its extent.
 pub const HELD_MAX: Duration = Duration::from_secs(5);
 /// Blocks of failed pieces whose digests are kept until a good copy shows who spoiled them; 32 bytes each.
@@ -204,6 +223,18 @@ pub const RECEIVE_BYTES: usize = 64 << 10;
 pub const SCATTER_BLOCKS_MAX: usize = 20;
 /// Bytes read from disk and hashed per turn while checking what is there.
 pub const CHECK_SLICE_BYTES: usize = 256 << 10;
+/// Bytes from disk that are on their way before they are read: enough to keep a disk busy, small beside any page cache.
+pub const READ_AHEAD_BYTES: u64 = 2 << 20;
+/// Files of which that is done at a time: fewer than may be open.
+pub const READ_AHEAD_FILES_MAX: usize = 16;
+/// A slow disk is asked this often whether bytes have arrived.
+pub const READ_POLL_INTERVAL: Duration = Duration::from_millis(4);
+/// Bytes that have not arrived by then are read without asking further: pages may be taken away before they are read.
+pub const READ_PATIENCE: Duration = Duration::from_secs(5);
+/// A disk that let the loop wait for so long while bytes were sent from it is slow: from then on it is asked first.
+pub const SLOW_READ: Duration = Duration::from_millis(10);
+/// For so long it is.
+pub const SLOW_DISK_SPAN: Duration = Duration::from_secs(60);
 
 // ---- Files -------------------------------------------------------------------------------------------------
 
@@ -345,4 +376,5 @@ const _: () = assert!(PIECES_MAX as usize * 20 + (1 << 20) <= TORRENT_FILE_BYTES
 const _: () = assert!(COMPLETED_TIMEOUT.as_secs() < STOP_TIMEOUT.as_secs());
 const _: () = assert!(HALF_OPEN_MAX < PEERS_DEFAULT as usize && PEERS_DEFAULT <= PEERS_MAX);
 const _: () = assert!(ARRIVALS_PER_ADDRESS_MAX < ARRIVALS_MAX && ARRIVALS_MAX < PEERS_DEFAULT as usize);
+const _: () = assert!(READ_AHEAD_FILES_MAX < OPEN_FILES_MAX && READ_AHEAD_BYTES >= CHECK_SLICE_BYTES as u64);
 const _: () = assert!(MEMORY_MIN_MIB <= MEMORY_DEFAULT_MIB && MEMORY_DEFAULT_MIB <= MEMORY_MAX_MIB);

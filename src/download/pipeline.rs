@@ -5,7 +5,7 @@
 //! themselves: the rate is what arrived between a request and its answer, the time is the shortest answer seen.
 
 use crate::base::limits::{
-    BLOCK_BYTES, REQQ_DEFAULT, REQUESTS_EAGER, REQUESTS_MAX, REQUESTS_MIN, REQUESTS_START,
+    BLOCK_BYTES, REQQ_DEFAULT, REQUESTS_EAGER, REQUESTS_MAX, REQUESTS_MIN, REQUESTS_START, SUGGESTED_MAX,
 };
 use crate::base::{Block, Instant};
 use crate::download::estimate::{Extreme, Rhythm};
@@ -48,6 +48,8 @@ pub struct Pipeline {
     snubbed: bool,
     /// Where this peer's search for pieces stands.
     pub search: Search,
+    /// Pieces that it would like to be asked for, in its order.
+    suggested: VecDeque<u32>,
 }
 
 impl Default for Pipeline {
@@ -64,6 +66,7 @@ impl Default for Pipeline {
             rhythm: Rhythm::default(),
             snubbed: false,
             search: Search::default(),
+            suggested: VecDeque::new(),
         }
     }
 }
@@ -72,6 +75,26 @@ impl Pipeline {
     /// The peer queues no more than `reqq` requests (BEP 10).
     pub fn set_reqq(&mut self, reqq: u32) {
         self.reqq = reqq.max(1);
+    }
+
+    /// The peer would like to be asked for `piece` (BEP 6).
+    pub fn suggest(&mut self, piece: u32) {
+        if self.suggested.len() < SUGGESTED_MAX && !self.suggested.contains(&piece) {
+            self.suggested.push_back(piece);
+        }
+    }
+
+    /// The piece that it would like to be asked for first.
+    pub(super) fn suggested(&self) -> Option<u32> {
+        self.suggested.front().copied()
+    }
+
+    /// The piece is asked for, or not wanted. Empty, the list holds no memory.
+    pub(super) fn drop_suggested(&mut self) {
+        self.suggested.pop_front();
+        if self.suggested.is_empty() {
+            self.suggested = VecDeque::new();
+        }
     }
 
     /// Requests outstanding that have not been released.

@@ -456,7 +456,7 @@ impl Stream {
 }
 
 fn fault(kind: StorageFaultKind) -> StorageFault {
-    StorageFault { kind, file: 0, os_error: 1 }
+    StorageFault { kind, file: 0, os_error: 1, missing_bytes: 0 }
 }
 
 /// The torrent as a whole.

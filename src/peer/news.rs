@@ -199,16 +199,8 @@ impl Peer {
 
 impl News {
     /// False for news that a peer can repeat for ever without anything coming of it. `have` and `allowed fast` run out
-    /// by themselves, and requests are bounded where they are queued.
+    /// by themselves, and requests are bounded where they are queued. A cancel has to be looked for among all that wait.
     const fn brings_forward(self) -> bool {
-        matches!(
-            self,
-            Self::Has(_)
-                | Self::HasMany
-                | Self::HasMore
-                | Self::AllowedFast(_)
-                | Self::Asks(_)
-                | Self::Cancels(_)
-        )
+        matches!(self, Self::Has(_) | Self::HasMany | Self::HasMore | Self::AllowedFast(_) | Self::Asks(_))
     }
 }

@@ -1,6 +1,7 @@
 //! Datagrams to and from UDP trackers: one socket for each address family, opened with the first that is sent there.
 
 use crate::base::limits::TURN_DATAGRAMS_MAX;
+use crate::rim::bind::{Bind, interface_address};
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::sockets::close_cause;
 use crate::rim::sys;
@@ -27,9 +28,16 @@ struct Socket {
 pub struct Datagrams {
     sockets: [Option<Socket>; SOCKETS_MAX],
     undeliverable: Vec<(SocketAddr, CloseCause)>,
+    /// Where datagrams leave from (`--bind`).
+    place: Option<Bind>,
 }
 
 impl Datagrams {
+    /// Lets datagrams of sockets that are opened from now on leave from `place` only.
+    pub fn bind(&mut self, place: Bind) {
+        self.place = Some(place);
+    }
+
     /// Sends `bytes` to `address`; its socket has a token from `first_token` on. A full buffer loses the datagram, as
     /// any network may; other faults are told in the next turn.
     pub fn send(&mut self, registry: &Registry, first_token: usize, address: SocketAddr, bytes: &[u8]) {
@@ -50,7 +58,10 @@ impl Datagrams {
         let nth = usize::from(address.is_ipv6());
         let socket = match &mut self.sockets[nth] {
             Some(socket) => socket,
-            vacant => vacant.insert(Socket::open(address, registry, Token(first_token + nth))?),
+            vacant => {
+                let token = Token(first_token + nth);
+                vacant.insert(Socket::open(address.ip(), self.place.as_ref(), registry, token)?)
+            }
         };
         // A first error may be that of an earlier datagram, to somebody else.
         match socket.io.send_to(bytes, address) {
@@ -84,7 +95,8 @@ impl Datagrams {
             }
             // Other errors are about datagrams of ours, and are taken off by being told; this says whose.
             while let Some((address, number)) = sys::next_undeliverable(socket.io.as_fd()) {
-                self.undeliverable.push((address, close_cause(&io::Error::from_raw_os_error(number))));
+                let cause = close_cause(&io::Error::from_raw_os_error(number));
+                self.undeliverable.push((address, cause));
             }
             if !socket.readable {
                 break;
@@ -95,16 +107,37 @@ impl Datagrams {
 }
 
 impl Socket {
-    fn open(to: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
-        let any: IpAddr = match to {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let mut io = UdpSocket::bind(SocketAddr::new(any, 0))?;
+    fn open(to: IpAddr, place: Option<&Bind>, registry: &Registry, token: Token) -> io::Result<Self> {
+        let mut io = bound(to, place)?;
         // Without it a tracker that is gone is found by its silence.
         let _ = sys::report_undeliverable(io.as_fd(), to.is_ipv6());
         registry.register(&mut io, token, Interest::READABLE)?;
         Ok(Self { io, readable: false })
+    }
+}
+
+/// A socket that can send to addresses of the family of `to`, from `place`.
+fn bound(to: IpAddr, place: Option<&Bind>) -> io::Result<UdpSocket> {
+    let any: IpAddr = match to {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let at = |ip: IpAddr| UdpSocket::bind(SocketAddr::new(ip, 0));
+    match place {
+        None => at(any),
+        Some(Bind::Address(ip)) if ip.is_ipv6() == to.is_ipv6() => at(*ip),
+        Some(Bind::Address(_)) => Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
+        Some(Bind::Interface(name)) => {
+            let io = at(any)?;
+            match sys::bind_to_interface(io.as_fd(), name) {
+                // Linux before 5.7 lets only root do that. The address does nearly the same.
+                Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                    let address = interface_address(name, to.is_ipv6());
+                    at(address.ok_or_else(|| io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))?)
+                }
+                answer => answer.map(|()| io),
+            }
+        }
     }
 }
 
@@ -197,6 +230,27 @@ mod tests {
         assert_eq!(io.recv_from(&mut buffer).unwrap().0, 1, "it is sent although the other failed");
         assert_eq!(bench.wait(0), None);
         assert_eq!(bench.datagrams.undeliverable, [(nobody, CloseCause::Refused)]);
+    }
+
+    #[test]
+    fn datagrams_leave_from_where_the_user_says() {
+        let (io, address) = listener("127.0.0.1:0").unwrap();
+        let mut buffer = [0; 100];
+        for (place, wanted) in [
+            (Bind::Address([127, 0, 0, 7].into()), [127, 0, 0, 7]),
+            (Bind::Interface("lo".into()), [127, 0, 0, 1]),
+        ] {
+            let mut bench = Bench::new();
+            bench.datagrams.bind(place);
+            bench.send(address, b"x");
+            assert_eq!(io.recv_from(&mut buffer).unwrap().1.ip(), IpAddr::from(wanted));
+        }
+        for place in [Bind::Address(Ipv6Addr::LOCALHOST.into()), Bind::Interface("no-such-if0".into())] {
+            let mut bench = Bench::new();
+            bench.datagrams.bind(place);
+            bench.send(address, b"x");
+            assert_eq!(bench.datagrams.undeliverable.len(), 1);
+        }
     }
 
     #[test]

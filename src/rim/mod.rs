@@ -5,6 +5,7 @@
 //! One thread, one poll. A turn (`turn`) polls, then serves what is ready, each stream for a bounded number
 //! of bytes; everything that follows from a fact is carried out (`perform`) before the next fact is told.
 
+mod bind;
 mod clock;
 mod datagrams;
 pub mod entropy;
@@ -23,7 +24,8 @@ pub(crate) mod sys;
 mod traffic;
 mod turn;
 
-pub use listen::{Bind, Listen};
+pub use bind::Bind;
+pub use listen::Listen;
 pub use machine::{Files, Machine, Screen};
 
 use crate::base::Instant;
@@ -107,6 +109,12 @@ impl Rim {
     pub fn listen(&mut self, wish: &Listen) -> io::Result<u16> {
         self.listeners = listen::Listeners::open(wish, self.poll.registry(), LISTENERS)?;
         Ok(self.listeners.port())
+    }
+
+    /// Lets all streams and datagrams that are sent from now on leave from `place` only. What that cannot reach is unreachable.
+    pub fn bind(&mut self, place: Bind) {
+        self.datagrams.bind(place.clone());
+        self.sockets.bind(place);
     }
 
     /// Turns until the machine wishes to finish, or a second signal asks to end at once

@@ -1,7 +1,7 @@
 //! The wishes of the machine, carried out.
 
-use crate::base::TorrentId;
-use crate::base::limits::CHECK_SLICE_BYTES;
+use crate::base::limits::{CHECK_SLICE_BYTES, READ_AHEAD_BYTES, READ_PATIENCE, READ_POLL_INTERVAL};
+use crate::base::{Instant, TorrentId};
 use crate::rim::DATAGRAMS;
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::turn::Run;
@@ -23,11 +23,28 @@ pub(super) struct Loads {
     buffer: Vec<u8>,
     /// Turns in a row without a load.
     idle_turns: u32,
+    /// Since when a slow disk is waited for, and when it is asked again.
+    since: Option<Instant>,
+    again: Option<Instant>,
 }
 
 impl Loads {
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// True if a load waits for nothing but its turn.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        !self.waiting.is_empty() && self.again.is_none_or(|again| again <= now)
+    }
+
+    /// When a slow disk is asked again.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.again
+    }
+
+    /// The bytes are not there: true if they are waited for, false if that has been done for long enough.
+    fn waits(&mut self, now: Instant) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let waits = now.since(since) < READ_PATIENCE;
+        self.again = waits.then_some(now + READ_POLL_INTERVAL);
+        waits
     }
 
     /// Gives the buffer's memory back when the check is over: between two loads there is at most a turn of
@@ -99,7 +116,20 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         if self.outcome.is_some() {
             return;
         }
-        let Some(Load { torrent, offset, length }) = self.loads.waiting.pop_front() else { return };
+        let now = self.rim.clock.now();
+        let Some(&Load { torrent, offset, length }) = self.loads.waiting.front() else { return };
+        if !self.loads.is_due(now) {
+            return;
+        }
+        let files = files_of(&mut self.files, torrent);
+        if !files.is_at_hand(offset, length) && self.loads.waits(now) {
+            return;
+        }
+        if offset.is_multiple_of(READ_AHEAD_BYTES / 2) {
+            files.announce(offset + length as u64, READ_AHEAD_BYTES);
+        }
+        (self.loads.since, self.loads.again) = (None, None);
+        self.loads.waiting.pop_front();
         self.loads.buffer.resize(CHECK_SLICE_BYTES, 0);
         let bytes = &mut self.loads.buffer[..length];
         let event = match files_of(&mut self.files, torrent).load(offset, bytes) {

@@ -1,6 +1,7 @@
 //! The sockets of all streams, and which of them can be served. Knows nothing of the session.
 
 use crate::base::StreamId;
+use crate::rim::bind::Bind;
 use crate::session::CloseCause;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token, event};
@@ -45,9 +46,16 @@ pub struct Sockets {
     keys: Vec<usize>,
     ready: VecDeque<StreamId>,
     flush: VecDeque<StreamId>,
+    /// Where streams that we open leave from; anywhere if `None`.
+    place: Option<Bind>,
 }
 
 impl Sockets {
+    /// Streams that are opened from now on leave from `place`.
+    pub fn bind(&mut self, place: Bind) {
+        self.place = Some(place);
+    }
+
     /// Begins to open a stream to `address`. The answer is an event of its token.
     ///
     /// # Errors
@@ -58,7 +66,11 @@ impl Sockets {
         stream: StreamId,
         address: SocketAddr,
     ) -> Result<(), CloseCause> {
-        let io = TcpStream::connect(address).map_err(|error| close_cause(&error))?;
+        let io = match &self.place {
+            Some(place) => place.connect(address),
+            None => TcpStream::connect(address),
+        };
+        let io = io.map_err(|error| close_cause(&error))?;
         self.add(registry, stream, io, false)
     }
 

@@ -6,6 +6,7 @@ use crate::base::limits::COMMAND_BYTES_MAX;
 use crate::rim::lines::Line;
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::perform::Loads;
+use crate::rim::sending::WaitsForDisk;
 use crate::rim::signals::Signal;
 use crate::rim::{DATAGRAMS, LISTENERS, NAMES, Rim, SIGNALS, STDIN};
 use crate::session::{CloseCause, Command, Event, Outcome};
@@ -23,6 +24,7 @@ pub(super) struct Run<'a, M, F, S> {
     pub(super) files: Vec<F>,
     pub(super) screen: &'a mut S,
     pub(super) loads: Loads,
+    pub(super) waits_for_disk: WaitsForDisk,
     /// Streams that could not even begin to connect.
     pub(super) refused: Vec<(StreamId, CloseCause)>,
     /// Set by the wish to finish, or by the second signal.
@@ -45,6 +47,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
             files,
             screen,
             loads: Loads::default(),
+            waits_for_disk: WaitsForDisk::default(),
             refused: Vec::new(),
             outcome: None,
             quitting: false,
@@ -76,6 +79,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         self.tell_datagrams();
         self.accept();
         self.serve_ready();
+        self.list_those_who_waited();
         self.flush();
         self.load_one();
         self.finish_turn();
@@ -121,7 +125,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
     /// True if the last turn has left something that waits for nothing outside.
     fn is_busy(&self) -> bool {
         self.working
-            || !self.loads.is_empty()
+            || self.loads.is_due(self.rim.now())
             || !self.refused.is_empty()
             || self.rim.sockets.ready_count() + self.rim.sockets.flush_count() > 0
             || self.rim.names.is_ready()
@@ -132,7 +136,12 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
 
     /// Time until the first deadline; `None` if only an event can change anything.
     fn time_to_sleep(&self) -> Option<Duration> {
-        let own = [self.rim.names.next_deadline(), self.rim.listeners.next_deadline()];
+        let own = [
+            self.rim.names.next_deadline(),
+            self.rim.listeners.next_deadline(),
+            self.loads.next_deadline(),
+            self.waits_for_disk.next_deadline(),
+        ];
         let deadlines = own.into_iter().chain([self.machine.next_deadline(), self.refresh]);
         let first = deadlines.flatten().min()?;
         Some(self.rim.now().until(first))

@@ -186,7 +186,7 @@ impl Session {
     fn on_peers(&mut self, now: Instant, id: TorrentId, peers: Vec<SocketAddr>, from: Option<SocketAddr>) {
         self.reached = true;
         let torrent = &mut self.torrents[id.0 as usize];
-        if from.is_some_and(|tracker| tracker.ip().is_loopback()) {
+        if from.is_some_and(|tracker| tracker.ip().to_canonical().is_loopback()) {
             torrent.candidates.allow_loopback();
         }
         for address in peers {

@@ -5,7 +5,6 @@ use super::peers::Farewell;
 use super::torrents::Torrent;
 use crate::base::limits::{DIAL_SPACING, ENOUGH_PEERS, HALF_OPEN_MAX, USELESS_MAX};
 use crate::base::{Instant, TorrentId};
-use core::time::Duration;
 
 impl Session {
     /// Dials candidates of all torrents in turn, as far as half-open connections and `--max-peers` allow.
@@ -14,12 +13,12 @@ impl Session {
             return;
         }
         let mut idle = 0;
-        while idle < self.torrents.len() && self.may_dial(now) {
+        while idle < self.torrents.len() && self.has_room_for_a_peer() {
             let nth = self.next_dialler % self.torrents.len();
             self.next_dialler = nth + 1;
-            let torrent = &mut self.torrents[nth];
-            let address =
-                if torrent.wants_peers() { torrent.candidates.next(now, &mut self.rng) } else { None };
+            let may = self.torrents[nth].wants_peers() && self.dial_from(&self.torrents[nth]) <= now;
+            let candidates = &mut self.torrents[nth].candidates;
+            let address = if may { candidates.next(now, &mut self.rng) } else { None };
             match address {
                 Some(address) => {
                     idle = 0;
@@ -57,14 +56,11 @@ impl Session {
         self.half_open < HALF_OPEN_MAX && open + (self.half_open as u32) < self.settings.max_peers
     }
 
-    /// With enough peers a dial is no longer urgent, and each one costs the router a place in its table.
-    fn spacing(&self) -> Duration {
-        let enough = ENOUGH_PEERS.min(self.settings.max_peers / 2);
-        if self.open_peers() < enough.max(1) { Duration::ZERO } else { DIAL_SPACING }
-    }
-
-    fn may_dial(&self, now: Instant) -> bool {
-        self.has_room_for_a_peer() && self.last_dial + self.spacing() <= now
+    /// From when on a torrent may dial. With enough peers that is no longer urgent, and each attempt costs the router a
+    /// place in its table.
+    fn dial_from(&self, torrent: &Torrent) -> Instant {
+        let enough = ENOUGH_PEERS.min(self.settings.max_peers / 2).max(1);
+        if torrent.peers < enough { Instant::ZERO } else { self.last_dial + DIAL_SPACING }
     }
 
     /// When a candidate may be dialled; `None` if there is none or no room.
@@ -73,7 +69,7 @@ impl Session {
             return None;
         }
         let waiting = self.torrents.iter().filter(|torrent| torrent.wants_peers());
-        let due = waiting.filter_map(|torrent| torrent.candidates.next_deadline()).min()?;
-        Some(due.max(self.last_dial + self.spacing()))
+        let due = |torrent: &Torrent| Some(torrent.candidates.next_deadline()?.max(self.dial_from(torrent)));
+        waiting.filter_map(due).min()
     }
 }

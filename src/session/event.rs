@@ -126,6 +126,8 @@ pub struct StorageFault {
     pub file: u32,
     /// The operating system's error number; 0 where it gave none.
     pub os_error: i32,
+    /// Bytes that the device lacks for what is still to come; 0 where that is not known or not the trouble.
+    pub missing_bytes: u64,
 }
 
 /// Kinds of storage trouble.

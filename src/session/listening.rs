@@ -9,6 +9,7 @@ use crate::base::limits::{
 };
 use crate::base::{Instant, PeerId, StreamId, TorrentId};
 use crate::candidates::Source;
+use crate::wire::address::canonical;
 use crate::wire::{Handshake, HandshakeReader, Misbehaved};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -62,11 +63,34 @@ impl Session {
                 return Ok(());
             }
         };
+        if theirs.peer_id == self.our_id {
+            self.meet_ourselves(now, stream);
+            return Ok(());
+        }
         if self.let_in(now, stream, &theirs) {
             self.open_up(now, stream, &theirs);
             return self.feed(now, stream, bytes);
         }
         Ok(())
+    }
+
+    /// We have dialled ourselves: whoever is dialled at our port on the machine from which this comes is us. It is not
+    /// dialled again.
+    fn meet_ourselves(&mut self, now: Instant, stream: StreamId) {
+        let Some(Role::Arrival(arrival)) = self.streams.get(stream) else { return };
+        let own = canonical(SocketAddr::new(arrival.address.ip(), self.settings.port));
+        self.drop_arrival(stream);
+        let is_own = |role: &Role| match role {
+            Role::Peer(dialled) => {
+                !dialled.incoming
+                    && !matches!(dialled.stage, Stage::Open(_))
+                    && canonical(dialled.address) == own
+            }
+            Role::Arrival(_) | Role::Tracker { .. } => false,
+        };
+        let dialled: Vec<StreamId> =
+            self.streams.iter().filter(|(_, role)| is_own(role)).map(|(stream, _)| stream).collect();
+        dialled.into_iter().for_each(|stream| self.punish(now, stream, Misbehaved::SelfConnection));
     }
 
     /// Gives an arrival the place of a peer that we have just dialled, if its handshake allows.
@@ -107,7 +131,7 @@ impl Session {
         let nth = self.torrents.iter().position(is_it)?;
         let torrent = &self.torrents[nth];
         let welcome = torrent.welcomes_peers() && !torrent.candidates.is_banned(address);
-        (welcome && theirs.peer_id != self.our_id).then_some(TorrentId(nth as u32))
+        welcome.then_some(TorrentId(nth as u32))
     }
 
     /// Makes room for a peer, if there is one that has been of no use to either side for long enough to tell.

@@ -4,7 +4,7 @@
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
 //! the way to the files, `announces` trackers, `dialing` and `listening` new connections, `uploads` what peers ask of
-//! us, `choking` who of them is served, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the user
+//! us, `choking` who of them is served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the user
 //! and the end.
 
 mod action;
@@ -24,6 +24,7 @@ mod report;
 mod requests;
 mod scatter;
 mod seeding;
+mod spreading;
 mod status;
 mod storing;
 mod streams;
@@ -104,6 +105,8 @@ pub struct Session {
     actions: VecDeque<Action>,
     /// The plan of the last scatter read.
     scatter: Scatter,
+    /// Blocks have arrived since the last hashing.
+    blocks_came: bool,
     /// Whom it was for.
     planned_for: Option<StreamId>,
     /// Bytes that landed by plan and were something else, for a moment.
@@ -120,6 +123,8 @@ pub struct Session {
     choker: Choker,
     served: u32,
     choke_deadline: Option<Instant>,
+    /// When peers are looked at that were told of some pieces only.
+    spread_deadline: Option<Instant>,
     up_pacer: Pacer,
     down_pacer: Pacer,
     queries: Vec<Query>,
@@ -158,6 +163,7 @@ impl Session {
             streams: Streams::default(),
             actions: VecDeque::new(),
             scatter: Scatter::default(),
+            blocks_came: false,
             planned_for: None,
             line: Vec::new(),
             searching: VecDeque::new(),
@@ -167,6 +173,7 @@ impl Session {
             choker: Choker::default(),
             served: 0,
             choke_deadline: None,
+            spread_deadline: None,
             up_pacer: Pacer::default(),
             down_pacer: Pacer::default(),
             queries: Vec::new(),

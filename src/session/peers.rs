@@ -119,7 +119,9 @@ impl Session {
         let torrent = &mut self.torrents[id.0 as usize];
         let geometry = torrent.download.geometry();
         let mut peer = Peer::new(now, address, theirs, geometry);
-        peer.greet(torrent.download.have(), self.settings.port);
+        let hides = torrent.is_hiding();
+        let told = hides.then(|| Bitfield::new(geometry.pieces));
+        peer.greet(told.as_ref().unwrap_or(torrent.download.have()), self.settings.port);
         connection.stage = Stage::Open(Box::new(Open {
             peer,
             opened: now,
@@ -135,6 +137,7 @@ impl Session {
             searching: false,
             service: Service::default(),
             flushing: true,
+            told,
             unasked_bytes: 0,
         }));
         torrent.connecting -= 1;
@@ -147,6 +150,7 @@ impl Session {
         self.note(Note::PeerConnected { torrent: id, address });
         self.grant_fast(stream);
         self.settle_hunger(id);
+        self.reveal(now, stream);
     }
 
     /// The peer broke the protocol.
@@ -170,11 +174,15 @@ impl Session {
             Stage::Open(open) => {
                 torrent.peers -= 1;
                 self.give_slot_back(now, &open);
-                if self.departed.len() == DEPARTED_MAX {
-                    self.departed.pop_front();
-                }
-                self.departed.push_back((stream, address));
                 let useful = open.peer.down.total_bytes() > 0;
+                // Who has sent nothing cannot have spoiled anything: a crowd that comes and goes does not make us forget
+                // those who have.
+                if useful {
+                    if self.departed.len() == DEPARTED_MAX {
+                        self.departed.pop_front();
+                    }
+                    self.departed.push_back((stream, address));
+                }
                 self.give_back(id, stream, *open);
                 Some(useful)
             }
@@ -225,6 +233,8 @@ impl Session {
             torrent.download.unrequest(stream, block);
         }
         torrent.download.forget(stream);
+        self.unspread(id, stream);
+        let torrent = &mut self.torrents[id.0 as usize];
         let counted = if open.counted { Some(&open.peer.has) } else { open.allowed_fast.as_ref() };
         let counted = counted.into_iter().flat_map(Bitfield::iter);
         counted.for_each(|piece| torrent.download.remove_availability(piece));

@@ -15,7 +15,7 @@ impl Session {
             let flush = torrent.download.next_deadline().filter(|_| torrent.stall.is_none());
             [announce, flush, torrent.stall.map(|stall| stall.retry)]
         });
-        let giving = [self.choke_deadline, self.pace_deadline(), self.seed_deadline()];
+        let giving = [self.choke_deadline, self.spread_deadline, self.pace_deadline(), self.seed_deadline()];
         let giving = giving.into_iter().filter(|_| self.quitting.is_none());
         let own = [self.peers_deadline, self.dial_deadline(), self.end_deadline(), self.give_up_deadline()];
         torrents.chain(own).chain(giving).flatten().min()
@@ -34,6 +34,9 @@ impl Session {
         }
         if self.choke_deadline.is_some_and(|due| due <= now) {
             self.choke_round(now);
+        }
+        if self.spread_deadline.is_some_and(|due| due <= now) {
+            self.spread_in_time(now);
         }
         self.pace(now);
         self.end_seeding_in_time(now);

@@ -1,5 +1,6 @@
 //! One torrent of the run: its rooms side by side, and what it is doing.
 
+use super::spreading::Spreading;
 use crate::base::{Instant, Rate, Rng};
 use crate::candidates::{Candidates, Source};
 use crate::download::{Check, Download};
@@ -22,8 +23,12 @@ pub struct Torrent {
     pub recheck: bool,
     pub paused: bool,
     pub stall: Option<Stall>,
+    /// Reads that failed, since the start or since the last check began.
+    pub read_faults: u32,
     /// Everything is in its file.
     pub complete: bool,
+    /// What is dealt out to peers, once it is complete.
+    pub spreading: Option<Spreading>,
     /// When it was complete.
     pub completed: Option<Instant>,
     /// It is complete and is not given to others (any more).
@@ -69,7 +74,9 @@ impl Torrent {
             recheck: false,
             paused: false,
             stall: None,
+            read_faults: 0,
             complete: false,
+            spreading: None,
             completed: None,
             ended: false,
             durable: false,
@@ -87,7 +94,7 @@ impl Torrent {
 
     /// Adds a peer that the user named.
     pub fn add_named_peer(&mut self, now: Instant, address: SocketAddr) {
-        if address.ip().is_loopback() {
+        if address.ip().to_canonical().is_loopback() {
             self.candidates.allow_loopback();
         }
         self.candidates.add(now, address, Source::User);

@@ -2,6 +2,8 @@
 
 /// First bytes of every connection.
 pub const HANDSHAKE_BYTES: usize = 68;
+/// What a `piece` message has before its block: length, id, index, begin.
+pub const PIECE_HEAD_BYTES: usize = 13;
 
 pub const CHOKE: u8 = 0;
 pub const UNCHOKE: u8 = 1;

@@ -9,6 +9,7 @@ mod frames;
 mod net;
 mod peer;
 mod perform;
+mod poison;
 mod scale;
 mod scenarios;
 mod swarm;

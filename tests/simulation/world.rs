@@ -78,6 +78,8 @@ pub struct World {
     pub check_every: u32,
     pub turns: u64,
     pub dialled: BTreeMap<SocketAddr, u32>,
+    /// Spoiled blocks that were sent to us.
+    pub spoiled: BTreeMap<SocketAddr, u32>,
     pub queue: BTreeMap<(u64, u64), Happening>,
     pub sequence: u64,
     pub closed: BTreeSet<StreamId>,
@@ -115,6 +117,7 @@ impl World {
             check_every: 1,
             turns: 0,
             dialled: BTreeMap::new(),
+            spoiled: BTreeMap::new(),
             queue: BTreeMap::new(),
             sequence: 0,
             closed: BTreeSet::new(),
@@ -383,6 +386,7 @@ impl World {
                         self.plan(at, Happening::ToUs(stream, portion));
                     }
                 }
+                Wish::Boast => *self.spoiled.entry(socket.address).or_default() += 1,
                 Wish::TickAt(at) => self.plan(at, Happening::Tick(stream)),
                 Wish::TickWhenFree => {
                     let at = socket.line.free_at;

@@ -27,24 +27,29 @@ impl Reserver {
         Self { active: allocate == Allocate::Full }
     }
 
-    /// Takes room for the first `length` bytes of `file` and makes it that long. False if it is not to be had here:
-    /// the user or the file system does not want it.
+    /// Takes room for the first `length` bytes of `file` and makes it that long; answers how many bytes that took. `None`
+    /// if it is not to be had here: the user or the file system does not want it.
     ///
     /// The length is not set ahead where nothing can be reserved: vfat would fill the file with zeros then and there.
-    pub(super) fn reserve(&mut self, file: &File, length: u64) -> io::Result<bool> {
+    pub(super) fn reserve(&mut self, file: &File, length: u64) -> io::Result<Option<u64>> {
         if !self.active {
-            return Ok(false);
+            return Ok(None);
         }
         let before = file.metadata()?;
-        if before.len() >= length && allocated(&before) >= length {
-            return Ok(true);
+        let wanted = length.saturating_sub(allocated(&before));
+        if before.len() >= length && wanted == 0 {
+            return Ok(Some(0));
+        }
+        // Asking first is cheap. Trying would take what there is from everybody, and give it back, with each try.
+        if sys::free_bytes(file).is_some_and(|free| free < wanted) {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
         match sys::reserve(file, length) {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(Some(wanted)),
             Err(fault) if is_unsupported(&fault) => {
                 log::debug!("the file system cannot reserve space ({fault}): writing without");
                 self.active = false;
-                Ok(false)
+                Ok(None)
             }
             Err(fault) => {
                 // ext4 keeps what it got, which leaves nothing to anybody. If this fails too, the first fault counts.

@@ -2,7 +2,6 @@
 
 use super::fault::{Found, OpenFault};
 use super::reserve::{Allocate, allocated};
-use super::sys;
 use super::tree::Tree;
 use crate::meta::{File, Layout};
 use std::fs::Metadata;
@@ -17,8 +16,14 @@ pub enum Existing {
     Something,
 }
 
-/// Looks at every place where a file has to be, and compares what is needed with what is free.
-pub(super) fn survey(tree: &mut Tree, layout: &Layout, allocate: Allocate) -> Result<Existing, OpenFault> {
+/// Looks at every place where a file has to be, and compares what is needed, `claimed` by others of the run included, with
+/// what is free. Also answers the bytes that the files of the torrent still need.
+pub(super) fn survey(
+    tree: &mut Tree,
+    layout: &Layout,
+    allocate: Allocate,
+    claimed: u64,
+) -> Result<(Existing, u64), OpenFault> {
     let (mut existing, mut needed) = (Existing::Nothing, 0_u64);
     for file in layout.files().filter(|file| !file.is_pad()) {
         let mut room = 0;
@@ -31,9 +36,13 @@ pub(super) fn survey(tree: &mut Tree, layout: &Layout, allocate: Allocate) -> Re
         }
         needed += file.length - room;
     }
-    match (allocate, tree.nearest().as_ref().and_then(sys::free_bytes)) {
-        (Allocate::Full, Some(free)) if needed > free => Err(OpenFault::NoSpace { needed, free }),
-        _ => Ok(existing),
+    let wanted = needed.saturating_add(claimed);
+    match (allocate, tree.free_bytes()) {
+        // What needs nothing more is not refused because of others.
+        (Allocate::Full, Some(free)) if needed > 0 && wanted > free => {
+            Err(OpenFault::NoSpace { needed: wanted, free })
+        }
+        _ => Ok((existing, needed)),
     }
 }
 
