@@ -1,7 +1,7 @@
 //! Between the tracker rooms and the outside: their wishes become streams, their news become candidates and notes.
 
 use super::streams::{Outgoing, Role};
-use super::{Action, CloseCause, Note, Phase, Session};
+use super::{Action, CloseCause, Note, Session};
 use crate::base::limits::HUNGRY_PEERS;
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::candidates::Source;
@@ -39,11 +39,8 @@ impl Session {
     /// Somebody looks at the trackers: those that have not told the numbers of their swarm lately are asked for them.
     pub(super) fn scrape_trackers(&mut self, now: Instant) {
         for id in self.ids() {
-            let torrent = &mut self.torrents[id.0 as usize];
-            if torrent.phase() != Phase::Checking {
-                torrent.trackers.scrape_now(now);
-                self.announce_due(now, id);
-            }
+            self.torrents[id.0 as usize].trackers.scrape_now(now);
+            self.announce_due(now, id);
         }
     }
 

@@ -48,6 +48,8 @@ pub struct Trackers {
     tiers: Vec<Tier>,
     /// There are too few peers to be content with one tracker of each tier.
     hungry: bool,
+    /// It is not known yet how much is missing: nothing is announced.
+    held: bool,
     completed: bool,
     /// Once we leave: when we are gone.
     gone: Option<Instant>,
@@ -86,6 +88,7 @@ impl Trackers {
             members,
             tiers,
             hungry: false,
+            held: false,
             completed: false,
             gone: None,
             totals: Totals::default(),
@@ -124,6 +127,13 @@ impl Trackers {
         if mem::replace(&mut self.hungry, hungry) != hungry {
             self.settle();
         }
+    }
+
+    /// What is on disk is being checked, or no longer: until it is known what is missing, no announce is started. A seed
+    /// that announces itself too early counts as a downloader until the next announce.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
+        self.settle();
     }
 
     /// The user wants to know the numbers of the swarm: trackers that have not told them lately are scraped.

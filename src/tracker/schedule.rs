@@ -60,7 +60,7 @@ impl Trackers {
             }
             self.drop_late_lookup(now, at, rng);
         }
-        if self.gone.is_none() {
+        if self.may_start() {
             for tier in 0..self.tiers.len() {
                 while self.due(tier).is_some_and(|due| due <= now) && self.room_from() <= now {
                     self.start_next_of(now, tier, rng);
@@ -104,6 +104,10 @@ impl Trackers {
         (0..self.tiers.len()).filter(waits).filter_map(|tier| self.due(tier)).min()
     }
 
+    fn may_start(&self) -> bool {
+        self.gone.is_none() && !self.held
+    }
+
     fn is_asking(&self, tier: usize) -> bool {
         self.tiers[tier].order.iter().any(|&at| self.members[at].round.is_some())
     }
@@ -112,7 +116,7 @@ impl Trackers {
     fn due(&self, tier: usize) -> Option<Instant> {
         let place = &self.tiers[tier];
         let idle = place.order.iter().map(|&at| &self.members[at]).filter(|member| member.round.is_none());
-        let ready = idle.map(|member| member.ready).min().filter(|_| self.gone.is_none())?;
+        let ready = idle.map(|member| member.ready).min().filter(|_| self.may_start())?;
         let step = if self.hungry { HUNGRY_STEP } else { TIER_PATIENCE };
         let another = (place.asked + step).max(place.calm);
         let due = match (self.is_asking(tier), self.hungry) {
@@ -157,7 +161,7 @@ impl Trackers {
         let room = self.room_from();
         let due = (0..self.tiers.len()).filter_map(|tier| self.due(tier)).min().map(|due| due.max(room));
         let said = self.members.iter().flat_map(|member| [member.owed_due(), member.scrape_due()]);
-        let said = said.flatten().min().filter(|_| self.gone.is_none());
+        let said = said.flatten().min().filter(|_| self.may_start());
         self.deadline = [late, lookups, due, said].into_iter().flatten().min();
     }
 

@@ -283,7 +283,10 @@ impl Net {
             match action {
                 Action::Connect { stream, address } => self.connect(node, stream, address),
                 Action::Flush { stream } => self.list(node, stream),
-                Action::SendDatagram { .. } | Action::Resume { .. } | Action::Resolve { .. } | Action::Finish(_) => {}
+                Action::SendDatagram { .. }
+                | Action::Resume { .. }
+                | Action::Resolve { .. }
+                | Action::Finish(_) => {}
                 Action::Close { stream } => {
                     if let Some(end) = self.nodes[node].ends.remove(&stream) {
                         let at = self.nodes[node].line_free.max(self.now) + LATENCY_US;
