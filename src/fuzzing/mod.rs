@@ -3,6 +3,8 @@
 
 pub mod command;
 pub mod meta;
+pub mod names;
+pub mod proxy;
 pub mod session;
 pub mod tracker;
 pub mod wire;

@@ -2,14 +2,19 @@
 //! tiers; each fact is answered with the next step.
 
 use crate::base::Instant;
-use crate::base::limits::{ADDRESSES_PER_NAME_MAX, CONNECT_TIMEOUT, REDIRECTS_MAX, TRACKER_CONNECT_TIMEOUT};
+use crate::base::limits::{
+    ADDRESSES_PER_NAME_MAX, CONNECT_TIMEOUT, REDIRECTS_MAX, TRACKER_CONNECT_TIMEOUT, UDP_TARGET_BYTES_MAX,
+};
+use crate::proxy::Routes;
 use crate::tracker::reply::{Counts, Reply, ReplyFault};
 use crate::tracker::request::{Kind, request};
+use crate::wire::Server;
 use crate::wire::address::is_local;
 use crate::wire::http::{HttpFault, Progress, ReplyReader};
 use crate::wire::url::{Host, Scheme, Url, UrlFault};
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -21,6 +26,7 @@ pub(crate) struct Exchange {
     pub kind: Kind,
     query: String,
     url: Url,
+    routes: Arc<Routes>,
     redirects: u8,
     /// It speaks for us over IPv6, and goes on so after a redirect if it can.
     v6: bool,
@@ -50,6 +56,8 @@ pub(crate) enum Step {
     Resolve(String),
     /// A stream to this address; an earlier one is of no more use.
     Connect(SocketAddr),
+    /// The same, with TLS or through a proxy.
+    Reach(Server),
     /// These bytes sent.
     Send(Vec<u8>),
     /// This datagram sent.
@@ -76,7 +84,9 @@ pub enum Fault {
     /// More than [`REDIRECTS_MAX`] redirects.
     Redirects,
     /// A redirect to a scheme that this build does not speak.
-    RedirectScheme(Scheme),
+    RedirectScheme(Scheme, &'static str),
+    /// A redirect from HTTPS to plain HTTP, where everybody on the way could read what was meant for one.
+    RedirectPlain,
     /// A redirect to something that is no URL.
     RedirectUrl(UrlFault),
     /// A redirect from outside into the local network.
@@ -94,9 +104,8 @@ impl fmt::Display for Fault {
             Self::Broken(why) => f.write_str(why),
             Self::Late => f.write_str("the tracker did not answer in time"),
             Self::Redirects => write!(f, "more than {REDIRECTS_MAX} redirects"),
-            Self::RedirectScheme(scheme) => {
-                write!(f, "redirect to {}, {}", scheme.name(), unsupported(*scheme))
-            }
+            Self::RedirectScheme(scheme, why) => write!(f, "redirect to {}, {why}", scheme.name()),
+            Self::RedirectPlain => f.write_str("redirect from HTTPS to plain HTTP refused"),
             Self::RedirectUrl(fault) => write!(f, "redirect to nowhere: {fault}"),
             Self::RedirectInside => f.write_str("redirect from the internet into the local network refused"),
             Self::Http(fault) => fault.fmt(f),
@@ -105,22 +114,33 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Why a scheme is not spoken over streams; empty for plain HTTP, which is.
-pub(crate) fn unsupported(scheme: Scheme) -> &'static str {
-    match scheme {
-        Scheme::Http => "",
-        Scheme::Https => "but this build has no TLS",
-        Scheme::Udp => "but only HTTP can be redirected",
+/// Why the server of a URL cannot be spoken to, if so.
+pub(crate) fn unsupported(url: &Url, routes: &Routes) -> Option<&'static str> {
+    match url.scheme() {
+        Scheme::Http => None,
+        Scheme::Https if cfg!(feature = "tls") => None,
+        Scheme::Https => Some("but this build has no TLS"),
+        Scheme::Udp if routes.is_closed_to(url.host()) => Some("but UDP does not go through the proxy"),
+        Scheme::Udp if url.target().len() > UDP_TARGET_BYTES_MAX => {
+            Some("but its path is too long for a datagram")
+        }
+        Scheme::Udp => None,
     }
+}
+
+/// True if a proxy leads to the server of a URL, and finds its name.
+pub(crate) fn is_proxied(url: &Url, routes: &Routes) -> bool {
+    routes.to_server(url.scheme(), url.host()).is_some()
 }
 
 impl Exchange {
     /// An announce with our `query` to `url`, which has failed at `deadline`. [`Exchange::begin`] starts it.
-    pub fn new(kind: Kind, url: Url, query: String, deadline: Instant) -> Self {
+    pub fn new(kind: Kind, url: Url, query: String, routes: Arc<Routes>, deadline: Instant) -> Self {
         Self {
             kind,
             query,
             url,
+            routes,
             redirects: 0,
             v6: false,
             confined: false,
@@ -131,8 +151,11 @@ impl Exchange {
         }
     }
 
-    /// The first step: the first of `addresses` that can be reached is asked.
+    /// The first step: the first of `addresses` that can be reached is asked. There are none where a proxy finds them.
     pub fn begin(&mut self, now: Instant, addresses: &[IpAddr]) -> Step {
+        if addresses.is_empty() {
+            return self.reach(now, None);
+        }
         self.v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
         self.dial(now, addresses)
     }
@@ -141,6 +164,7 @@ impl Exchange {
     fn begin_again(&mut self, now: Instant) -> Step {
         match self.url.host() {
             Host::Address(ip) => self.dial(now, &[*ip]),
+            Host::Name(_) if is_proxied(&self.url, &self.routes) => self.reach(now, None),
             Host::Name(name) => {
                 let name = name.clone();
                 self.leg = Leg::Resolving;
@@ -206,11 +230,21 @@ impl Exchange {
     /// Tries the next address; without one, `fault` is why the announce has failed.
     fn connect(&mut self, now: Instant, fault: Fault) -> Step {
         let Some(ip) = self.untried.pop_front() else { return Step::Failed(fault) };
-        let address = SocketAddr::new(ip, self.url.port());
-        self.address = Some(address);
+        self.reach(now, Some(SocketAddr::new(ip, self.url.port())))
+    }
+
+    /// Opens a stream to `address`; without one, a proxy finds it.
+    fn reach(&mut self, now: Instant, address: Option<SocketAddr>) -> Step {
+        self.address = address;
         let patience = if self.untried.is_empty() { CONNECT_TIMEOUT } else { TRACKER_CONNECT_TIMEOUT };
         self.leg = Leg::Connecting { until: now + patience };
-        Step::Connect(address)
+        let (scheme, port) = (self.url.scheme(), self.url.port());
+        match address {
+            Some(address) if scheme != Scheme::Https && !is_proxied(&self.url, &self.routes) => {
+                Step::Connect(address)
+            }
+            _ => Step::Reach(Server { scheme, host: self.url.host().clone(), port, address }),
+        }
     }
 
     /// The stream is open.
@@ -274,10 +308,18 @@ impl Exchange {
             return Err(Fault::Redirects);
         }
         let url = self.url.join(location).map_err(Fault::RedirectUrl)?;
-        if url.scheme() != Scheme::Http {
-            return Err(Fault::RedirectScheme(url.scheme()));
+        let unsupported = match url.scheme() {
+            Scheme::Udp => Some("but only HTTP can be redirected"),
+            _ => unsupported(&url, &self.routes),
+        };
+        if let Some(why) = unsupported {
+            return Err(Fault::RedirectScheme(url.scheme(), why));
         }
-        self.confined |= self.address.is_some_and(|address| !is_local(address.ip()));
+        if (self.url.scheme(), url.scheme()) == (Scheme::Https, Scheme::Http) {
+            return Err(Fault::RedirectPlain);
+        }
+        // A server that only the proxy knows the address of may be anywhere.
+        self.confined |= self.address.is_none_or(|address| !is_local(address.ip()));
         self.url = url;
         Ok(())
     }

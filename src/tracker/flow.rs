@@ -1,6 +1,6 @@
 //! An announce from its start to its end: every success and every fault ends here.
 
-use super::exchange::{Exchange, Fault, Step};
+use super::exchange::{Exchange, Fault, Step, is_proxied};
 use super::lane::Errand;
 use super::member::{Aim, Lookup, lane_of};
 use super::request::{Kind, query, scrape_query, scrape_url};
@@ -10,10 +10,13 @@ use crate::base::limits::ANNOUNCE_TIMEOUT;
 use crate::base::{Instant, Rng};
 use crate::wire::url::{Host, Scheme};
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
 const PARTS: [Part; 2] = [Part::V4, Part::V6];
+/// The lane for a tracker of which only a proxy knows the addresses.
+const PROXIED: usize = 0;
 
 impl Trackers {
     /// Asks a tracker, over all families that it has.
@@ -77,10 +80,12 @@ impl Trackers {
 
     /// Finds the addresses of a tracker and begins with them.
     fn approach(&mut self, now: Instant, at: usize, aim: Aim, rng: &mut Rng) {
+        let proxied = self.is_proxied(at);
         let member = &mut self.members[at];
         let host = match member.url.as_ref().map(|url| url.host().clone()) {
             None => return,
             Some(Host::Address(ip)) => return self.begin_all(now, at, aim, &[ip], rng),
+            Some(Host::Name(_)) if proxied => return self.begin_lane(now, at, PROXIED, aim, &[], rng),
             Some(Host::Name(host)) => host,
         };
         let generation = member.next_generation();
@@ -112,19 +117,38 @@ impl Trackers {
     fn begin_all(&mut self, now: Instant, at: usize, aim: Aim, found: &[IpAddr], rng: &mut Rng) {
         for lane in 0..2 {
             let addresses: Vec<IpAddr> = found.iter().filter(|ip| lane_of(**ip) == lane).copied().collect();
-            let place = &self.members[at].lanes[lane];
-            let kind = match (aim, self.gone) {
-                _ if addresses.is_empty() => continue,
-                (Aim::Scrape, _) => Kind::Scrape,
-                (Aim::Announce, None) => place.next_kind(),
-                (Aim::Announce, Some(_)) if place.knows_us => place.parting_kind(),
-                (Aim::Announce, Some(_)) => continue,
-            };
-            self.begin(now, at, lane, kind, &addresses, rng);
-            if kind == Kind::Scrape {
+            if addresses.is_empty() {
+                continue;
+            }
+            self.begin_lane(now, at, lane, aim, &addresses, rng);
+            if aim == Aim::Scrape {
                 return; // one family knows as much as the other
             }
         }
+    }
+
+    fn is_proxied(&self, at: usize) -> bool {
+        self.members[at].url.as_ref().is_some_and(|url| is_proxied(url, &self.routes))
+    }
+
+    /// Says in one family what is to be said there.
+    fn begin_lane(
+        &mut self,
+        now: Instant,
+        at: usize,
+        lane: usize,
+        aim: Aim,
+        addresses: &[IpAddr],
+        rng: &mut Rng,
+    ) {
+        let place = &self.members[at].lanes[lane];
+        let kind = match (aim, self.gone) {
+            (Aim::Scrape, _) => Kind::Scrape,
+            (Aim::Announce, None) => place.next_kind(),
+            (Aim::Announce, Some(_)) if place.knows_us => place.parting_kind(),
+            (Aim::Announce, Some(_)) => return,
+        };
+        self.begin(now, at, lane, kind, addresses, rng);
     }
 
     /// Starts an errand of `kind`.
@@ -154,7 +178,7 @@ impl Trackers {
                 }
             };
             let Some(url) = url else { return };
-            Errand::Stream(Exchange::new(kind, url, query, deadline))
+            Errand::Stream(Exchange::new(kind, url, query, Arc::clone(&self.routes), deadline))
         };
         member.lanes[lane].errand = Some(errand);
         self.advance(now, at, lane, rng, |errand, rng| errand.begin(now, addresses, rng));
@@ -178,7 +202,7 @@ impl Trackers {
         if had_stream && !matches!(step, Step::Wait | Step::Send(_)) {
             self.wishes.push_back(Wish::Close { handle: old });
         }
-        if matches!(step, Step::Resolve(_) | Step::Connect(_)) {
+        if matches!(step, Step::Resolve(_) | Step::Connect(_) | Step::Reach(_)) {
             member.lanes[lane].generation = member.next_generation();
         }
         let handle = Handle { generation: member.lanes[lane].generation, ..old };
@@ -186,6 +210,7 @@ impl Trackers {
             Step::Wait => {}
             Step::Resolve(host) => self.wishes.push_back(Wish::Resolve { handle, host }),
             Step::Connect(address) => self.wishes.push_back(Wish::Connect { handle, address }),
+            Step::Reach(server) => self.wishes.push_back(Wish::Reach { handle, server }),
             Step::Send(bytes) => self.wishes.push_back(Wish::Send { handle, bytes }),
             Step::Post(address, bytes) => self.wishes.push_back(Wish::Post { address, bytes }),
             Step::Answered(status, body) => self.on_body(now, at, lane, status, &body, rng),

@@ -2,9 +2,10 @@
 
 use crate::base::limits::{
     ANNOUNCE_ASKED_INTERVAL_MIN, ANNOUNCE_INTERVAL_DEFAULT, ANNOUNCE_INTERVAL_MAX, ANNOUNCE_INTERVAL_MIN,
-    SCRAPE_INTERVAL_MIN, TRACKER_BACKOFF_MAX, TRACKER_BACKOFF_MIN, UDP_TARGET_BYTES_MAX,
+    SCRAPE_INTERVAL_MIN, TRACKER_BACKOFF_MAX, TRACKER_BACKOFF_MIN,
 };
 use crate::base::{Instant, Rng, backoff};
+use crate::proxy::Routes;
 use crate::tracker::exchange::{Fault, unsupported};
 use crate::tracker::lane::Lane;
 use crate::tracker::reply::{Counts, Reply, ReplyFault};
@@ -85,11 +86,11 @@ pub(crate) fn lane_of(ip: IpAddr) -> usize {
 }
 
 impl Member {
-    pub fn new(tier: usize, text: &str, rng: &mut Rng) -> Self {
+    pub fn new(tier: usize, text: &str, routes: &Routes, rng: &mut Rng) -> Self {
         let (url, state) = match Url::parse(text) {
-            Ok(url) => match why_unsupported(&url) {
+            Ok(url) => match unsupported(&url, routes) {
                 None => (Some(url), State::Untried),
-                Some(why) => (None, State::Unsupported(why)),
+                Some(why) => (None, State::Unsupported(format!("{} tracker, {why}", url.scheme().name()))),
             },
             Err(fault) => (None, State::Unsupported(fault.to_string())),
         };
@@ -228,17 +229,5 @@ impl Member {
         self.ready = now + wait;
         self.asked_ready = now + retry.max(ANNOUNCE_ASKED_INTERVAL_MIN);
         wait
-    }
-}
-
-/// Why a tracker cannot be asked, in words.
-fn why_unsupported(url: &Url) -> Option<String> {
-    match url.scheme() {
-        Scheme::Http => None,
-        Scheme::Udp if url.target().len() <= UDP_TARGET_BYTES_MAX => None,
-        Scheme::Udp => {
-            Some(format!("the path is longer than {UDP_TARGET_BYTES_MAX} bytes, too long for a datagram"))
-        }
-        Scheme::Https => Some(format!("https tracker, {}", unsupported(Scheme::Https))),
     }
 }

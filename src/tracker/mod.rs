@@ -29,9 +29,11 @@ pub use wish::{Handle, News, Part, View, Wish};
 
 use crate::base::limits::{STOP_TIMEOUT, TRACKERS_MAX};
 use crate::base::{Instant, Rng};
+use crate::proxy::Routes;
 use crate::wire::address::canonical;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 use core::net::{IpAddr, SocketAddr};
@@ -44,6 +46,7 @@ use schedule::Tier;
 #[derive(Debug)]
 pub struct Trackers {
     identity: Identity,
+    routes: Arc<Routes>,
     members: Vec<Member>,
     tiers: Vec<Tier>,
     /// There are too few peers to be content with one tracker of each tier.
@@ -67,13 +70,24 @@ impl Trackers {
     /// The trackers of `tiers`, each tier in random order; URLs that appear again and those beyond [`TRACKERS_MAX`]
     /// are left out. The first announces are due at `now`.
     pub fn new(now: Instant, identity: Identity, tiers: &[Vec<String>], rng: &mut Rng) -> Self {
+        Self::routed(now, identity, Arc::default(), tiers, rng)
+    }
+
+    /// The same, along `routes`.
+    pub fn routed(
+        now: Instant,
+        identity: Identity,
+        routes: Arc<Routes>,
+        tiers: &[Vec<String>],
+        rng: &mut Rng,
+    ) -> Self {
         let mut members: Vec<Member> = Vec::new();
         let mut seen: Vec<&String> = Vec::new();
         for (tier, urls) in tiers.iter().enumerate() {
             for url in urls {
                 if members.len() < TRACKERS_MAX && !seen.contains(&url) {
                     seen.push(url);
-                    members.push(Member::new(tier, url, rng));
+                    members.push(Member::new(tier, url, &routes, rng));
                 }
             }
         }
@@ -85,6 +99,7 @@ impl Trackers {
         let news = members.iter().enumerate().filter_map(unsupported).collect();
         let mut trackers = Self {
             identity,
+            routes,
             members,
             tiers,
             hungry: false,

@@ -15,6 +15,7 @@ pub mod handshake;
 pub mod http;
 pub mod message;
 pub mod misbehaved;
+pub mod server;
 pub mod udp_tracker;
 pub mod url;
 
@@ -24,3 +25,4 @@ pub use framer::{Framer, Item};
 pub use handshake::{Handshake, HandshakeReader};
 pub use message::Message;
 pub use misbehaved::Misbehaved;
+pub use server::Server;
