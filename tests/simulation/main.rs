@@ -7,6 +7,7 @@ mod cuts;
 mod datagrams;
 mod device;
 mod disk;
+mod efficiency;
 mod frames;
 mod net;
 mod peer;
