@@ -13,7 +13,7 @@ mod opentracker;
 
 use opentracker::Opentracker;
 use payload::Payload;
-use process::{Running, Scratch, free_port, wait_for, wait_for_listener};
+use process::{Running, Scratch, free_port};
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
