@@ -180,7 +180,7 @@ impl Session {
 
     /// Leaves if nothing is given to others (any more).
     pub(super) fn leave_if_all_ended(&mut self, now: Instant) {
-        if self.torrents.iter().all(|torrent| torrent.durable && torrent.ended) {
+        if self.torrents.iter().all(|torrent| torrent.durable && torrent.ended && torrent.parting.is_none()) {
             self.leaving = Some(now + COMPLETED_TIMEOUT);
             self.leave_if_told(now);
         }
