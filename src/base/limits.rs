@@ -130,8 +130,8 @@ pub const REQUESTS_START: u32 = 4;
 pub const REQUESTS_EAGER: u32 = 16;
 /// Fewest requests that keep a connection from idling between two blocks.
 pub const REQUESTS_MIN: u32 = 2;
-/// Most requests outstanding to one peer, whatever it offers (`reqq`).
-pub const REQUESTS_MAX: u32 = 512;
+/// Most requests outstanding to one peer, whatever it offers (`reqq`): 16 MiB, which 100 MiB/s fill in 160 ms.
+pub const REQUESTS_MAX: u32 = 1024;
 /// What we promise to queue for a peer (`reqq` of BEP 10); 12 bytes each while they wait. Transmission asks once a
 /// second for as many as that: with 256 it gets 4 MiB/s, whatever the line carries.
 pub const REQQ: u32 = 1024;
@@ -193,8 +193,14 @@ pub const SEND_PATIENCE: Duration = Duration::from_secs(120);
 
 // ---- Memory ------------------------------------------------------------------------------------------------
 
-/// Default of `--memory`, in MiB.
-pub const MEMORY_DEFAULT_MIB: u32 = 16;
+/// Default of `--memory`, in MiB: enough for what 8 MiB a second at a second's distance, or 80 at a tenth, have on their way.
+pub const MEMORY_DEFAULT_MIB: u32 = 10;
+/// What the program needs by itself, in bytes: heap and stack without peers.
+pub const PROGRAM_BYTES: usize = 1 << 20;
+/// What a peer costs that sends and is asked for more, beside its bitfield, in bytes.
+pub const BUSY_PEER_BYTES: usize = 4 << 10;
+/// What a piece of a torrent costs, whether it is there or not, in bytes: its hash, its place in the order, its rarity.
+pub const PIECE_STATE_BYTES: usize = 32;
 /// Least `--memory`, in MiB.
 pub const MEMORY_MIN_MIB: u32 = 2;
 /// Most `--memory`, in MiB: more never helps, and 32-bit boxes cannot give it.
@@ -371,6 +377,27 @@ pub const HOSTS_MAX: usize = 10_000;
 /// Most bytes read of `/etc/hosts` and of `/etc/resolv.conf`.
 pub const NAME_FILE_BYTES_MAX: u64 = 1 << 20;
 
+// ---- Proxies and TLS ---------------------------------------------------------------------------------------
+
+/// Longest head of an HTTP proxy's answer to CONNECT, in bytes. Real ones have some hundred.
+pub const PROXY_HEAD_BYTES_MAX: usize = 8 << 10;
+/// Longest user name and longest password for a proxy, in bytes: what RFC 1929 can carry.
+pub const PROXY_LOGIN_BYTES_MAX: usize = 255;
+/// Entries of `NO_PROXY` that are kept.
+pub const NO_PROXY_MAX: usize = 256;
+/// TLS connections at a time, over all torrents; others wait. See [`TLS_CONNECTION_BYTES_MAX`].
+pub const TLS_CONNECTIONS_MAX: usize = 16;
+/// Memory that one TLS connection may take, in bytes; it is not part of `--memory`. rustls joins handshake messages of at
+/// most 64 KiB, and keeps a record of 16 KiB as it came and decrypted. A test measures 15 KB for one that waits for its
+/// answer.
+pub const TLS_CONNECTION_BYTES_MAX: usize = 128 << 10;
+/// Most bytes read of one file with certificates of authorities. The usual one has 220 KB.
+pub const ROOTS_FILE_BYTES_MAX: u64 = 8 << 20;
+/// Most certificates of authorities that are taken from the system; there are about 150.
+pub const ROOTS_MAX: usize = 2_000;
+/// Servers with which TLS can be resumed: what is kept for one takes some kilobytes.
+pub const TLS_RESUMED_SERVERS_MAX: usize = 8;
+
 // ---- The user ----------------------------------------------------------------------------------------------
 
 /// Longest command line on stdin, in bytes.
@@ -399,4 +426,5 @@ const _: () = assert!(ARRIVALS_PER_ADDRESS_MAX < ARRIVALS_MAX && ARRIVALS_MAX < 
 const _: () = assert!(READ_AHEAD_FILES_MAX < OPEN_FILES_MAX && READ_AHEAD_BYTES >= CHECK_SLICE_BYTES as u64);
 const _: () = assert!(UNSYNCED_BYTES_MIN >= 2 * EXTENT_BYTES && UNSYNCED_BYTES_MIN <= UNSYNCED_BYTES_MAX);
 const _: () = assert!(SYNC_AGE_MAX.as_secs() + STATE_INTERVAL.as_secs() < STATE_AGE_MAX.as_secs());
+const _: () = assert!(TLS_CONNECTIONS_MAX * TLS_CONNECTION_BYTES_MAX <= 2 * MIB as usize);
 const _: () = assert!(MEMORY_MIN_MIB <= MEMORY_DEFAULT_MIB && MEMORY_DEFAULT_MIB <= MEMORY_MAX_MIB);

@@ -7,6 +7,7 @@ mod cuts;
 mod device;
 mod disk;
 mod fault;
+mod efficiency;
 mod frames;
 mod net;
 mod peer;
