@@ -6,8 +6,8 @@
 mod cuts;
 mod device;
 mod disk;
-mod fault;
 mod efficiency;
+mod fault;
 mod frames;
 mod net;
 mod peer;
