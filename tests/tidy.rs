@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["base"],
     &["wire"],
     &["meta", "resolver"],
-    &["peer", "download", "candidates", "tracker", "upload"],
+    &["peer", "download", "candidates", "tracker", "upload", "resume"],
     &["session"],
     &["rim"],
     &["app"],
@@ -22,7 +22,20 @@ const RIM: usize = 5;
 const CRATES: &[(&str, &[&str])] = &[
     ("httparse", &["wire/http.rs"]),
     // The rim only measures how fast this machine hashes.
-    ("sha1", &["meta/", "peer/", "download/", "candidates/", "tracker/", "upload/", "rim/pace.rs", "app/"]),
+    (
+        "sha1",
+        &[
+            "meta/",
+            "peer/",
+            "download/",
+            "candidates/",
+            "tracker/",
+            "upload/",
+            "resume/",
+            "rim/pace.rs",
+            "app/",
+        ],
+    ),
     ("slab", &["peer/", "download/", "candidates/", "tracker/", "session/", "rim/"]),
     ("mio", &["rim/"]),
     ("memmap2", &["rim/"]),

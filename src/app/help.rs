@@ -12,7 +12,7 @@ Downloads torrents. While it runs, type status, peers, help, quit and others.
       --max-peers N   connections at a time, 1 to 5000 (default 200)
       --memory MiB    memory for blocks, 2 to 1024 (default 16)
       --down-limit N, --up-limit N  KiB/s; --up-slots N  peers served at a time
-      --seed, --super-seed  stay and give; until --seed-ratio R, --seed-time MIN
+      --seed, --super-seed  stay and give; until --seed-ratio R, --seed-time M
       --allocate HOW  full: reserve the space first (default); sparse: do not
       --give-up SECS  end when nobody has been reached for so long
       --show, --check print what the torrent says, verify what is there; end

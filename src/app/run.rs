@@ -14,7 +14,7 @@ use crate::base::limits::RECEIVE_BYTES;
 use crate::base::units::{Bytes, MIB, Span};
 use crate::rim::storage::{self, Allocate, Existing, Options, Storage};
 use crate::rim::{Listen, Rim, entropy};
-use crate::session::{Outcome, Session, Settings, Status};
+use crate::session::{Outcome, Remains, Session, Settings, Status};
 use log::Level;
 use std::ffi::OsString;
 use std::io;
@@ -122,8 +122,12 @@ impl App {
         session.give(start, self.cli.giving.clone());
         self.make_room(&mut session, &torrents)?;
         let mut files = Vec::with_capacity(storages.len());
-        for (torrent, (storage, existing)) in torrents.iter().zip(storages) {
-            session.add_torrent(start, Arc::clone(&torrent.metainfo), existing == Existing::Nothing);
+        for (torrent, (mut storage, existing)) in torrents.iter().zip(storages) {
+            let state = self.take(torrent, &mut storage)?;
+            let empty = existing == Existing::Nothing;
+            let (holes, era) = (storage.holes(), storage.era());
+            let remains = Remains { state: &state, stamps: storage.stamps(), holes, era, empty };
+            session.resume_torrent(start, Arc::clone(&torrent.metainfo), remains);
             files.push(storage);
         }
         let (json, quiet) = (self.cli.json, self.cli.quiet);
@@ -209,6 +213,16 @@ impl App {
             opened
         };
         torrents.iter().map(open).collect()
+    }
+
+    /// Takes the output of a torrent for this process; the resume state, if there is one.
+    fn take(&self, torrent: &Torrent, storage: &mut Storage) -> Result<Vec<u8>, Ended> {
+        if self.cli.job == Job::Check {
+            return Ok(Vec::new());
+        }
+        storage
+            .take()
+            .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))
     }
 
     fn say_start(&self, torrents: &Torrents) {

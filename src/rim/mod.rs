@@ -30,15 +30,17 @@ pub use machine::{Files, Machine, Screen};
 use crate::base::Instant;
 use crate::base::limits::{PEERS_MAX, RECEIVE_BYTES};
 use crate::session::Outcome;
-use mio::{Events, Poll, Token};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// The tokens that are no socket's: sockets have theirs from a slab, from 0 up.
 const SIGNALS: Token = Token(usize::MAX - 1);
 const STDIN: Token = Token(usize::MAX - 2);
-/// The first of those of the name servers, which end before [`STDIN`].
-const NAMES: usize = STDIN.0 - resolve::SOCKETS_MAX;
+const SYNCS: Token = Token(usize::MAX - 3);
+/// The first of those of the name servers, which end before [`SYNCS`].
+const NAMES: usize = SYNCS.0 - resolve::SOCKETS_MAX;
 /// The first of those of the listening sockets, which end before [`NAMES`].
 const LISTENERS: usize = NAMES - listen::SOCKETS_MAX;
 
@@ -60,6 +62,7 @@ pub struct Rim {
     sockets: sockets::Sockets,
     listeners: listen::Listeners,
     names: resolve::Names,
+    syncer: storage::Syncer,
     /// Where streams are read into whose bytes may land anywhere: one buffer for all.
     receive: Box<[u8]>,
     /// Bytes that may be hashed in one turn.
@@ -76,6 +79,10 @@ impl Rim {
         let signals = signals::Signals::new()?;
         let poll = Poll::new()?;
         signals.register(poll.registry(), SIGNALS)?;
+        let syncer = storage::Syncer::new();
+        if let Some(event) = syncer.event() {
+            poll.registry().register(&mut SourceFd(&event.as_raw_fd()), SYNCS, Interest::READABLE)?;
+        }
         // Where it is refused, connections fail with `NoResources`, and the session makes do with fewer.
         let _ = sys::raise_open_files_limit(DESCRIPTORS);
         Ok(Self {
@@ -84,6 +91,7 @@ impl Rim {
             events: Events::with_capacity(EVENTS_MAX),
             clock: clock::Clock::new(),
             signals,
+            syncer,
             sockets: sockets::Sockets::default(),
             listeners: listen::Listeners::default(),
             names: resolve::Names::new(resolve::NameFiles::default(), entropy::generator()?, NAMES),

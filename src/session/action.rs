@@ -47,6 +47,24 @@ pub enum Action {
         /// Bytes, at most `CHECK_SLICE_BYTES`.
         length: usize,
     },
+    /// Make durable what has been stored so far, without keeping anybody waiting; answer `Synced` or `SyncFailed`.
+    Sync {
+        /// Whose files.
+        torrent: TorrentId,
+        /// Not only what this run has stored, but all that is there.
+        everything: bool,
+    },
+    /// Put what [`Session::state`](crate::session::Session::state) says in the place of the resume state, and make it
+    /// durable; answer `Saved`.
+    Save {
+        /// Whose.
+        torrent: TorrentId,
+    },
+    /// Remove the resume state: there is nothing left to be resumed. No answer.
+    ForgetState {
+        /// Whose.
+        torrent: TorrentId,
+    },
     /// Every piece of the torrent is stored: make the files durable and close them; answer `Completed` or
     /// `CompleteFailed`.
     Complete {

@@ -36,6 +36,26 @@ pub enum Event<'a> {
         /// What went wrong.
         fault: StorageFault,
     },
+    /// What had been stored when a sync was wished for ([`Action::Sync`](crate::session::Action::Sync)) is durable.
+    Synced {
+        /// Whose.
+        torrent: TorrentId,
+    },
+    /// A sync has failed: what was stored since the last one may be lost. What is read from now on comes from the device.
+    SyncFailed {
+        /// Whose.
+        torrent: TorrentId,
+        /// What went wrong.
+        fault: StorageFault,
+    },
+    /// The resume state was saved ([`Action::Save`](crate::session::Action::Save)), or could not be: then the last one
+    /// still holds.
+    Saved {
+        /// Whose.
+        torrent: TorrentId,
+        /// True if it is durable.
+        good: bool,
+    },
     /// A torrent's files are durable.
     Completed {
         /// Whose.

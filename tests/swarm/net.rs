@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 use sha1::{Digest as _, Sha1};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use swarmlet::base::{Instant, Rng, StreamId};
 use swarmlet::meta::Metainfo;
-use swarmlet::session::{Action, CloseCause, Event, Giving, Report, Session, Settings, TorrentStatus};
+use swarmlet::session::{Action, CloseCause, Event, Giving, Session, Settings, TorrentStatus};
 
 /// Bytes of a connection that are on their way at a time: what two sockets hold.
 const WINDOW_BYTES: usize = 512 << 10;
@@ -52,7 +52,6 @@ pub struct Node {
     wake: Option<u64>,
     /// When everything was there, in µs.
     pub completed: Option<u64>,
-    pub notes: Vec<Report>,
 }
 
 /// One end of a connection.
@@ -141,7 +140,6 @@ impl Net {
             flush: VecDeque::new(),
             wake: None,
             completed: None,
-            notes: Vec::new(),
         });
         self.pump(nth);
         nth
@@ -283,7 +281,7 @@ impl Net {
             match action {
                 Action::Connect { stream, address } => self.connect(node, stream, address),
                 Action::Flush { stream } => self.list(node, stream),
-                Action::Resume { .. } | Action::Resolve { .. } | Action::Finish(_) => {}
+                Action::Resume { .. } | Action::Resolve { .. } | Action::Finish(_) | Action::Say(_) => {}
                 Action::Close { stream } => {
                     if let Some(end) = self.nodes[node].ends.remove(&stream) {
                         let at = self.nodes[node].line_free.max(self.now) + LATENCY_US;
@@ -309,7 +307,6 @@ impl Net {
                 Action::Complete { torrent } => {
                     self.nodes[node].session.handle(now, Event::Completed { torrent });
                 }
-                Action::Say(report) => self.nodes[node].notes.push(report),
             }
         }
     }
@@ -376,10 +373,5 @@ impl Net {
             }
         }
         bytes
-    }
-
-    /// Machines that are connected to `node`.
-    pub fn neighbours(&self, node: usize) -> BTreeSet<usize> {
-        self.nodes[node].ends.values().map(|end| end.node).collect()
     }
 }
