@@ -371,6 +371,27 @@ pub const HOSTS_MAX: usize = 10_000;
 /// Most bytes read of `/etc/hosts` and of `/etc/resolv.conf`.
 pub const NAME_FILE_BYTES_MAX: u64 = 1 << 20;
 
+// ---- Proxies and TLS ---------------------------------------------------------------------------------------
+
+/// Longest head of an HTTP proxy's answer to CONNECT, in bytes. Real ones have some hundred.
+pub const PROXY_HEAD_BYTES_MAX: usize = 8 << 10;
+/// Longest user name and longest password for a proxy, in bytes: what RFC 1929 can carry.
+pub const PROXY_LOGIN_BYTES_MAX: usize = 255;
+/// Entries of `NO_PROXY` that are kept.
+pub const NO_PROXY_MAX: usize = 256;
+/// TLS connections at a time, over all torrents; others wait. See [`TLS_CONNECTION_BYTES_MAX`].
+pub const TLS_CONNECTIONS_MAX: usize = 16;
+/// Memory that one TLS connection may take, in bytes; it is not part of `--memory`. rustls joins handshake messages of at
+/// most 64 KiB, and keeps a record of 16 KiB as it came and decrypted. A test measures 15 KB for one that waits for its
+/// answer.
+pub const TLS_CONNECTION_BYTES_MAX: usize = 128 << 10;
+/// Most bytes read of one file with certificates of authorities. The usual one has 220 KB.
+pub const ROOTS_FILE_BYTES_MAX: u64 = 8 << 20;
+/// Most certificates of authorities that are taken from the system; there are about 150.
+pub const ROOTS_MAX: usize = 2_000;
+/// Servers with which TLS can be resumed: what is kept for one takes some kilobytes.
+pub const TLS_RESUMED_SERVERS_MAX: usize = 8;
+
 // ---- The user ----------------------------------------------------------------------------------------------
 
 /// Longest command line on stdin, in bytes.
@@ -399,4 +420,5 @@ const _: () = assert!(ARRIVALS_PER_ADDRESS_MAX < ARRIVALS_MAX && ARRIVALS_MAX < 
 const _: () = assert!(READ_AHEAD_FILES_MAX < OPEN_FILES_MAX && READ_AHEAD_BYTES >= CHECK_SLICE_BYTES as u64);
 const _: () = assert!(UNSYNCED_BYTES_MIN >= 2 * EXTENT_BYTES && UNSYNCED_BYTES_MIN <= UNSYNCED_BYTES_MAX);
 const _: () = assert!(SYNC_AGE_MAX.as_secs() + STATE_INTERVAL.as_secs() < STATE_AGE_MAX.as_secs());
+const _: () = assert!(TLS_CONNECTIONS_MAX * TLS_CONNECTION_BYTES_MAX <= 2 * MIB as usize);
 const _: () = assert!(MEMORY_MIN_MIB <= MEMORY_DEFAULT_MIB && MEMORY_DEFAULT_MIB <= MEMORY_MAX_MIB);

@@ -121,7 +121,7 @@ pub fn trackers(data: &[u8]) {
         while let Some(wish) = trackers.next_wish() {
             match wish {
                 Wish::Resolve { handle, .. } => recent = handle,
-                Wish::Connect { handle, .. } => {
+                Wish::Connect { handle, .. } | Wish::Reach { handle, .. } => {
                     assert!(open.insert(handle));
                     recent = handle;
                 }

@@ -219,7 +219,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         while self.outcome.is_none()
             && let Some(answer) = self.rim.names.next_answer()
         {
-            self.tell(Event::Resolved { query: answer.query, addresses: &answer.addresses });
+            self.tell_addresses(&answer);
         }
     }
 

@@ -27,6 +27,7 @@ mod report;
 mod requests;
 mod resuming;
 mod scatter;
+mod secure_fault;
 mod seeding;
 mod spreading;
 mod status;
@@ -43,12 +44,14 @@ pub use giving::Giving;
 pub use report::*;
 pub use resuming::Remains;
 pub use scatter::Scatter;
+pub use secure_fault::SecureFault;
 pub use uploads::FileBytes;
 
 use crate::base::limits::{DEPARTED_MAX, HALF_OPEN_MAX};
 use crate::base::{Instant, PeerId, Rng, StreamId, TorrentId};
 use crate::download::Pool;
 use crate::meta::Metainfo;
+use crate::proxy::Routes;
 use crate::tracker::Identity;
 use crate::upload::{Choker, Pacer};
 use alloc::collections::VecDeque;
@@ -102,6 +105,8 @@ pub struct StoreView<'a> {
 pub struct Session {
     settings: Settings,
     giving: Giving,
+    /// What goes through which proxy.
+    routes: Arc<Routes>,
     rng: Rng,
     our_id: PeerId,
     started: Instant,
@@ -162,6 +167,7 @@ impl Session {
             pool: Pool::new(settings.memory_bytes),
             settings,
             giving: Giving::default(),
+            routes: Arc::default(),
             our_id: new_peer_id(&mut rng),
             rng,
             started: now,
@@ -197,6 +203,11 @@ impl Session {
         }
     }
 
+    /// Tells what goes through which proxy. To be called before torrents are added; without it everything goes straight.
+    pub fn route(&mut self, routes: Arc<Routes>) {
+        self.routes = routes;
+    }
+
     /// Adds a torrent, which starts by checking what is on disk; `empty` says that nothing is there, so that nothing
     /// has to be read.
     pub fn add_torrent(&mut self, now: Instant, metainfo: Arc<Metainfo>, empty: bool) -> TorrentId {
@@ -214,7 +225,8 @@ impl Session {
         let identity =
             Identity { info_hash: metainfo.info_hash, peer_id: self.our_id, port: self.settings.port };
         let memory_bytes = self.settings.memory_bytes;
-        let torrent = Torrent::new(now, id, metainfo, identity, memory_bytes, &mut self.rng);
+        let routes = Arc::clone(&self.routes);
+        let torrent = Torrent::new(now, id, metainfo, identity, routes, memory_bytes, &mut self.rng);
         self.torrents.push(torrent);
         for address in self.settings.peers.clone() {
             self.torrents[id.0 as usize].add_named_peer(now, address);

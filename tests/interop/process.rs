@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// What installs the clients that these tests talk to.
 pub const INSTALL: &str =
-    "apt-get install -y transmission-daemon aria2 python3-libtorrent opentracker rtorrent";
+    "apt-get install -y transmission-daemon aria2 python3-libtorrent opentracker rtorrent microsocks tinyproxy strace";
 
 /// A folder that goes when the test ends.
 pub struct Scratch(PathBuf);

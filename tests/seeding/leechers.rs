@@ -145,27 +145,24 @@ time.sleep(1)
     command
 }
 
-/// It wants a terminal, which `script` pretends to be. The seeder finds it.
+/// As a daemon it wants no terminal. The seeder finds it; it loads no torrent without a tracker, so it has one that does
+/// not answer.
 fn rtorrent(task: &Task, folder: &Path, mark: &Path) -> Command {
-    let session = folder.join("session");
-    fs::create_dir_all(&session).unwrap();
     let config = format!(
-        "directory.default.set = \"{}\"\nsession.path.set = \"{}\"\n\
-         network.bind_address.set = 127.0.0.1\nnetwork.port_range.set = {port}-{port}\n\
-         network.port_random.set = no\ndht.mode.set = disable\nprotocol.pex.set = no\n\
-         trackers.use_udp.set = no\npieces.hash.on_completion.set = no\n\
-         method.set_key = event.download.finished, mark, \"execute2 = touch,{}\"\n\
-         load.start = \"{}\"\n",
+        "directory.default.set = {}\nnetwork.bind_address.set = 127.0.0.1\n\
+         network.port_range.set = {port}-{port}\nnetwork.port_random.set = no\n\
+         dht.mode.set = disable\nprotocol.pex.set = no\ntrackers.use_udp.set = no\n\
+         pieces.hash.on_completion.set = no\nsystem.daemon.set = true\n\
+         method.set_key = event.download.finished, done, \"execute = {{touch,{}}}\"\n\
+         load.start = {}\n",
         task.output.display(),
-        session.display(),
         mark.display(),
-        task.torrent.display(),
+        task.torrent.with_file_name("tracked.torrent").display(),
         port = task.port,
     );
     let path = folder.join("rtorrent.rc");
     fs::write(&path, config).unwrap();
-    let mut command = Command::new("script");
-    command.args(["-qec", &format!("TERM=xterm exec rtorrent -n -o import='{}'", path.display())]);
-    command.arg(folder.join("screen"));
+    let mut command = Command::new("rtorrent");
+    command.args(["-n", "-o", &format!("import={}", path.display())]);
     command
 }

@@ -30,6 +30,7 @@ impl Scene {
         let scratch = Scratch::new();
         let torrent = scratch.path().join("x.torrent");
         payload.write_torrent(&torrent, None);
+        payload.write_torrent(&scratch.path().join("tracked.torrent"), Some("http://127.0.0.1:9/announce"));
         let port = free_port();
         let mut command = swarmlet(&torrent, payload.folder(), port);
         command.arg("--seed").args(more);

@@ -102,7 +102,8 @@ pub fn address(node: usize) -> SocketAddr {
 /// How one takes part.
 #[derive(Clone)]
 pub struct Part {
-    pub has_all: bool,
+    /// How much of it is there when it comes, in percent.
+    pub has_percent: u32,
     pub giving: Giving,
     /// Bytes per second that its line carries away.
     pub line: u64,
@@ -129,8 +130,14 @@ impl Net {
         };
         let mut session = Session::new(now, Rng::new(1000 + nth as u64), settings);
         session.give(now, part.giving.clone());
-        let disk = if part.has_all { self.content.bytes.clone() } else { vec![0; self.content.bytes.len()] };
-        session.add_torrent(now, self.content.metainfo.clone(), !part.has_all);
+        let (mut rng, geometry) = (Rng::new(nth as u64), self.content.metainfo.geometry());
+        let mut disk = vec![0; self.content.bytes.len()];
+        for piece in (0..geometry.pieces).filter(|_| rng.below(100) < part.has_percent) {
+            let range = geometry.piece_range(piece);
+            let range = range.start as usize..range.end as usize;
+            disk[range.clone()].copy_from_slice(&self.content.bytes[range]);
+        }
+        session.add_torrent(now, self.content.metainfo.clone(), part.has_percent == 0);
         self.nodes.push(Node {
             session,
             disk,
@@ -281,7 +288,11 @@ impl Net {
             match action {
                 Action::Connect { stream, address } => self.connect(node, stream, address),
                 Action::Flush { stream } => self.list(node, stream),
-                Action::Resume { .. } | Action::Resolve { .. } | Action::Finish(_) | Action::Say(_) => {}
+                Action::Reach { .. }
+                | Action::Resume { .. }
+                | Action::Resolve { .. }
+                | Action::Finish(_)
+                | Action::Say(_) => {}
                 Action::Close { stream } => {
                     if let Some(end) = self.nodes[node].ends.remove(&stream) {
                         let at = self.nodes[node].line_free.max(self.now) + LATENCY_US;

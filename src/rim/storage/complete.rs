@@ -34,25 +34,3 @@ fn adjust(opened: &File, file: &meta::File<'_>) -> io::Result<bool> {
     }
     Ok(is_short || is_plain)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::OpenOptionsExt;
-
-    /// A descriptor that no kernel syncs: a sync that is left out shows, because nobody refuses it.
-    fn unsyncable() -> File {
-        File::options().read(true).custom_flags(libc::O_PATH).open("/dev/null").expect("/dev/null is there")
-    }
-
-    #[test]
-    fn few_files_are_synced_one_by_one_and_many_all_together() {
-        for count in [1, FILES_MAX, FILES_MAX + 1] {
-            let mut sync = Sync::new(count);
-            let added = sync.add(unsyncable());
-            assert_eq!(added.is_err(), count <= FILES_MAX, "{count} files");
-            let refused = added.and_then(|()| sync.finish()).expect_err("somebody has asked the kernel");
-            assert_eq!(refused.raw_os_error(), Some(libc::EBADF), "{count} files");
-        }
-    }
-}
