@@ -7,8 +7,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use swarmlet::base::{Instant, TorrentId};
 use swarmlet::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX, OPEN_FILES_MAX};
+use swarmlet::base::{Instant, TorrentId};
 use swarmlet::meta::Metainfo;
 use swarmlet::rim::storage::{
     Allocate, Done, Existing, Found, Map, OpenFault, Options, Storage, Syncer, Task,

@@ -86,7 +86,7 @@ pub struct Cli {
     pub giving: Giving,
     /// Connections at a time.
     pub max_peers: u32,
-    /// Memory for blocks, in MiB.
+    /// Memory for everything, in MiB.
     pub memory_mib: u32,
     /// Reserve space before writing.
     pub reserve: bool,
@@ -144,7 +144,7 @@ struct Raw {
     /// connections at a time
     #[argh(option)]
     max_peers: Option<String>,
-    /// memory for blocks, in MiB
+    /// memory for everything, in MiB
     #[argh(option)]
     memory: Option<String>,
     /// full or sparse
@@ -379,7 +379,7 @@ mod tests {
     fn a_plain_call_takes_the_defaults() {
         let cli = parse("a.torrent b.torrent").unwrap();
         assert_eq!(cli.torrents, [PathBuf::from("a.torrent"), PathBuf::from("b.torrent")]);
-        assert_eq!((cli.job, cli.output, cli.memory_mib), (Job::Download, PathBuf::from("."), 16));
+        assert_eq!((cli.job, cli.output, cli.memory_mib), (Job::Download, PathBuf::from("."), 10));
     }
 
     #[test]

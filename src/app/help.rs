@@ -11,7 +11,7 @@ Downloads torrents. While it runs, type status, peers, help, quit and others.
       --bind WHERE    use this address or network interface only
       --proxy URL     socks5://[USER:PASS@]HOST:PORT or http://..., or none
       --max-peers N   connections at a time, 1 to 5000 (default 200)
-      --memory MiB    memory for blocks, 2 to 1024 (default 16)
+      --memory MiB    memory for everything, 2 to 1024 (default 10)
       --down-limit N, --up-limit N  KiB/s; --up-slots N  peers served at a time
       --seed, --super-seed  stay and give; until --seed-ratio R, --seed-time M
       --allocate HOW  full: reserve the space first (default); sparse: do not

@@ -6,12 +6,12 @@ use crate::app::exit::Exit;
 use crate::app::help::HELP;
 use crate::app::json::{self, Object};
 use crate::app::logger::{self, Filter, Logger};
+use crate::app::memory;
 use crate::app::network;
 use crate::app::screen::View;
 use crate::app::text;
 use crate::app::torrents::{Torrent, Torrents};
-use crate::base::limits::RECEIVE_BYTES;
-use crate::base::units::{Bytes, MIB, Span};
+use crate::base::units::{Bytes, Span};
 use crate::proxy::Routes;
 use crate::rim::storage::{self, Allocate, Existing, Options, Storage};
 use crate::rim::{Listen, Rim, entropy};
@@ -121,7 +121,7 @@ impl App {
         self.say_start(&torrents);
         let rng = entropy::generator().map_err(|error| self.system("get random numbers", &error))?;
         let start = rim.now();
-        let mut session = Session::new(start, rng, self.settings(port));
+        let mut session = Session::new(start, rng, self.settings(port, &torrents));
         session.give(start, self.cli.giving.clone());
         session.route(routes);
         self.make_room(&mut session, &torrents)?;
@@ -271,10 +271,10 @@ impl App {
         })
     }
 
-    fn settings(&self, port: u16) -> Settings {
-        let memory_bytes = u64::from(self.cli.memory_mib) * u64::from(MIB);
+    fn settings(&self, port: u16, torrents: &Torrents) -> Settings {
+        let geometries = torrents.iter().map(|torrent| torrent.metainfo.geometry());
         Settings {
-            memory_bytes: memory_bytes.saturating_sub(RECEIVE_BYTES as u64),
+            memory_bytes: memory::block_bytes(self.cli.memory_mib, self.cli.max_peers, geometries),
             max_peers: self.cli.max_peers,
             port,
             peers: self.cli.peers.clone(),

@@ -130,8 +130,8 @@ pub const REQUESTS_START: u32 = 4;
 pub const REQUESTS_EAGER: u32 = 16;
 /// Fewest requests that keep a connection from idling between two blocks.
 pub const REQUESTS_MIN: u32 = 2;
-/// Most requests outstanding to one peer, whatever it offers (`reqq`).
-pub const REQUESTS_MAX: u32 = 512;
+/// Most requests outstanding to one peer, whatever it offers (`reqq`): 16 MiB, which 100 MiB/s fill in 160 ms.
+pub const REQUESTS_MAX: u32 = 1024;
 /// What we promise to queue for a peer (`reqq` of BEP 10); 12 bytes each while they wait. Transmission asks once a
 /// second for as many as that: with 256 it gets 4 MiB/s, whatever the line carries.
 pub const REQQ: u32 = 1024;
@@ -193,8 +193,14 @@ pub const SEND_PATIENCE: Duration = Duration::from_secs(120);
 
 // ---- Memory ------------------------------------------------------------------------------------------------
 
-/// Default of `--memory`, in MiB.
-pub const MEMORY_DEFAULT_MIB: u32 = 16;
+/// Default of `--memory`, in MiB: enough for what 8 MiB a second at a second's distance, or 80 at a tenth, have on their way.
+pub const MEMORY_DEFAULT_MIB: u32 = 10;
+/// What the program needs by itself, in bytes: heap and stack without peers.
+pub const PROGRAM_BYTES: usize = 1 << 20;
+/// What a peer costs that sends and is asked for more, beside its bitfield, in bytes.
+pub const BUSY_PEER_BYTES: usize = 4 << 10;
+/// What a piece of a torrent costs, whether it is there or not, in bytes: its hash, its place in the order, its rarity.
+pub const PIECE_STATE_BYTES: usize = 32;
 /// Least `--memory`, in MiB.
 pub const MEMORY_MIN_MIB: u32 = 2;
 /// Most `--memory`, in MiB: more never helps, and 32-bit boxes cannot give it.

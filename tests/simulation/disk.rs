@@ -113,7 +113,7 @@ impl Disk {
         self.faults += 1;
         self.device.lose_sync(&mut self.bytes, rng);
         self.good.fill(false);
-        Some(StorageFault { kind: StorageFaultKind::Io, file: 0, os_error: 5 })
+        Some(StorageFault { kind: StorageFaultKind::Io, file: 0, os_error: 5, missing_bytes: 0 })
     }
 
     /// The program is gone; with `cut`, so is the power.

@@ -55,7 +55,8 @@ impl World {
             Action::Save { torrent } => {
                 let device = &mut self.disk.device;
                 let written_ns = device.clock_ns(self.now);
-                let state = self.session.state(Instant::from_micros(self.now), torrent, written_ns, device.synced());
+                let state =
+                    self.session.state(Instant::from_micros(self.now), torrent, written_ns, device.synced());
                 device.begin_save(state);
                 let at = self.now + device.busy_us(&mut self.rng);
                 self.plan(at, Happening::Saved(torrent));

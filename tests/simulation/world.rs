@@ -134,7 +134,8 @@ impl World {
         self.lend();
         let (device, instant) = (&self.disk.device, Instant::from_micros(self.now));
         let (state, holes) = (device.state().to_vec(), self.disk.holes());
-        let remains = Remains { state: &state, stamps: device.stamps(), holes, era: device.era(), empty: false };
+        let remains =
+            Remains { state: &state, stamps: device.stamps(), holes, era: device.era(), empty: false };
         self.session.resume_torrent(instant, self.torrent.metainfo.clone(), remains);
         self.turn();
     }
@@ -248,7 +249,9 @@ impl World {
             }
             Happening::Synced(torrent) => {
                 let fault = self.disk.end_sync(&mut self.rng);
-                self.tell(fault.map_or(Event::Synced { torrent }, |fault| Event::SyncFailed { torrent, fault }));
+                self.tell(
+                    fault.map_or(Event::Synced { torrent }, |fault| Event::SyncFailed { torrent, fault }),
+                );
             }
             Happening::Saved(torrent) => {
                 self.disk.device.end_save();

@@ -315,6 +315,13 @@ impl Net {
                     let bytes = &disk[offset as usize..offset as usize + length];
                     session.handle(now, Event::Loaded { torrent, offset, bytes });
                 }
+                Action::Sync { torrent, .. } => {
+                    self.nodes[node].session.handle(now, Event::Synced { torrent });
+                }
+                Action::Save { torrent } => {
+                    self.nodes[node].session.handle(now, Event::Saved { torrent, good: true });
+                }
+                Action::ForgetState { .. } => {}
                 Action::Complete { torrent } => {
                     self.nodes[node].session.handle(now, Event::Completed { torrent });
                 }
