@@ -81,7 +81,8 @@ fn make(folder: &Path, torrent: &Path) -> Vec<u8> {
         at += length;
     }
     let hashes: Vec<u8> = content.chunks(PIECE_BYTES).flat_map(Sha1::digest).collect();
-    let head = format!("d4:infod5:filesl{list}e4:name1:t12:piece lengthi{PIECE_BYTES}e6:pieces{}:", hashes.len());
+    let head =
+        format!("d4:infod5:filesl{list}e4:name1:t12:piece lengthi{PIECE_BYTES}e6:pieces{}:", hashes.len());
     fs::write(torrent, [head.as_bytes(), &hashes, b"ee"].concat()).unwrap();
     content
 }
@@ -164,7 +165,8 @@ impl Victim<'_> {
         let disk = self.on_disk();
         let pairs = disk.chunks(PIECE_BYTES).zip(self.content.chunks(PIECE_BYTES));
         let good: Vec<bool> = pairs.map(|(ours, theirs)| ours == theirs).collect();
-        let (mut storage, _) = Storage::open(&self.folder, Arc::clone(&self.metainfo), &Options::default()).unwrap();
+        let (mut storage, _) =
+            Storage::open(&self.folder, Arc::clone(&self.metainfo), &Options::default()).unwrap();
         let state = storage.take().expect("nobody else has it");
         for era in [storage.era(), Era::default()] {
             let belief = Belief::new(&self.metainfo, &state, storage.stamps(), era);
@@ -204,7 +206,9 @@ fn whatever_moment_it_is_killed_at_little_is_fetched_again_and_nothing_wrong_is_
     }
     let (count, worst) = (costs.0.len() as u64, costs.0.iter().max().copied().unwrap_or(0));
     let mean = costs.0.iter().sum::<u64>() / count;
-    println!("{count} kills in {downloads} downloads: fetched again after each {mean} bytes, at worst {worst}");
+    println!(
+        "{count} kills in {downloads} downloads: fetched again after each {mean} bytes, at worst {worst}"
+    );
     assert!(worst <= COST_BYTES_MAX, "{worst} bytes were fetched again after one kill");
 }
 

@@ -7,8 +7,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use swarmlet::base::{Instant, TorrentId};
 use swarmlet::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX, OPEN_FILES_MAX};
+use swarmlet::base::{Instant, TorrentId};
 use swarmlet::meta::Metainfo;
 use swarmlet::rim::storage::{
     Allocate, Done, Existing, Found, Map, OpenFault, Options, Storage, Syncer, Task,
@@ -16,9 +16,9 @@ use swarmlet::rim::storage::{
 use swarmlet::session::{StorageFault, StorageFaultKind};
 
 const E: u64 = EXTENT_BYTES;
-const FULL: Options = Options { allocate: Allocate::Full, map: Map::Auto };
-const SPARSE: Options = Options { allocate: Allocate::Sparse, map: Map::Auto };
-const NEVER: Options = Options { allocate: Allocate::Full, map: Map::Never };
+const FULL: Options = Options { allocate: Allocate::Full, map: Map::Auto, claimed_bytes: 0 };
+const SPARSE: Options = Options { allocate: Allocate::Sparse, map: Map::Auto, claimed_bytes: 0 };
+const NEVER: Options = Options { allocate: Allocate::Full, map: Map::Never, claimed_bytes: 0 };
 
 /// A directory of this test, which goes with it.
 struct Place {

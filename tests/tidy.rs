@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["base"],
     &["wire"],
-    &["meta", "resolver"],
+    &["meta", "resolver", "proxy"],
     &["peer", "download", "candidates", "tracker", "upload", "resume"],
     &["session"],
     &["rim"],
@@ -24,7 +24,17 @@ const CRATES: &[(&str, &[&str])] = &[
     // The rim only measures how fast this machine hashes.
     (
         "sha1",
-        &["meta/", "peer/", "download/", "candidates/", "tracker/", "upload/", "resume/", "rim/pace.rs", "app/"],
+        &[
+            "meta/",
+            "peer/",
+            "download/",
+            "candidates/",
+            "tracker/",
+            "upload/",
+            "resume/",
+            "rim/pace.rs",
+            "app/",
+        ],
     ),
     ("slab", &["peer/", "download/", "candidates/", "tracker/", "session/", "rim/"]),
     ("mio", &["rim/"]),
@@ -34,6 +44,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("log", &["rim/", "app/", "main.rs"]),
     ("argh", &["app/", "main.rs"]),
     ("lava_torrent", &["app/"]),
+    ("rustls", &["rim/secure/"]),
+    ("webpki", &["rim/secure/"]),
+    ("webpki_roots", &["rim/secure/"]),
 ];
 /// Everything that may stand at the top, besides dotfiles and what git ignores.
 const TOP: &[&str] = &[

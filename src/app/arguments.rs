@@ -6,16 +6,18 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Short letter, long name, and whether a value follows.
-pub const OPTIONS: [(Option<char>, &str, bool); 23] = [
+pub const OPTIONS: [(Option<char>, &str, bool); 25] = [
     (Some('o'), "output", true),
     (None, "peer", true),
     (None, "port", true),
     (None, "bind", true),
+    (None, "proxy", true),
     (None, "max-peers", true),
     (None, "down-limit", true),
     (None, "up-limit", true),
     (None, "up-slots", true),
     (None, "seed", false),
+    (None, "super-seed", false),
     (None, "seed-ratio", true),
     (None, "seed-time", true),
     (None, "memory", true),

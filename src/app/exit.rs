@@ -36,6 +36,15 @@ impl Exit {
     pub fn code(self) -> u8 {
         self as u8
     }
+
+    /// What an error of the operating system means for the output.
+    pub fn of_system(error: &io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Self::NoSpace,
+            ErrorKind::AlreadyExists => Self::OutputTaken,
+            _ => Self::IoError,
+        }
+    }
 }
 
 impl From<Outcome> for Exit {
@@ -56,7 +65,7 @@ impl From<&OpenFault> for Exit {
         match fault {
             OpenFault::NoSpace { .. } => Self::NoSpace,
             OpenFault::Occupied { .. } | OpenFault::Busy { .. } => Self::OutputTaken,
-            OpenFault::System { error, .. } => of_system(error),
+            OpenFault::System { error, .. } => Self::of_system(error),
         }
     }
 }
@@ -65,19 +74,10 @@ impl From<&OpenFault> for Exit {
 impl From<&CreateFault> for Exit {
     fn from(fault: &CreateFault) -> Self {
         match fault {
-            CreateFault::Io(_, error) => of_system(error),
+            CreateFault::Io(_, error) => Self::of_system(error),
             CreateFault::Announce(..) | CreateFault::PieceBytes(_) => Self::Usage,
             _ => Self::IoError,
         }
-    }
-}
-
-/// What an error of the operating system means for the output.
-fn of_system(error: &io::Error) -> Exit {
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Exit::NoSpace,
-        ErrorKind::AlreadyExists => Exit::OutputTaken,
-        _ => Exit::IoError,
     }
 }
 
@@ -97,5 +97,14 @@ mod tests {
         let codes =
             [Complete, IoError, NoSpace, Incomplete, CheckFailed, GaveUp].map(|o| Exit::from(o).code());
         assert_eq!(codes, [0, 1, 4, 6, 7, 8]);
+    }
+
+    #[test]
+    fn no_space_has_its_code_whoever_finds_it() {
+        let of = |number| Exit::of_system(&io::Error::from_raw_os_error(number));
+        assert_eq!([libc::ENOSPC, libc::EDQUOT, libc::EFBIG].map(of), [Exit::NoSpace; 3]);
+        assert_eq!([libc::EIO, libc::EROFS, libc::EACCES].map(of), [Exit::IoError; 3]);
+        let fault = OpenFault::NoSpace { needed: 2, free: 1 };
+        assert_eq!((Exit::from(&fault), of(libc::EEXIST)), (Exit::NoSpace, Exit::OutputTaken));
     }
 }

@@ -89,16 +89,18 @@ impl Sign {
     }
 }
 
-/// Characters that act on a terminal or a reader instead of being seen.
-fn is_harmful(c: char) -> bool {
+/// True for characters that act on a terminal or a reader instead of being seen.
+pub fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' // soft hyphen, joiner, Arabic mark, vowel separator
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' // soft hyphen, joiner, Arabic mark, Mongolian
+            | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{3164}' | '\u{ffa0}' // fillers
             | '\u{200b}'..='\u{200f}' // zero width, directional marks
             | '\u{2028}'..='\u{202e}' // line and paragraph separators, directional overrides
             | '\u{2060}'..='\u{206f}' // word joiner, invisible operators, directional isolates
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' // byte order mark, interlinear annotation
-            | '\u{e0000}'..='\u{e007f}') // tags
+            | '\u{feff}' | '\u{fff0}'..='\u{fffb}' // byte order mark, interlinear annotation
+            | '\u{1d173}'..='\u{1d17a}' // marks of musical notation
+            | '\u{e0000}'..='\u{e0fff}') // tags, selectors of variants
 }
 
 /// Characters that take two columns: the wide blocks of Unicode's East Asian Width, roughly.

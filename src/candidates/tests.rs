@@ -36,6 +36,10 @@ fn useless_addresses_are_refused() {
         ("127.0.0.1:1", Added::Useless),
         ("[::1]:1", Added::Useless),
         ("[::ffff:127.0.0.1]:1", Added::Useless),
+        ("[::ffff:127.9.9.9]:1", Added::Useless),
+        ("[::127.0.0.1]:1", Added::Useless),
+        ("[::ffff:255.255.255.255]:1", Added::Useless),
+        ("[::ffff:6.6.6.6]:3", Added::Banned),
         ("5.5.5.5:6881", Added::Own),
         ("[::ffff:5.5.5.5]:6881", Added::Own),
         ("5.5.5.5:6882", Added::New),
@@ -229,4 +233,15 @@ fn the_deadline_is_never_late_and_never_spins() {
             chance.shuffle(&mut busy);
         }
     }
+}
+
+#[test]
+fn among_equals_both_ends_rank_them_alike() {
+    let (mut candidates, mut rng) = with(50);
+    let ours: SocketAddr = "80.4.4.200:6881".parse().unwrap();
+    candidates.set_ours(ours);
+    let dialled: Vec<SocketAddr> = core::iter::from_fn(|| candidates.next(at(2), &mut rng)).collect();
+    let ranks: Vec<u32> = dialled.iter().map(|&address| priority(address, ours).unwrap()).collect();
+    assert_eq!(dialled.len(), 50);
+    assert!(ranks.is_sorted_by(|one, other| one >= other), "{ranks:?}");
 }

@@ -150,7 +150,18 @@ impl Assembly {
         let open = &self.open;
         let may = |piece: &u32| has.has(*piece) && open[piece].sole.is_none_or(|sole| sole == source);
         let nth = self.startable.iter().inspect(|_| self.steps += 1).position(may)?;
-        let piece = self.startable[nth];
+        self.request_nth(nth, source, now)
+    }
+
+    /// The next unrequested block of `piece`, noted as asked of `source`.
+    pub fn request_of(&mut self, piece: u32, source: StreamId, now: Instant) -> Option<Block> {
+        let may = self.open.get(&piece)?.sole.is_none_or(|sole| sole == source);
+        let nth = self.startable.iter().position(|&other| other == piece).filter(|_| may)?;
+        self.request_nth(nth, source, now)
+    }
+
+    fn request_nth(&mut self, nth: usize, source: StreamId, now: Instant) -> Option<Block> {
+        let piece = *self.startable.get(nth)?;
         let entry = self.open.get_mut(&piece)?;
         let tail = &entry.slots[entry.cursor as usize..];
         let block = entry.cursor + tail.iter().position(Slot::is_unrequested)? as u32;

@@ -7,7 +7,9 @@ mod audit;
 mod begun;
 mod blame;
 mod check;
+mod digest;
 mod estimate;
+mod hasher;
 mod picker;
 mod pipeline;
 mod pool;
@@ -20,17 +22,18 @@ pub use picker::{SCAN_STEPS, Search};
 pub use pipeline::{Pipeline, Request};
 pub use pool::{Buffer, Pool};
 
-use crate::base::limits::{HELD_MAX, LATE_MIN, ORPHAN_AGE, ORPHAN_HUNT_INTERVAL, REQUESTERS_MAX};
+use crate::base::limits::{
+    EXTENT_BYTES, HELD_MAX, LATE_MIN, ORPHAN_AGE, ORPHAN_HUNT_INTERVAL, REQUESTERS_MAX,
+};
 use crate::base::{Bitfield, Block, Geometry, Instant, Rng, StreamId};
 use crate::meta::{Extents, Metainfo};
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use assembly::{Assembly, Placed, WholePiece};
 use begun::Begun;
 use blame::Blame;
+use hasher::Hasher;
 use picker::{Found, Picker};
-use sha1::{Digest, Sha1};
 use shelf::Shelf;
 
 /// The download of one torrent.
@@ -44,22 +47,14 @@ pub struct Download {
     picker: Picker,
     begun: Begun,
     assembly: Assembly,
-    /// Pieces whose blocks have all arrived, waiting for their hash.
-    whole: VecDeque<u32>,
-    hashing: Option<Hashing>,
+    /// Pieces whose blocks have all arrived.
+    hasher: Hasher,
     shelf: Shelf,
     blame: Blame,
     /// Stores to be wished for.
     wishes: Vec<u32>,
     /// When pieces that nobody serves are looked for again, if memory is full then.
     next_orphan_hunt: Instant,
-}
-
-#[derive(Debug)]
-struct Hashing {
-    piece: u32,
-    blocks_done: u32,
-    hash: Sha1,
 }
 
 /// What a peer may be asked for.
@@ -117,8 +112,7 @@ impl Download {
             picker: Picker::new(geometry.pieces, rng),
             begun: Begun::default(),
             assembly: Assembly::new(geometry),
-            whole: VecDeque::new(),
-            hashing: None,
+            hasher: Hasher::default(),
             shelf: Shelf::new(geometry, extents.clone()),
             blame: Blame::default(),
             wishes: Vec::new(),
@@ -181,6 +175,17 @@ impl Download {
         was_there
     }
 
+    /// True if `piece` is stored together with the one before it.
+    pub fn belongs_to_last(&self, piece: u32) -> bool {
+        let extent = |piece: u32| self.extents.at(self.geometry.piece_start(piece));
+        piece > 0 && piece < self.geometry.pieces && extent(piece) == extent(piece - 1)
+    }
+
+    /// About how many pieces are stored together; at least 1.
+    pub fn run_pieces(&self) -> u32 {
+        (EXTENT_BYTES as u32 / self.geometry.piece_bytes.max(1)).max(1)
+    }
+
     /// One more counted peer has `piece`. Peers that have everything from the start are not counted.
     pub fn add_availability(&mut self, piece: u32) {
         self.picker.add_peer(piece);
@@ -201,6 +206,9 @@ impl Download {
         pipeline: &mut Pipeline,
         pool: &mut Pool,
     ) -> Pick {
+        if let Some(block) = self.pick_suggested(now, source, has, pipeline, pool) {
+            return Pick::Block(block);
+        }
         if let Some(block) = self.assembly.request(source, has, now) {
             return Pick::Block(block);
         }
@@ -213,14 +221,39 @@ impl Download {
         if opened == Opened::Later {
             return Pick::Later;
         }
-        let endgame = self.picker.is_empty();
         let usual = pipeline.expected_time();
-        let patience = if endgame { usual } else { (usual * 4).max(LATE_MIN) };
+        let patience = match opened {
+            _ if self.picker.is_empty() => usual,
+            // Blocks that a slow peer owes keep whole pieces in memory.
+            Opened::Full => (usual * 2).max(LATE_MIN / 2),
+            _ => (usual * 4).max(LATE_MIN),
+        };
         match self.assembly.double(source, has, now, patience) {
             Some(block) => Pick::Block(block),
             None if opened == Opened::Full => Pick::Full,
             None => Pick::Nothing,
         }
+    }
+
+    /// A block of what a seed suggests: it knows what it has given to nobody, and others are asked for what they have got.
+    fn pick_suggested(
+        &mut self,
+        now: Instant,
+        source: StreamId,
+        has: &Bitfield,
+        pipeline: &mut Pipeline,
+        pool: &mut Pool,
+    ) -> Option<Block> {
+        while let Some(piece) = pipeline.suggested() {
+            if has.has(piece) && self.picker.contains(piece) && !self.open(now, source, piece, pool) {
+                return None;
+            }
+            if let Some(block) = self.assembly.request_of(piece, source, now) {
+                return Some(block);
+            }
+            pipeline.drop_suggested();
+        }
+        None
     }
 
     /// True if every piece that is missing has been opened, so that late blocks are asked for twice.
@@ -269,7 +302,7 @@ impl Download {
             }
             Placed::Kept { cancel, whole } => {
                 if whole {
-                    self.whole.push_back(block.piece);
+                    self.hasher.push(block.piece);
                 }
                 Arrival::Kept { cancel }
             }
@@ -277,31 +310,24 @@ impl Download {
     }
 
     /// Hashes pieces whose blocks have all arrived, for up to `budget_bytes`, which it reduces. Answers at the end of a
-    /// piece, and `None` when the budget or the pieces are used up.
-    pub fn hash(&mut self, now: Instant, budget_bytes: &mut usize, pool: &mut Pool) -> Option<Verdict> {
-        let assembly = &self.assembly;
-        let next = || Some(Hashing { piece: self.whole.pop_front()?, blocks_done: 0, hash: Sha1::new() });
-        let mut hashing = self.hashing.take().or_else(next)?;
-        for bytes in assembly.arrived_from(hashing.piece, hashing.blocks_done) {
-            if *budget_bytes == 0 {
-                break;
-            }
-            hashing.hash.update(bytes);
-            hashing.blocks_done += 1;
-            *budget_bytes = budget_bytes.saturating_sub(bytes.len());
-        }
-        if hashing.blocks_done < self.geometry.blocks(hashing.piece) {
-            self.hashing = Some(hashing);
-            return None;
-        }
-        let blocks = self.assembly.take_whole(hashing.piece)?;
-        let right = self.metainfo.hashes.get(hashing.piece as usize) == Some(&hashing.hash.finalize().into());
-        Some(self.judge(now, hashing.piece, blocks, right, pool))
+    /// piece, and `None` when the budget or the pieces are used up, or when a lone piece is left for a later turn because
+    /// `more_comes`.
+    pub fn hash(
+        &mut self,
+        now: Instant,
+        budget_bytes: &mut usize,
+        more_comes: bool,
+        pool: &mut Pool,
+    ) -> Option<Verdict> {
+        let (piece, digest) = self.hasher.hash(&self.geometry, &self.assembly, budget_bytes, more_comes)?;
+        let blocks = self.assembly.take_whole(piece)?;
+        let right = self.metainfo.hashes.get(piece as usize) == Some(&digest);
+        Some(self.judge(now, piece, blocks, right, pool))
     }
 
     /// True if [`Download::hash`] has something to do.
     pub fn has_work(&self) -> bool {
-        self.hashing.is_some() || !self.whole.is_empty()
+        self.hasher.has_work()
     }
 
     /// The next store to be wished for.
@@ -384,16 +410,28 @@ impl Download {
             Found::Later => return Opened::Later,
             Found::Nothing => return Opened::No,
         };
-        if !pool.reserve(self.geometry.blocks(piece)) {
+        if pool.is_filling() && self.wishes.is_empty() {
+            // What is verified need not wait for its neighbours when there is little memory left.
+            self.shelf.flush_oldest(&mut self.wishes);
+        }
+        if !self.open(now, source, piece, pool) {
             self.make_room(now, has, pool);
             return Opened::Full;
+        }
+        Opened::Yes
+    }
+
+    /// Opens `piece` for `source`. False if there is no memory for it.
+    fn open(&mut self, now: Instant, source: StreamId, piece: u32, pool: &mut Pool) -> bool {
+        if !pool.reserve(self.geometry.blocks(piece)) {
+            return false;
         }
         self.picker.remove(piece);
         self.begun.touch(&self.geometry, &self.extents, piece);
         // A piece that failed before comes from one peer, so that a second failure names the guilty one.
         let sole = self.blame.is_suspect(piece).then_some(source);
         self.assembly.open(now, piece, sole);
-        Opened::Yes
+        true
     }
 
     /// Memory is full for a peer that has the pieces `has`. Little at a time: what is on its way out already gives memory

@@ -5,10 +5,10 @@
 //! themselves: the rate is what arrived between a request and its answer, the time is the shortest answer seen.
 
 use crate::base::limits::{
-    BLOCK_BYTES, REQQ_DEFAULT, REQUESTS_EAGER, REQUESTS_MAX, REQUESTS_MIN, REQUESTS_START,
+    BLOCK_BYTES, REQQ_DEFAULT, REQUESTS_EAGER, REQUESTS_MAX, REQUESTS_MIN, REQUESTS_START, SUGGESTED_MAX,
 };
 use crate::base::{Block, Instant};
-use crate::download::estimate::{Extreme, Rhythm};
+use crate::download::estimate::{Extreme, Probe, Rhythm};
 use crate::download::picker::Search;
 use alloc::collections::VecDeque;
 use core::time::Duration;
@@ -44,10 +44,13 @@ pub struct Pipeline {
     rate: Extreme,
     /// Shortest time from a request to its block, in µs.
     latency: Extreme,
+    probe: Probe,
     rhythm: Rhythm,
     snubbed: bool,
     /// Where this peer's search for pieces stands.
     pub search: Search,
+    /// Pieces that it would like to be asked for, in its order.
+    suggested: VecDeque<u32>,
 }
 
 impl Default for Pipeline {
@@ -61,9 +64,11 @@ impl Default for Pipeline {
             delivered: 0,
             rate: Extreme::default(),
             latency: Extreme::default(),
+            probe: Probe::default(),
             rhythm: Rhythm::default(),
             snubbed: false,
             search: Search::default(),
+            suggested: VecDeque::new(),
         }
     }
 }
@@ -72,6 +77,26 @@ impl Pipeline {
     /// The peer queues no more than `reqq` requests (BEP 10).
     pub fn set_reqq(&mut self, reqq: u32) {
         self.reqq = reqq.max(1);
+    }
+
+    /// The peer would like to be asked for `piece` (BEP 6).
+    pub fn suggest(&mut self, piece: u32) {
+        if self.suggested.len() < SUGGESTED_MAX && !self.suggested.contains(&piece) {
+            self.suggested.push_back(piece);
+        }
+    }
+
+    /// The piece that it would like to be asked for first.
+    pub(super) fn suggested(&self) -> Option<u32> {
+        self.suggested.front().copied()
+    }
+
+    /// The piece is asked for, or not wanted. Empty, the list holds no memory.
+    pub(super) fn drop_suggested(&mut self) {
+        self.suggested.pop_front();
+        if self.suggested.is_empty() {
+            self.suggested = VecDeque::new();
+        }
     }
 
     /// Requests outstanding that have not been released.
@@ -87,8 +112,10 @@ impl Pipeline {
         }
         let bounded = if self.slow_start {
             self.window.max(share.min(REQUESTS_EAGER))
+        } else if self.probe.is_draining() {
+            self.in_flight() * 3 / 4
         } else {
-            self.needed().max(self.wished().min(share))
+            self.wished().min(share).max(self.needed())
         };
         bounded.clamp(REQUESTS_MIN, REQUESTS_MAX).min(self.reqq)
     }
@@ -152,6 +179,7 @@ impl Pipeline {
             self.rhythm.starts(now);
         }
         self.live += 1;
+        self.probe.sent(now);
         self.requests.push_back(Request { block, sent: now, delivered: self.delivered, released: false });
     }
 
@@ -202,6 +230,7 @@ impl Pipeline {
         self.slow_start = true;
         self.window = REQUESTS_MIN;
         self.rate = Extreme::default();
+        self.probe = Probe::default();
     }
 
     /// When the silence will have been too long; `None` while nothing is outstanding.
@@ -217,18 +246,31 @@ impl Pipeline {
         if self.slow_start {
             self.window = (self.window.max(self.live + 1) + 1).min(REQUESTS_MAX);
             // Twice what fills the round trip: more would only wait in the peer's queue.
-            self.slow_start = self.window <= self.needed() && self.window < self.reqq;
+            self.slow_start = self.window <= 2 * self.in_flight() + REQUESTS_START && self.window < self.reqq;
+        } else {
+            self.probe.arrived(now, request.sent);
         }
     }
 
-    /// Blocks that keep the peer busy for two round trips.
+    /// Blocks that fill the way to the peer and back.
+    fn in_flight(&self) -> u32 {
+        self.blocks_in(self.shortest())
+    }
+
+    /// Blocks that keep the peer busy, though we ask for several at a time.
     fn needed(&self) -> u32 {
-        self.blocks_in(Duration::from_micros(2 * self.latency.least().unwrap_or(0))) + REQUESTS_START
+        let in_flight = self.in_flight();
+        in_flight + in_flight / 4 + REQUESTS_MIN
     }
 
     /// Blocks that keep it busy for longer.
     fn wished(&self) -> u32 {
-        self.blocks_in(Duration::from_micros(self.latency.least().unwrap_or(0)) + QUEUE_TIME) + REQUESTS_START
+        let shortest = self.shortest();
+        self.blocks_in(shortest + shortest.max(QUEUE_TIME)) + REQUESTS_MIN
+    }
+
+    fn shortest(&self) -> Duration {
+        Duration::from_micros(self.latency.least().unwrap_or(0))
     }
 
     fn blocks_in(&self, time: Duration) -> u32 {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::limits::{BLOCK_BYTES, EXTENT_BYTES};
 use core::time::Duration;
+use sha1::{Digest as _, Sha1};
 
 const NOW: Instant = Instant::from_micros(1_000_000);
 
@@ -73,7 +74,7 @@ impl Rig {
     }
 
     fn hash(&mut self, now: Instant) {
-        while let Some(verdict) = self.download.hash(now, &mut usize::MAX.clone(), &mut self.pool) {
+        while let Some(verdict) = self.download.hash(now, &mut usize::MAX.clone(), false, &mut self.pool) {
             self.verdicts.push(verdict);
         }
     }
@@ -229,7 +230,7 @@ fn hashing_stops_at_its_budget_and_goes_on() {
     let mut slices = 1;
     loop {
         let mut budget = 40_000;
-        match rig.download.hash(NOW, &mut budget, &mut rig.pool) {
+        match rig.download.hash(NOW, &mut budget, false, &mut rig.pool) {
             None => assert_eq!(budget, 0),
             Some(verdict) => break assert!(matches!(verdict, Verdict::Verified { piece: 0, .. })),
         }

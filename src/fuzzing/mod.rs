@@ -3,6 +3,8 @@
 
 pub mod command;
 pub mod meta;
+pub mod names;
+pub mod proxy;
 pub mod resume;
 pub mod session;
 pub mod tracker;

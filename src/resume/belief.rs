@@ -24,13 +24,7 @@ impl Belief {
     /// Nothing is known.
     pub fn nothing(pieces: u32) -> Self {
         let none = Bitfield::new(pieces);
-        Self {
-            durable: none.clone(),
-            pieces: none,
-            doubtful_files: 0,
-            fault: None,
-            past: Past::default(),
-        }
+        Self { durable: none.clone(), pieces: none, doubtful_files: 0, fault: None, past: Past::default() }
     }
 
     /// What may be believed of `state`, which may be empty, when the files are now as in `stamps`.

@@ -199,7 +199,9 @@ impl fmt::Display for StateFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotOurs => f.write_str("the resume state is something else"),
-            Self::Version(version) => write!(f, "the resume state has version {version} instead of {VERSION}"),
+            Self::Version(version) => {
+                write!(f, "the resume state has version {version} instead of {VERSION}")
+            }
             Self::Damaged => f.write_str("the resume state is damaged"),
             Self::OtherTorrent => f.write_str("the resume state is another torrent's"),
             Self::Misfit => f.write_str("the resume state does not fit the torrent"),

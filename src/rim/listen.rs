@@ -2,6 +2,7 @@
 
 use crate::base::Instant;
 use crate::base::limits::{ACCEPT_RETRY_INTERVAL, TURN_ACCEPTS_MAX};
+use crate::rim::bind::{Bind, interface_address};
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::sockets::close_cause;
 use crate::rim::sys;
@@ -10,9 +11,9 @@ use crate::session::{CloseCause, Event};
 use core::ops::RangeInclusive;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 
 /// One for each family.
@@ -25,15 +26,6 @@ pub struct Listen {
     pub ports: RangeInclusive<u16>,
     /// Only there; everywhere if `None`.
     pub bind: Option<Bind>,
-}
-
-/// A part of the network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bind {
-    /// An address of this machine.
-    Address(IpAddr),
-    /// A network interface, by its name.
-    Interface(OsString),
 }
 
 /// The sockets, and whether connections may wait there.
@@ -135,14 +127,24 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
 /// Opens a port for both families. IPv6 sockets of Linux usually take IPv4 as well; where they do not, or where there
 /// is no IPv6, IPv4 has its own.
 fn open_port(port: u16, bind: Option<&Bind>) -> io::Result<Vec<TcpListener>> {
-    let sockets = match bind {
-        Some(Bind::Address(ip)) => vec![TcpListener::bind(SocketAddr::new(*ip, port))?],
-        _ => open_everywhere(port)?,
-    };
-    if let Some(Bind::Interface(name)) = bind {
-        sockets.iter().try_for_each(|socket| sys::bind_to_interface(socket.as_fd(), name))?;
+    match bind {
+        None => open_everywhere(port),
+        Some(Bind::Address(ip)) => Ok(vec![TcpListener::bind(SocketAddr::new(*ip, port))?]),
+        Some(Bind::Interface(name)) => open_interface(port, name),
     }
-    Ok(sockets)
+}
+
+/// Where the interface itself may not be chosen (Linux before 5.7 lets only root), its addresses do nearly the same.
+fn open_interface(port: u16, name: &OsStr) -> io::Result<Vec<TcpListener>> {
+    let sockets = open_everywhere(port)?;
+    match sockets.iter().try_for_each(|socket| sys::bind_to_interface(socket.as_fd(), name)) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            drop(sockets);
+            let addresses = [true, false].into_iter().filter_map(|is_v6| interface_address(name, is_v6));
+            addresses.map(|ip| TcpListener::bind(SocketAddr::new(ip, port))).collect()
+        }
+        answer => answer.map(|()| sockets),
+    }
 }
 
 fn open_everywhere(port: u16) -> io::Result<Vec<TcpListener>> {
@@ -175,6 +177,7 @@ fn is_the_others_fault(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use mio::Poll;
+    use std::net::IpAddr;
 
     fn open(wish: &Listen) -> io::Result<Listeners> {
         Listeners::open(wish, Poll::new().unwrap().registry(), 0)

@@ -129,6 +129,15 @@ pub trait Files {
     /// What went wrong, with which file.
     fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault>;
 
+    /// True if the bytes at `offset` of the torrent can be read without waiting for a device, as far as can be told. If
+    /// not, they are on their way: ask again.
+    fn is_at_hand(&mut self, _offset: u64, _length: usize) -> bool {
+        true
+    }
+
+    /// Starts reading bytes that are wanted soon.
+    fn announce(&mut self, _offset: u64, _length: u64) {}
+
     /// Sends some of the `length` bytes at `offset` of the torrent to a socket; how many, at least 1.
     ///
     /// # Errors
@@ -170,6 +179,14 @@ impl Files for Storage {
 
     fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
         Self::load(self, offset, bytes)
+    }
+
+    fn is_at_hand(&mut self, offset: u64, length: usize) -> bool {
+        Self::is_at_hand(self, offset, length)
+    }
+
+    fn announce(&mut self, offset: u64, length: u64) {
+        Self::announce(self, offset, length);
     }
 
     fn send(&mut self, offset: u64, length: usize, to: BorrowedFd<'_>) -> Result<usize, SendError> {

@@ -1,7 +1,7 @@
 //! The wishes of the machine, carried out.
 
-use crate::base::TorrentId;
-use crate::base::limits::CHECK_SLICE_BYTES;
+use crate::base::limits::{CHECK_SLICE_BYTES, READ_AHEAD_BYTES, READ_PATIENCE, READ_POLL_INTERVAL};
+use crate::base::{Instant, TorrentId};
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::storage::{Done, Task};
 use crate::rim::turn::Run;
@@ -24,11 +24,28 @@ pub(super) struct Loads {
     buffer: Vec<u8>,
     /// Turns in a row without a load.
     idle_turns: u32,
+    /// Since when a slow disk is waited for, and when it is asked again.
+    since: Option<Instant>,
+    again: Option<Instant>,
 }
 
 impl Loads {
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// True if a load waits for nothing but its turn.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        !self.waiting.is_empty() && self.again.is_none_or(|again| again <= now)
+    }
+
+    /// When a slow disk is asked again.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.again
+    }
+
+    /// The bytes are not there: true if they are waited for, false if that has been done for long enough.
+    fn waits(&mut self, now: Instant) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let waits = now.since(since) < READ_PATIENCE;
+        self.again = waits.then_some(now + READ_POLL_INTERVAL);
+        waits
     }
 
     /// Gives the buffer's memory back when the check is over: between two loads there is at most a turn of
@@ -57,16 +74,15 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Connect { stream, address } => {
-                if let Err(cause) = self.rim.sockets.connect(self.rim.poll.registry(), stream, address) {
-                    self.refused.push((stream, cause));
-                }
-            }
+            Action::Connect { stream, address } => self.connect(stream, address),
+            Action::Reach { stream, server } => self.reach(stream, server),
             Action::Flush { stream } => self.rim.sockets.list_flush(stream),
             Action::Resume { stream } => self.rim.sockets.list(stream),
             Action::Close { stream } => {
                 self.refused.retain(|(refused, _)| *refused != stream);
+                self.rim.outside.forget(stream);
                 self.rim.sockets.remove(self.rim.poll.registry(), stream);
+                self.admit();
             }
             Action::Store { torrent, store } => self.store(torrent, store),
             Action::Load { torrent, offset, length } => {
@@ -76,6 +92,9 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             Action::Save { torrent } => self.save(torrent),
             Action::ForgetState { torrent } => files_of(&mut self.files, torrent).forget_state(),
             Action::Complete { torrent } => self.begin(torrent, Task::Complete),
+            Action::Resolve { query, host } if self.rim.outside.keeps_to_itself(&host) => {
+                self.machine.handle(self.rim.clock.now(), Event::Resolved { query, addresses: &[] });
+            }
             Action::Resolve { query, host } => {
                 self.rim.names.ask(self.rim.clock.now(), self.rim.poll.registry(), query, &host);
             }
@@ -100,7 +119,20 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         if self.outcome.is_some() {
             return;
         }
-        let Some(Load { torrent, offset, length }) = self.loads.waiting.pop_front() else { return };
+        let now = self.rim.clock.now();
+        let Some(&Load { torrent, offset, length }) = self.loads.waiting.front() else { return };
+        if !self.loads.is_due(now) {
+            return;
+        }
+        let files = files_of(&mut self.files, torrent);
+        if !files.is_at_hand(offset, length) && self.loads.waits(now) {
+            return;
+        }
+        if offset.is_multiple_of(READ_AHEAD_BYTES / 2) {
+            files.announce(offset + length as u64, READ_AHEAD_BYTES);
+        }
+        (self.loads.since, self.loads.again) = (None, None);
+        self.loads.waiting.pop_front();
         self.loads.buffer.resize(CHECK_SLICE_BYTES, 0);
         let bytes = &mut self.loads.buffer[..length];
         let event = match files_of(&mut self.files, torrent).load(offset, bytes) {

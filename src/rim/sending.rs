@@ -1,18 +1,57 @@
 //! Bytes from the machine and from files to sockets: a bounded number per stream and turn.
 
-use crate::base::StreamId;
-use crate::base::limits::TURN_SEND_BYTES;
+use crate::base::limits::{READ_POLL_INTERVAL, SLOW_DISK_SPAN, SLOW_READ, TURN_SEND_BYTES};
+use crate::base::{Instant, StreamId};
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::perform::files_of;
-use crate::rim::sockets::close_cause;
+use crate::rim::sockets::{Socket, close_cause};
 use crate::rim::storage::SendError;
-use crate::rim::sys;
 use crate::rim::turn::Run;
 use crate::session::FileBytes;
 use std::io;
 use std::os::fd::AsFd;
 
+/// Streams whose next bytes are on their way from a slow disk.
+#[derive(Debug, Default)]
+pub(super) struct WaitsForDisk {
+    streams: Vec<StreamId>,
+    again: Option<Instant>,
+    /// The disk is taken for a slow one until then. Asking first costs a system call for each block.
+    slow_until: Option<Instant>,
+}
+
+impl WaitsForDisk {
+    /// When the disk is asked again.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.again
+    }
+
+    fn is_slow(&self, now: Instant) -> bool {
+        self.slow_until.is_some_and(|until| now < until)
+    }
+
+    fn wait(&mut self, now: Instant, stream: StreamId) {
+        self.streams.push(stream);
+        self.again.get_or_insert(now + READ_POLL_INTERVAL);
+    }
+
+    /// Bytes were read and sent.
+    fn took(&mut self, start: Instant, end: Instant) {
+        if start.until(end) >= SLOW_READ {
+            self.slow_until = Some(end + SLOW_DISK_SPAN);
+        }
+    }
+}
+
 impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
+    /// Lists those whose bytes may have come from the disk by now.
+    pub(super) fn list_those_who_waited(&mut self) {
+        if self.waits_for_disk.again.is_some_and(|again| again <= self.rim.now()) {
+            self.waits_for_disk.again = None;
+            self.waits_for_disk.streams.drain(..).for_each(|stream| self.rim.sockets.list_flush(stream));
+        }
+    }
+
     /// Gives each stream that has bytes and takes them its turn.
     pub(super) fn flush(&mut self) {
         for _ in 0..self.rim.sockets.flush_count() {
@@ -27,6 +66,9 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     /// Writes messages, then bytes of files, then messages, until nothing is left, the socket is full, or others have
     /// waited long enough.
     fn write(&mut self, stream: StreamId) {
+        if let Some(Err(error)) = self.rim.sockets.get(stream).map(Socket::flush) {
+            return self.on_send_error(stream, &error);
+        }
         let mut left = TURN_SEND_BYTES;
         while self.outcome.is_none() && self.takes_bytes(stream) {
             if left == 0 {
@@ -54,7 +96,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     fn write_messages(&mut self, stream: StreamId, more: bool) -> Option<usize> {
         let socket = self.rim.sockets.get(stream)?;
         let bytes = self.machine.outgoing(stream);
-        match sys::send(socket.io.as_fd(), bytes, more) {
+        match socket.send(bytes, more) {
             Ok(count) => {
                 // A short write means that the kernel's buffer is full; the poll tells when it is not.
                 socket.writable = count == bytes.len();
@@ -72,9 +114,16 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     fn write_file(&mut self, stream: StreamId, file: FileBytes) -> Option<usize> {
         let socket = self.rim.sockets.get(stream)?;
         let files = files_of(&mut self.files, file.torrent);
+        let start = self.rim.clock.now();
+        if self.waits_for_disk.is_slow(start) && !files.is_at_hand(file.offset, file.length) {
+            self.waits_for_disk.wait(start, stream);
+            return None;
+        }
         match files.send(file.offset, file.length, socket.io.as_fd()) {
             Ok(count) => {
-                self.machine.sent_file(self.rim.clock.now(), stream, count);
+                let now = self.rim.clock.now();
+                self.waits_for_disk.took(start, now);
+                self.machine.sent_file(now, stream, count);
                 return Some(count);
             }
             Err(SendError::Socket(error)) => self.on_send_error(stream, &error),

@@ -6,6 +6,7 @@ use crate::base::limits::COMMAND_BYTES_MAX;
 use crate::rim::lines::Line;
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::perform::Loads;
+use crate::rim::sending::WaitsForDisk;
 use crate::rim::signals::Signal;
 use crate::rim::{LISTENERS, NAMES, Rim, SIGNALS, STDIN, SYNCS};
 use crate::session::{CloseCause, Command, Event, Outcome};
@@ -23,6 +24,7 @@ pub(super) struct Run<'a, M, F, S> {
     pub(super) files: Vec<F>,
     pub(super) screen: &'a mut S,
     pub(super) loads: Loads,
+    pub(super) waits_for_disk: WaitsForDisk,
     /// Streams that could not even begin to connect.
     pub(super) refused: Vec<(StreamId, CloseCause)>,
     /// Set by the wish to finish, or by the second signal.
@@ -31,6 +33,8 @@ pub(super) struct Run<'a, M, F, S> {
     quitting: bool,
     /// Pieces wait to be hashed.
     working: bool,
+    /// The last turn began without a look at the poll.
+    unpolled: bool,
     /// When the screen wants to draw.
     refresh: Option<Instant>,
     /// When the files were last told the time.
@@ -45,10 +49,12 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
             files,
             screen,
             loads: Loads::default(),
+            waits_for_disk: WaitsForDisk::default(),
             refused: Vec::new(),
             outcome: None,
             quitting: false,
             working: false,
+            unpolled: false,
             refresh: None,
             ticked: Instant::ZERO,
         }
@@ -75,6 +81,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         self.tell_resolved();
         self.accept();
         self.serve_ready();
+        self.list_those_who_waited();
         self.flush();
         self.load_one();
         self.sync();
@@ -106,8 +113,14 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         }
     }
 
-    /// Sleeps until something happens or is due; not at all while something is left to do.
+    /// Sleeps until something happens or is due; not at all while something is left to do. Where streams are still ready,
+    /// every second turn serves them without asking the kernel for others: a call saved, and news is a turn late at most.
     fn sleep(&mut self) -> io::Result<()> {
+        self.unpolled = !self.unpolled && self.rim.sockets.ready_count() > 0;
+        if self.unpolled {
+            self.rim.events.clear();
+            return Ok(());
+        }
         let timeout = if self.is_busy() { Some(Duration::ZERO) } else { self.time_to_sleep() };
         match self.rim.poll.poll(&mut self.rim.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -121,7 +134,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
     /// True if the last turn has left something that waits for nothing outside.
     fn is_busy(&self) -> bool {
         self.working
-            || !self.loads.is_empty()
+            || self.loads.is_due(self.rim.now())
             || !self.refused.is_empty()
             || self.rim.sockets.ready_count() + self.rim.sockets.flush_count() > 0
             || self.rim.syncer.is_busy()
@@ -133,7 +146,12 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
 
     /// Time until the first deadline; `None` if only an event can change anything.
     fn time_to_sleep(&self) -> Option<Duration> {
-        let own = [self.rim.names.next_deadline(), self.rim.listeners.next_deadline()];
+        let own = [
+            self.rim.names.next_deadline(),
+            self.rim.listeners.next_deadline(),
+            self.loads.next_deadline(),
+            self.waits_for_disk.next_deadline(),
+        ];
         let deadlines = own.into_iter().chain([self.machine.next_deadline(), self.refresh]);
         let first = deadlines.flatten().min()?;
         Some(self.rim.now().until(first))
@@ -210,7 +228,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         while self.outcome.is_none()
             && let Some(answer) = self.rim.names.next_answer()
         {
-            self.tell(Event::Resolved { query: answer.query, addresses: &answer.addresses });
+            self.tell_addresses(&answer);
         }
     }
 

@@ -60,6 +60,11 @@ impl Session {
                 let stream = self.streams.insert(Role::Tracker { torrent: id, handle, request });
                 self.actions.push_back(Action::Connect { stream, address });
             }
+            Wish::Reach { handle, server } => {
+                let request = Outgoing::default();
+                let stream = self.streams.insert(Role::Tracker { torrent: id, handle, request });
+                self.actions.push_back(Action::Reach { stream, server });
+            }
             Wish::Send { handle, bytes } => {
                 let Some(stream) = self.tracker_stream(id, handle) else { return };
                 if let Some(Role::Tracker { request, .. }) = self.streams.get_mut(stream) {
@@ -141,7 +146,7 @@ impl Session {
     fn on_peers(&mut self, now: Instant, id: TorrentId, peers: Vec<SocketAddr>, from: Option<SocketAddr>) {
         self.reached = true;
         let torrent = &mut self.torrents[id.0 as usize];
-        if from.is_some_and(|tracker| tracker.ip().is_loopback()) {
+        if from.is_some_and(|tracker| tracker.ip().to_canonical().is_loopback()) {
             torrent.candidates.allow_loopback();
         }
         for address in peers {

@@ -208,6 +208,7 @@ impl Session {
         let bytes = u64::from(block.length);
         torrent.down.add(now, bytes);
         let asked = open.pipeline.arrived(now, block).is_some();
+        self.blocks_came = true;
         let arrival = match buffer {
             Some(buffer) if asked => torrent.download.arrived(stream, block, buffer, &mut self.pool),
             Some(buffer) => {

@@ -59,6 +59,11 @@ impl Session {
     }
 
     fn unchoke(&mut self, now: Instant, stream: StreamId) {
+        let is_new = self.streams.open(stream).is_some_and(|(_, open)| open.peer.am_choking);
+        if is_new {
+            // First, so that it is known when the first requests are made.
+            self.suggest(now, stream, None);
+        }
         let Some((_, open)) = self.streams.open(stream) else { return };
         if !open.peer.am_choking || !open.peer.outbox.push(Message::Unchoke) {
             return;

@@ -129,6 +129,8 @@ impl Session {
         self.complete_if_done(now, id);
         if !self.torrents[id.0 as usize].complete {
             self.announce_due(now, id);
+            // Those who were there before have not been asked for anything meanwhile.
+            self.ask_all(now);
             self.dial_candidates(now);
         }
     }

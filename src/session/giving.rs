@@ -13,6 +13,8 @@ pub struct Giving {
     pub up_limit: u64,
     /// Stay when everything is there (`--seed`).
     pub seed: bool,
+    /// Tell each peer of a few pieces only, until everything is in the swarm (`--super-seed`, BEP 16).
+    pub super_seed: bool,
     /// End when a torrent has been given so often, in thousandths of its size (`--seed-ratio`).
     pub seed_permille: Option<u32>,
     /// End when a torrent has been given for so long (`--seed-time`).

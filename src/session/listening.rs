@@ -1,14 +1,14 @@
 //! Connections that others open to us: bounded until they have shaken hands, and each peer connected once.
 
 use super::peers::{Farewell, our_handshake};
-use super::streams::{Arrival, Connection, Open, Role, Stage};
+use super::streams::{Arrival, Connection, Role, Stage};
 use super::{Action, Session};
 use crate::base::limits::{
     ARRIVALS_MAX, ARRIVALS_PER_ADDRESS_MAX, HANDSHAKE_TIMEOUT, INCOMING_PER_ADDRESS_MAX, TWIN_AGE_MAX,
-    USELESS_AGE_MIN,
 };
 use crate::base::{Instant, PeerId, StreamId, TorrentId};
 use crate::candidates::Source;
+use crate::wire::address::canonical;
 use crate::wire::{Handshake, HandshakeReader, Misbehaved};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -62,11 +62,34 @@ impl Session {
                 return Ok(());
             }
         };
+        if theirs.peer_id == self.our_id {
+            self.meet_ourselves(now, stream);
+            return Ok(());
+        }
         if self.let_in(now, stream, &theirs) {
             self.open_up(now, stream, &theirs);
             return self.feed(now, stream, bytes);
         }
         Ok(())
+    }
+
+    /// We have dialled ourselves: whoever is dialled at our port on the machine from which this comes is us. It is not
+    /// dialled again.
+    fn meet_ourselves(&mut self, now: Instant, stream: StreamId) {
+        let Some(Role::Arrival(arrival)) = self.streams.get(stream) else { return };
+        let own = canonical(SocketAddr::new(arrival.address.ip(), self.settings.port));
+        self.drop_arrival(stream);
+        let is_own = |role: &Role| match role {
+            Role::Peer(dialled) => {
+                !dialled.incoming
+                    && !matches!(dialled.stage, Stage::Open(_))
+                    && canonical(dialled.address) == own
+            }
+            Role::Arrival(_) | Role::Tracker { .. } => false,
+        };
+        let dialled: Vec<StreamId> =
+            self.streams.iter().filter(|(_, role)| is_own(role)).map(|(stream, _)| stream).collect();
+        dialled.into_iter().for_each(|stream| self.punish(now, stream, Misbehaved::SelfConnection));
     }
 
     /// Gives an arrival the place of a peer that we have just dialled, if its handshake allows.
@@ -93,8 +116,7 @@ impl Session {
         if !self.settle_twins(now, stream, theirs.peer_id) {
             return false;
         }
-        let open: u32 = self.torrents.iter().map(|torrent| torrent.peers).sum();
-        if open >= self.settings.max_peers && !self.cull(now) {
+        if self.open_peers() >= self.settings.max_peers && !self.make_room_for(now, address) {
             self.drop_peer(now, stream, Farewell::Full);
             return false;
         }
@@ -107,25 +129,7 @@ impl Session {
         let nth = self.torrents.iter().position(is_it)?;
         let torrent = &self.torrents[nth];
         let welcome = torrent.welcomes_peers() && !torrent.candidates.is_banned(address);
-        (welcome && theirs.peer_id != self.our_id).then_some(TorrentId(nth as u32))
-    }
-
-    /// Makes room for a peer, if there is one that has been of no use to either side for long enough to tell.
-    fn cull(&mut self, now: Instant) -> bool {
-        let is_useless = |open: &Open| {
-            let bytes = open.peer.down.total_bytes() + open.peer.up.total_bytes();
-            let has_nothing = open.wanted == 0 && !open.peer.interested;
-            bytes == 0 && (has_nothing || now.since(open.opened) >= USELESS_AGE_MIN)
-        };
-        let idle = self
-            .streams
-            .iter_open()
-            .filter(|(.., open)| now.since(open.opened) >= TWIN_AGE_MAX && is_useless(open));
-        let oldest = idle.min_by_key(|(.., open)| open.opened).map(|(stream, ..)| stream);
-        oldest.is_some_and(|stream| {
-            self.drop_peer(now, stream, Farewell::Full);
-            true
-        })
+        welcome.then_some(TorrentId(nth as u32))
     }
 
     /// If the peer `id` is connected already, ends one of the two connections. True if this one stays.

@@ -28,8 +28,7 @@ impl Session {
             News::Rejected(block) => self.on_reject(now, stream, block),
             News::Introduced => self.on_introduced(now, stream),
             News::AllowedFast(piece) => self.on_allowed_fast(stream, piece),
-            // BEP 6: a hint for clients that read from slow disks; what is rare matters more to us.
-            News::Suggested(_) => {}
+            News::Suggested(piece) => self.on_suggest(stream, piece),
         }
         Ok(())
     }
@@ -69,6 +68,7 @@ impl Session {
             open.pipeline.search.restart();
             self.update_interest(stream);
         }
+        self.on_spread(now, stream, Some(piece));
         self.drop_if_useless(now, stream);
     }
 
@@ -84,6 +84,7 @@ impl Session {
         }
         open.wanted = torrent.download.wanted_of(&open.peer.has);
         self.update_interest(stream);
+        self.on_spread(now, stream, None);
         self.drop_if_useless(now, stream);
     }
 
@@ -100,6 +101,7 @@ impl Session {
         torrent.seeds += u32::from(open.peer.has.is_full());
         open.pipeline.search.restart();
         self.update_interest(stream);
+        self.on_spread(now, stream, None);
         self.drop_if_useless(now, stream);
     }
 
@@ -134,6 +136,9 @@ impl Session {
     fn on_introduced(&mut self, now: Instant, stream: StreamId) {
         if let Some((_, open)) = self.streams.open(stream) {
             open.pipeline.set_reqq(open.peer.reqq);
+            if let Some(address) = open.peer.your_ip.take() {
+                self.learn_own_address(address);
+            }
         }
         self.learn_address(now, stream);
         self.drop_if_useless(now, stream);

@@ -4,8 +4,9 @@
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
 //! the way to the files, `durable` and `resuming` what lasts longer than the run, `announces` trackers, `dialing` and
-//! `listening` new connections, `uploads` what peers ask of us, `choking` who of them is served, `pacing` how fast,
-//! `seeding` for how long, `time` deadlines, `commands` the user and the end.
+//! `listening` new connections, `culling` who gives way to them, `uploads` what peers ask of us, `choking` who of them is
+//! served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the
+//! user and the end.
 
 mod action;
 mod announces;
@@ -13,6 +14,7 @@ mod blocks;
 mod choking;
 mod command;
 mod commands;
+mod culling;
 mod dialing;
 mod durable;
 mod event;
@@ -25,7 +27,9 @@ mod report;
 mod requests;
 mod resuming;
 mod scatter;
+mod secure_fault;
 mod seeding;
+mod spreading;
 mod status;
 mod storing;
 mod streams;
@@ -40,12 +44,14 @@ pub use giving::Giving;
 pub use report::*;
 pub use resuming::Remains;
 pub use scatter::Scatter;
+pub use secure_fault::SecureFault;
 pub use uploads::FileBytes;
 
 use crate::base::limits::{DEPARTED_MAX, HALF_OPEN_MAX};
 use crate::base::{Instant, PeerId, Rng, StreamId, TorrentId};
 use crate::download::Pool;
 use crate::meta::Metainfo;
+use crate::proxy::Routes;
 use crate::tracker::Identity;
 use crate::upload::{Choker, Pacer};
 use alloc::collections::VecDeque;
@@ -54,6 +60,7 @@ use alloc::vec::Vec;
 use announces::Query;
 use core::net::SocketAddr;
 use core::time::Duration;
+use culling::Culling;
 use peers::Farewell;
 use streams::{Open, Role, Stage, Streams};
 use torrents::Torrent;
@@ -98,6 +105,8 @@ pub struct StoreView<'a> {
 pub struct Session {
     settings: Settings,
     giving: Giving,
+    /// What goes through which proxy.
+    routes: Arc<Routes>,
     rng: Rng,
     our_id: PeerId,
     started: Instant,
@@ -107,6 +116,8 @@ pub struct Session {
     actions: VecDeque<Action>,
     /// The plan of the last scatter read.
     scatter: Scatter,
+    /// Blocks have arrived since the last hashing.
+    blocks_came: bool,
     /// Whom it was for.
     planned_for: Option<StreamId>,
     /// Bytes that landed by plan and were something else, for a moment.
@@ -123,6 +134,8 @@ pub struct Session {
     choker: Choker,
     served: u32,
     choke_deadline: Option<Instant>,
+    /// When peers are looked at that were told of some pieces only.
+    spread_deadline: Option<Instant>,
     up_pacer: Pacer,
     down_pacer: Pacer,
     queries: Vec<Query>,
@@ -133,6 +146,8 @@ pub struct Session {
     arrivals: usize,
     /// The torrent whose turn it is to dial.
     next_dialler: usize,
+    /// Who gives way where all places are taken.
+    culling: Culling,
     /// When all peers are looked at.
     peers_deadline: Option<Instant>,
     /// A peer or a tracker was reached.
@@ -152,6 +167,7 @@ impl Session {
             pool: Pool::new(settings.memory_bytes),
             settings,
             giving: Giving::default(),
+            routes: Arc::default(),
             our_id: new_peer_id(&mut rng),
             rng,
             started: now,
@@ -159,6 +175,7 @@ impl Session {
             streams: Streams::default(),
             actions: VecDeque::new(),
             scatter: Scatter::default(),
+            blocks_came: false,
             planned_for: None,
             line: Vec::new(),
             searching: VecDeque::new(),
@@ -168,6 +185,7 @@ impl Session {
             choker: Choker::default(),
             served: 0,
             choke_deadline: None,
+            spread_deadline: None,
             up_pacer: Pacer::default(),
             down_pacer: Pacer::default(),
             queries: Vec::new(),
@@ -175,6 +193,7 @@ impl Session {
             half_open: 0,
             arrivals: 0,
             next_dialler: 0,
+            culling: Culling::default(),
             peers_deadline: None,
             reached: false,
             leaving: None,
@@ -182,6 +201,11 @@ impl Session {
             outcome: None,
             finished: false,
         }
+    }
+
+    /// Tells what goes through which proxy. To be called before torrents are added; without it everything goes straight.
+    pub fn route(&mut self, routes: Arc<Routes>) {
+        self.routes = routes;
     }
 
     /// Adds a torrent, which starts by checking what is on disk; `empty` says that nothing is there, so that nothing
@@ -201,7 +225,8 @@ impl Session {
         let identity =
             Identity { info_hash: metainfo.info_hash, peer_id: self.our_id, port: self.settings.port };
         let memory_bytes = self.settings.memory_bytes;
-        let torrent = Torrent::new(now, id, metainfo, identity, memory_bytes, &mut self.rng);
+        let routes = Arc::clone(&self.routes);
+        let torrent = Torrent::new(now, id, metainfo, identity, routes, memory_bytes, &mut self.rng);
         self.torrents.push(torrent);
         for address in self.settings.peers.clone() {
             self.torrents[id.0 as usize].add_named_peer(now, address);

@@ -45,13 +45,8 @@ pub(super) enum Farewell {
 impl fmt::Display for Farewell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed(CloseCause::Ended) => f.write_str("it closed the connection"),
-            Self::Closed(CloseCause::Refused) => f.write_str("connection refused"),
-            Self::Closed(CloseCause::Unreachable) => f.write_str("unreachable"),
-            Self::Closed(CloseCause::Reset) => f.write_str("connection reset"),
-            Self::Closed(CloseCause::TimedOut) | Self::ConnectTimeout => f.write_str("no answer in time"),
-            Self::Closed(CloseCause::NoResources) => f.write_str("we are out of sockets or memory"),
-            Self::Closed(CloseCause::Other(number)) => write!(f, "connection failed, system error {number}"),
+            Self::Closed(cause) => cause.fmt(f),
+            Self::ConnectTimeout => CloseCause::TimedOut.fmt(f),
             Self::HandshakeTimeout => f.write_str("no handshake in time"),
             Self::Idle => f.write_str("silent for too long"),
             Self::NeverReads => f.write_str("it does not read what we send"),
@@ -119,7 +114,9 @@ impl Session {
         let torrent = &mut self.torrents[id.0 as usize];
         let geometry = torrent.download.geometry();
         let mut peer = Peer::new(now, address, theirs, geometry);
-        peer.greet(torrent.download.have(), self.settings.port);
+        let hides = torrent.is_hiding();
+        let told = hides.then(|| Bitfield::new(geometry.pieces));
+        peer.greet(told.as_ref().unwrap_or(torrent.download.have()), self.settings.port);
         connection.stage = Stage::Open(Box::new(Open {
             peer,
             opened: now,
@@ -135,6 +132,7 @@ impl Session {
             searching: false,
             service: Service::default(),
             flushing: true,
+            told,
             unasked_bytes: 0,
         }));
         torrent.connecting -= 1;
@@ -146,6 +144,7 @@ impl Session {
         self.walk_by(now + KEEP_ALIVE_INTERVAL);
         self.note(Note::PeerConnected { torrent: id, address });
         self.grant_fast(stream);
+        self.reveal(now, stream);
     }
 
     /// The peer broke the protocol.
@@ -169,11 +168,15 @@ impl Session {
             Stage::Open(open) => {
                 torrent.peers -= 1;
                 self.give_slot_back(now, &open);
-                if self.departed.len() == DEPARTED_MAX {
-                    self.departed.pop_front();
-                }
-                self.departed.push_back((stream, address));
                 let useful = open.peer.down.total_bytes() > 0;
+                // Who has sent nothing cannot have spoiled anything: a crowd that comes and goes does not make us forget
+                // those who have.
+                if useful {
+                    if self.departed.len() == DEPARTED_MAX {
+                        self.departed.pop_front();
+                    }
+                    self.departed.push_back((stream, address));
+                }
                 self.give_back(id, stream, *open);
                 Some(useful)
             }
@@ -204,8 +207,8 @@ impl Session {
         let candidates = &mut self.torrents[id.0 as usize].candidates;
         match (why, useful) {
             (Farewell::Guilty(Misbehaved::SelfConnection), _) => candidates.add_own(address),
-            // Our own poverty says nothing about the peer.
-            (Farewell::Closed(CloseCause::NoResources), _) => candidates.put_back(now, address),
+            // Our own poverty says nothing about the peer, and neither does a broken proxy.
+            (Farewell::Closed(cause), _) if cause.is_on_our_side() => candidates.put_back(now, address),
             (Farewell::Guilty(_) | Farewell::NeverReads, Some(_)) => {
                 candidates.closed(now, address, false, &mut self.rng);
             }
@@ -223,6 +226,8 @@ impl Session {
             torrent.download.unrequest(stream, block);
         }
         torrent.download.forget(stream);
+        self.unspread(id, stream);
+        let torrent = &mut self.torrents[id.0 as usize];
         let counted = if open.counted { Some(&open.peer.has) } else { open.allowed_fast.as_ref() };
         let counted = counted.into_iter().flat_map(Bitfield::iter);
         counted.for_each(|piece| torrent.download.remove_availability(piece));
@@ -262,7 +267,7 @@ impl Session {
 
     /// For [`Note`]s that people read: what happened to a stream, in words.
     pub(super) fn cause_in_words(cause: CloseCause) -> String {
-        Farewell::Closed(cause).to_string()
+        cause.to_string()
     }
 }
 

@@ -69,9 +69,12 @@ impl Session {
         self.starved = line;
     }
 
-    /// Asks everybody, after a time in which nobody was asked.
+    /// Asks everybody, after a time in which nobody was asked: whoever could not be useful is not blamed for it.
     pub(super) fn ask_all(&mut self, now: Instant) {
-        self.streams.iter_open_mut().for_each(|(.., open)| open.starved = true);
+        for (.., open) in self.streams.iter_open_mut() {
+            open.starved = true;
+            open.useful_at = now;
+        }
         self.ask_starved(now);
     }
 

@@ -22,6 +22,7 @@ impl Session {
         if torrent.ended {
             self.drop_all(now, id);
         } else {
+            self.begin_spreading(now, id);
             self.tell_upload_only(now, id);
             self.drop_useless(now, id);
         }
@@ -107,8 +108,11 @@ impl Session {
             if torrent.complete && torrent.ended == on {
                 torrent.ended = !on;
                 torrent.completed = torrent.completed.map(|_| now);
-                if !on {
-                    self.drop_all(now, TorrentId(nth as u32));
+                let id = TorrentId(nth as u32);
+                if on {
+                    self.begin_spreading(now, id);
+                } else {
+                    self.drop_all(now, id);
                 }
             }
         }

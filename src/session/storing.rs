@@ -2,7 +2,7 @@
 
 use super::torrents::Stall;
 use super::{Action, Note, Outcome, Session, StorageFault, StorageFaultKind, StoreId, StoreView};
-use crate::base::limits::{STORE_RETRY_INTERVAL, STORE_TRIES_MAX};
+use crate::base::limits::{READ_FAULTS_MAX, STORE_RETRY_INTERVAL, STORE_TRIES_MAX};
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::download::{Check, Verdict};
 use crate::wire::Message;
@@ -12,11 +12,13 @@ impl Session {
     /// Hashes up to `budget_bytes` of complete pieces, and goes on with cut searches. True if more waits: call again in
     /// the next turn, without sleeping.
     pub fn work(&mut self, now: Instant, mut budget_bytes: usize) -> bool {
+        let more_comes = core::mem::take(&mut self.blocks_came);
         for nth in 0..self.torrents.len() {
             let id = TorrentId(nth as u32);
             while budget_bytes > 0 {
                 let download = &mut self.torrents[nth].download;
-                let Some(verdict) = download.hash(now, &mut budget_bytes, &mut self.pool) else { break };
+                let verdict = download.hash(now, &mut budget_bytes, more_comes, &mut self.pool);
+                let Some(verdict) = verdict else { break };
                 self.on_verdict(now, id, verdict);
             }
         }
@@ -123,6 +125,7 @@ impl Session {
     pub(super) fn start_checking(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
         torrent.checking = Some(Check::new(torrent.download.geometry()));
+        torrent.read_faults = 0;
         self.go_on_checking(now, id);
     }
 
@@ -178,7 +181,8 @@ impl Session {
             torrent.recheck = true;
             torrent.durability.forget();
         }
-        if before.is_none_or(|stall| stall.fault != fault) {
+        // One line for each kind of trouble: while it lasts, tries may fail at one file and then at another.
+        if before.is_none_or(|stall| stall.fault.kind != fault.kind) {
             self.note(Note::StorageFault { torrent: id, fault });
         }
         let is_full = fault.kind == StorageFaultKind::NoSpace;
@@ -268,8 +272,24 @@ impl Session {
         let Some(check) = &mut torrent.checking else { return };
         let piece = check.piece();
         check.skip_piece();
+        torrent.read_faults += 1;
+        // One line for a disk that fails, not one for each piece.
+        if torrent.read_faults == 1 {
+            self.note(Note::StorageFault { torrent: id, fault });
+        }
         self.on_checked(id, piece, false);
-        self.note(Note::StorageFault { torrent: id, fault });
         self.go_on_checking(now, id);
+    }
+
+    /// What was stored could not be read again. In other files than those that were written, everything is looked at
+    /// anew; a disk that does so again and again ends the run.
+    pub(super) fn doubt_disk(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        torrent.read_faults += 1;
+        if torrent.read_faults > READ_FAULTS_MAX {
+            self.fail(now, Outcome::of(fault));
+        } else if fault.kind == StorageFaultKind::Changed && torrent.checking.is_none() {
+            self.start_checking(now, id);
+        }
     }
 }

@@ -118,6 +118,8 @@ pub struct Open {
     pub service: Service,
     /// A wish to flush is under way.
     pub flushing: bool,
+    /// What it was told that we have, while it does not know everything (BEP 16).
+    pub told: Option<Bitfield>,
     /// Bytes of blocks that nobody had asked for.
     pub unasked_bytes: u64,
 }

@@ -16,7 +16,7 @@ impl Session {
             let durable = torrent.durable_deadline();
             [announce, flush, torrent.stall.map(|stall| stall.retry), durable]
         });
-        let giving = [self.choke_deadline, self.pace_deadline(), self.seed_deadline()];
+        let giving = [self.choke_deadline, self.spread_deadline, self.pace_deadline(), self.seed_deadline()];
         let giving = giving.into_iter().filter(|_| self.quitting.is_none());
         let own = [self.peers_deadline, self.dial_deadline(), self.end_deadline(), self.give_up_deadline()];
         torrents.chain(own).chain(giving).flatten().min()
@@ -36,6 +36,9 @@ impl Session {
         }
         if self.choke_deadline.is_some_and(|due| due <= now) {
             self.choke_round(now);
+        }
+        if self.spread_deadline.is_some_and(|due| due <= now) {
+            self.spread_in_time(now);
         }
         self.pace(now);
         self.end_seeding_in_time(now);
@@ -100,6 +103,7 @@ impl Session {
             Role::Arrival(arrival) => Some(arrival.deadline),
             Role::Tracker { .. } => None,
         });
+        let next = next.chain(self.cull_deadline(now));
         // Never in a hurry: what is due a little earlier is found a little later.
         self.peers_deadline = next.min().map(|due| due.max(now + STARVED_INTERVAL));
     }

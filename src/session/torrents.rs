@@ -1,10 +1,12 @@
 //! One torrent of the run: its rooms side by side, and what it is doing.
 
 use super::durable::Durability;
+use super::spreading::Spreading;
 use crate::base::{Instant, Rate, Rng, TorrentId};
 use crate::candidates::{Candidates, Source};
 use crate::download::{Check, Download};
 use crate::meta::{FileKind, Metainfo};
+use crate::proxy::Routes;
 use crate::session::{Phase, StorageFault};
 use crate::tracker::{Identity, Trackers};
 use alloc::sync::Arc;
@@ -25,8 +27,12 @@ pub struct Torrent {
     pub recheck: bool,
     pub paused: bool,
     pub stall: Option<Stall>,
+    /// Reads that failed, since the start or since the last check began.
+    pub read_faults: u32,
     /// Everything is in its file.
     pub complete: bool,
+    /// What is dealt out to peers, once it is complete.
+    pub spreading: Option<Spreading>,
     /// When it was complete.
     pub completed: Option<Instant>,
     /// It is complete and is not given to others (any more).
@@ -66,6 +72,7 @@ impl Torrent {
         id: TorrentId,
         metainfo: Arc<Metainfo>,
         identity: Identity,
+        routes: Arc<Routes>,
         memory_bytes: u64,
         rng: &mut Rng,
     ) -> Self {
@@ -76,12 +83,14 @@ impl Torrent {
             id,
             download,
             candidates: Candidates::default(),
-            trackers: Trackers::new(now, identity, &metainfo.tiers, rng),
+            trackers: Trackers::routed(now, identity, routes, &metainfo.tiers, rng),
             metainfo,
             recheck: false,
             paused: false,
             stall: None,
+            read_faults: 0,
             complete: false,
+            spreading: None,
             completed: None,
             ended: false,
             durable: false,
@@ -99,7 +108,7 @@ impl Torrent {
 
     /// Adds a peer that the user named.
     pub fn add_named_peer(&mut self, now: Instant, address: SocketAddr) {
-        if address.ip().is_loopback() {
+        if address.ip().to_canonical().is_loopback() {
             self.candidates.allow_loopback();
         }
         self.candidates.add(now, address, Source::User);

@@ -8,6 +8,7 @@ use crate::base::{Block, Instant, StreamId, TorrentId};
 use crate::upload::{Queue, Sending, Share, Standing, allowed_fast};
 use crate::wire::Message;
 use core::net::IpAddr;
+use core::ops::Range;
 
 /// Bytes of a torrent's files that are to be sent next on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(super) struct Service {
     /// When the peer took something of it last, or it was begun.
     pub progress: Instant,
     pub standing: Standing,
+    /// The run of pieces that were suggested to it last.
+    pub dealt: Range<u32>,
     /// Parts of the limits, up and down.
     pub up: Share,
     pub down: Share,
@@ -55,10 +58,12 @@ impl Session {
     pub(super) fn on_request(&mut self, now: Instant, stream: StreamId, block: Block) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let torrent = &mut self.torrents[id.0 as usize];
-        let fits = block.length <= REQUEST_BYTES_MAX && torrent.download.have().has(block.piece);
+        let is_there = torrent.download.have().has(block.piece) && open.knows_of(block.piece);
+        let fits = block.length <= REQUEST_BYTES_MAX && is_there;
         if !fits || !open.service.queue.push(block) {
             return self.refuse(now, stream, block);
         }
+        self.suggest(now, stream, Some(block.piece));
         self.flush(stream);
     }
 
@@ -84,7 +89,7 @@ impl Session {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let IpAddr::V4(ip) = open.peer.address.ip() else { return };
         let download = &self.torrents[id.0 as usize].download;
-        if !open.peer.fast || download.have().count() == 0 {
+        if !open.peer.fast || open.told.is_some() || download.have().count() == 0 {
             return;
         }
         let (hash, pieces) = (&self.torrents[id.0 as usize].metainfo.info_hash, download.geometry().pieces);
@@ -124,7 +129,8 @@ impl Session {
     pub fn sent_file(&mut self, now: Instant, stream: StreamId, count: usize) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let Some(sending) = &mut open.service.sending else { return };
-        if sending.on_sent(count as u32) {
+        let sent = sending.on_sent(count as u32).then_some(sending.block);
+        if sent.is_some() {
             open.service.sending = None;
         }
         open.service.progress = now;
@@ -133,6 +139,9 @@ impl Session {
         self.up_pacer.took(now, &mut open.service.up, count as u64);
         open.flushing = open.has_output();
         self.torrents[id.0 as usize].up.add(now, count as u64);
+        if let Some(block) = sent {
+            self.on_block_sent(now, stream, block);
+        }
         self.end_seeding_if_given_enough(now, id);
     }
 
@@ -154,6 +163,7 @@ impl Session {
         self.note(Note::StorageFault { torrent: id, fault });
         self.drop_peer(now, stream, Farewell::OurFault);
         self.lose_piece(now, id, sending.block.piece);
+        self.doubt_disk(now, id, fault);
         self.settle(now);
     }
 
@@ -165,7 +175,7 @@ impl Session {
         }
         torrent.durability.lost(piece);
         torrent.done_bytes = torrent.done_bytes.saturating_sub(torrent.wanted_bytes(piece));
-        (torrent.complete, torrent.durable) = (false, false);
+        (torrent.complete, torrent.durable, torrent.spreading) = (false, false, None);
         for (stream, of, open) in self.streams.iter_open_mut() {
             if of == id && open.peer.has.has(piece) {
                 open.wanted += 1;

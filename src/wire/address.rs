@@ -12,7 +12,8 @@ pub fn is_dialable(address: SocketAddr) -> bool {
     let ip = address.ip().to_canonical();
     let nobody = match ip {
         IpAddr::V4(v4) => v4.octets()[0] == 0 || v4.octets()[0] >= 240,
-        IpAddr::V6(_) => false,
+        // `::a.b.c.d` (RFC 4291, 2.5.5.1) was never routed; `::1` is this machine.
+        IpAddr::V6(v6) => v6.segments()[..6] == [0; 6] && !v6.is_loopback(),
     };
     address.port() != 0 && !nobody && !ip.is_unspecified() && !ip.is_multicast()
 }
@@ -43,8 +44,16 @@ mod tests {
             assert!(is_dialable(good.parse().unwrap()), "{good}");
         }
         let bad = ["1.2.3.4:0", "0.0.0.0:1", "0.1.2.3:1", "224.0.0.1:1", "255.255.255.255:1", "250.0.0.1:1"];
-        for bad in
-            bad.into_iter().chain(["[::]:1", "[ff02::1]:1", "[::ffff:0.0.0.0]:1", "[::ffff:224.0.0.1]:1"])
+        for bad in bad
+            .into_iter()
+            .chain(["[::]:1", "[ff02::1]:1", "[::ffff:0.0.0.0]:1", "[::ffff:224.0.0.1]:1"])
+            .chain([
+                "[::ffff:255.255.255.255]:1",
+                "[::ffff:1.2.3.4]:0",
+                "[::127.0.0.1]:1",
+                "[::2]:1",
+                "[2001:db8::1]:0",
+            ])
         {
             assert!(!is_dialable(bad.parse().unwrap()), "{bad}");
         }

@@ -1,5 +1,7 @@
 //! What the session gives, to whom and how fast; and what strangers who misuse that get.
 
+mod manners;
+mod places;
 mod stage;
 
 use core::time::Duration;
@@ -192,7 +194,7 @@ fn a_file_that_cannot_be_read_costs_the_piece_and_not_the_program() {
     stage.say(peer, &[request(1)]);
     stage.take(peer, 13);
     assert!(stage.session.file_bytes(stage.now, peer).is_some());
-    let fault = StorageFault { kind: StorageFaultKind::Io, file: 0, os_error: 5 };
+    let fault = StorageFault { kind: StorageFaultKind::Io, file: 0, os_error: 5, missing_bytes: 0 };
     stage.session.file_failed(stage.now, peer, fault);
     stage.act();
     let state = &stage.session.status(stage.now).torrents[0];

@@ -166,6 +166,10 @@ impl<S: FnMut(&mut Desk, Fact)> Machine for Script<S> {
     }
 }
 
+fn fault(kind: StorageFaultKind, file: u32, os_error: i32) -> StorageFault {
+    StorageFault { kind, file, os_error, missing_bytes: 0 }
+}
+
 /// Files of 26 letters, the disk of which is full from offset 5 on.
 #[derive(Default)]
 pub struct Letters(VecDeque<Task>);
@@ -173,13 +177,12 @@ pub struct Letters(VecDeque<Task>);
 impl Files for Letters {
     fn store(&mut self, offset: u64, parts: &[&[u8]]) -> Result<(), StorageFault> {
         assert_eq!(parts.concat(), b"abc");
-        let kind = StorageFaultKind::NoSpace;
-        if offset < 5 { Ok(()) } else { Err(StorageFault { kind, file: 0, os_error: libc::ENOSPC }) }
+        if offset < 5 { Ok(()) } else { Err(fault(StorageFaultKind::NoSpace, 0, libc::ENOSPC)) }
     }
 
     fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
         if offset >= 26 {
-            return Err(StorageFault { kind: StorageFaultKind::Io, file: 0, os_error: libc::EIO });
+            return Err(fault(StorageFaultKind::Io, 0, libc::EIO));
         }
         bytes.fill(b'a' + offset as u8);
         Ok(())
@@ -190,7 +193,7 @@ impl Files for Letters {
     }
 
     fn go_on(&mut self, _: TorrentId, _: &mut Syncer) -> Option<Done> {
-        let broken = Err(StorageFault { kind: StorageFaultKind::Io, file: 3, os_error: libc::EIO });
+        let broken = Err(fault(StorageFaultKind::Io, 3, libc::EIO));
         Some(match self.0.pop_front()? {
             Task::Sync { everything: true } => Done::Synced(Ok(())),
             Task::Sync { everything: false } => Done::Synced(broken),

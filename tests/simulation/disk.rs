@@ -74,7 +74,7 @@ impl Disk {
         assert!(!bytes.is_empty() && parts.iter().all(|part| !part.is_empty()), "an empty store");
         assert!(self.torrent.is_right(offset, &bytes), "bytes that are not verified would be stored");
         self.stores += 1;
-        let fault = |kind| Err(StorageFault { kind, file: 0, os_error: 28 });
+        let fault = |kind| Err(StorageFault { kind, file: 0, os_error: 28, missing_bytes: 0 });
         if let Some((one_in, at_most)) = self.plan.fails
             && self.stores.is_multiple_of(one_in)
             && self.faults < at_most
@@ -113,7 +113,7 @@ impl Disk {
         self.faults += 1;
         self.device.lose_sync(&mut self.bytes, rng);
         self.good.fill(false);
-        Some(StorageFault { kind: StorageFaultKind::Io, file: 0, os_error: 5 })
+        Some(StorageFault { kind: StorageFaultKind::Io, file: 0, os_error: 5, missing_bytes: 0 })
     }
 
     /// The program is gone; with `cut`, so is the power.
@@ -138,7 +138,8 @@ impl Disk {
     pub fn load(&mut self, offset: u64, length: usize) -> Result<Vec<u8>, StorageFault> {
         self.loads += 1;
         if self.plan.load_fails.is_some_and(|one_in| self.loads.is_multiple_of(one_in)) {
-            return Err(StorageFault { kind: StorageFaultKind::Io, file: 0, os_error: 5 });
+            let kind = StorageFaultKind::Io;
+            return Err(StorageFault { kind, file: 0, os_error: 5, missing_bytes: 0 });
         }
         Ok(self.bytes[offset as usize..][..length].to_vec())
     }

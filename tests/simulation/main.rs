@@ -6,10 +6,12 @@
 mod cuts;
 mod device;
 mod disk;
+mod efficiency;
 mod frames;
 mod net;
 mod peer;
 mod perform;
+mod poison;
 mod scale;
 mod scenarios;
 mod swarm;

@@ -57,6 +57,14 @@ pub enum Fault {
         percent: u32,
         byte: bool,
     },
+    /// Sends so many good blocks, and spoiled ones when the end is near and others are asked for the same.
+    SpoilsEnd {
+        after_blocks: u32,
+    },
+    /// Withholds every block for so long that others are asked too, then sends a spoiled one.
+    SpoilsLate {
+        after_us: u64,
+    },
     Garbage,
     WrongHash,
     BadLength,
@@ -162,7 +170,8 @@ impl Model {
 
     /// True if it may be banned: it sends bad blocks.
     pub fn is_poisoner(&self) -> bool {
-        matches!(self.fault, Fault::Corrupt { .. })
+        use Fault::*;
+        matches!(self.fault, Corrupt { .. } | SpoilsEnd { .. } | SpoilsLate { .. })
     }
 }
 
@@ -170,6 +179,8 @@ impl Model {
 #[derive(Debug)]
 pub enum Wish {
     Send(Vec<u8>),
+    /// It has sent a spoiled block, and wants that to be remembered.
+    Boast,
     /// Call `on_tick` then.
     TickAt(u64),
     /// Call `on_free` as soon as all that was sent is on the line.
@@ -227,7 +238,7 @@ impl Talk {
             match frame {
                 Frame::Handshake(ours) => self.shake(now, rng, &ours, &mut wishes),
                 Frame::KeepAlive => {}
-                Frame::Message(id, body) => self.on_message(id, &body, &mut wishes),
+                Frame::Message(id, body) => self.on_message(now, id, &body, &mut wishes),
             }
         }
         wishes
@@ -298,7 +309,7 @@ impl Talk {
         }
     }
 
-    fn on_message(&mut self, id: u8, body: &[u8], wishes: &mut Vec<Wish>) {
+    fn on_message(&mut self, now: u64, id: u8, body: &[u8], wishes: &mut Vec<Wish>) {
         match id {
             frames::INTERESTED if self.choking && self.model.fault != Fault::AllowsFew => {
                 self.choking = false;
@@ -306,7 +317,7 @@ impl Talk {
             }
             frames::REQUEST => {
                 let block = frames::read_numbers(body).expect("three numbers");
-                self.on_request(block, wishes);
+                self.on_request(now, block, wishes);
             }
             frames::CANCEL if self.model.honours_cancel => {
                 let block: [u32; 3] = frames::read_numbers(body).expect("three numbers");
@@ -321,7 +332,7 @@ impl Talk {
         }
     }
 
-    fn on_request(&mut self, block: [u32; 3], wishes: &mut Vec<Wish>) {
+    fn on_request(&mut self, now: u64, block: [u32; 3], wishes: &mut Vec<Wish>) {
         let silent = matches!(self.model.fault, Fault::SilentAfter(count) if self.sent_blocks >= count);
         if silent {
             return;
@@ -338,6 +349,9 @@ impl Talk {
             self.choking = true;
             self.say(frames::message(frames::CHOKE, &[]), wishes);
             return self.void(wishes);
+        }
+        if let Fault::SpoilsLate { after_us } = self.model.fault {
+            return wishes.push(Wish::TickAt(now + after_us));
         }
         if !self.serving {
             self.serving = true;
@@ -379,10 +393,11 @@ impl Talk {
                 }
                 wishes.push(Wish::TickAt(now + every_us));
             }
+            (Fault::SpoilsLate { .. }, _) => self.serve(rng, &mut wishes),
             (Fault::Floods { per_second }, _) => self.flood(now, per_second, rng, &mut wishes),
             (Fault::Unasked, _) => {
                 let block = [rng.below(self.torrent.pieces), 0, 0];
-                wishes.push(Wish::Send(self.block(block, rng)));
+                wishes.push(Wish::Send(self.block(block)));
                 wishes.push(Wish::TickAt(now + 300_000));
             }
             (_, Has::Part { grows_us: Some(grows_us), .. }) => {
@@ -433,7 +448,11 @@ impl Talk {
         }
         let nth = if self.model.shuffles { rng.below(self.queue.len() as u32) as usize } else { 0 };
         let Some(block) = self.queue.remove(nth) else { return };
-        let mut bytes = self.block(block, rng);
+        let mut bytes = self.block(block);
+        if let Some(byte) = self.spoils(rng) {
+            spoil(&mut bytes, byte, rng);
+            wishes.push(Wish::Boast);
+        }
         self.sent_blocks += 1;
         match self.model.fault {
             Fault::SilentAfter(count) if self.sent_blocks >= count => return,
@@ -446,23 +465,35 @@ impl Talk {
             _ => {}
         }
         wishes.push(Wish::Send(bytes));
-        self.serving = true;
-        wishes.push(Wish::TickWhenFree);
+        if !matches!(self.model.fault, Fault::SpoilsLate { .. }) {
+            self.serving = true;
+            wishes.push(Wish::TickWhenFree);
+        }
+    }
+
+    /// Whether the next block is spoiled: `Some(true)` if in a single byte.
+    fn spoils(&self, rng: &mut Rng) -> Option<bool> {
+        match self.model.fault {
+            Fault::Corrupt { percent, byte } => (rng.below(100) < percent).then_some(byte),
+            Fault::SpoilsEnd { after_blocks } => (self.sent_blocks >= after_blocks).then_some(false),
+            Fault::SpoilsLate { .. } => Some(false),
+            _ => None,
+        }
     }
 
     /// A `piece` message; length 0 stands for the first block of the piece.
-    fn block(&self, [piece, begin, length]: [u32; 3], rng: &mut Rng) -> Vec<u8> {
+    fn block(&self, [piece, begin, length]: [u32; 3]) -> Vec<u8> {
         let range = self.torrent.piece_range(piece);
         let start = range.start + u64::from(begin);
         let length = if length == 0 { (range.end - start).min(16_384) } else { length.into() };
-        let mut bytes = self.torrent.bytes(start..start + length);
-        if let Fault::Corrupt { percent, byte } = self.model.fault
-            && rng.below(100) < percent
-        {
-            let end = if byte { 1 } else { bytes.len() };
-            let at = rng.below(bytes.len() as u32 - end as u32 + 1) as usize;
-            bytes[at..at + end].iter_mut().for_each(|byte| *byte ^= 0x55);
-        }
-        frames::piece(piece, begin, &bytes)
+        frames::piece(piece, begin, &self.torrent.bytes(start..start + length))
     }
+}
+
+/// Changes the block in a `piece` message; `byte` changes one byte of it.
+fn spoil(message: &mut [u8], byte: bool, rng: &mut Rng) {
+    let block = &mut message[frames::PIECE_HEAD_BYTES..];
+    let end = if byte { 1 } else { block.len() };
+    let at = rng.below(block.len() as u32 - end as u32 + 1) as usize;
+    block[at..at + end].iter_mut().for_each(|byte| *byte ^= 0x55);
 }

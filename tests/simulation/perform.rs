@@ -19,6 +19,10 @@ impl World {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Connect { stream, address } => self.connect(stream, address),
+            // What lies on the way to a server is not the session's business, so it is not simulated.
+            Action::Reach { stream, server } => {
+                self.connect(stream, server.address.expect("there is no proxy"));
+            }
             Action::Flush { stream } => {
                 self.trace(&[3, stream.generation.into()]);
                 assert!(!self.closed.contains(&stream), "flush of a closed stream");
@@ -51,7 +55,8 @@ impl World {
             Action::Save { torrent } => {
                 let device = &mut self.disk.device;
                 let written_ns = device.clock_ns(self.now);
-                let state = self.session.state(Instant::from_micros(self.now), torrent, written_ns, device.synced());
+                let state =
+                    self.session.state(Instant::from_micros(self.now), torrent, written_ns, device.synced());
                 device.begin_save(state);
                 let at = self.now + device.busy_us(&mut self.rng);
                 self.plan(at, Happening::Saved(torrent));

@@ -69,6 +69,8 @@ pub struct World {
     pub check_every: u32,
     pub turns: u64,
     pub dialled: BTreeMap<SocketAddr, u32>,
+    /// Spoiled blocks that were sent to us.
+    pub spoiled: BTreeMap<SocketAddr, u32>,
     pub queue: BTreeMap<(u64, u64), Happening>,
     pub sequence: u64,
     pub closed: BTreeSet<StreamId>,
@@ -103,6 +105,7 @@ impl World {
             check_every: 1,
             turns: 0,
             dialled: BTreeMap::new(),
+            spoiled: BTreeMap::new(),
             queue: BTreeMap::new(),
             sequence: 0,
             closed: BTreeSet::new(),
@@ -131,7 +134,8 @@ impl World {
         self.lend();
         let (device, instant) = (&self.disk.device, Instant::from_micros(self.now));
         let (state, holes) = (device.state().to_vec(), self.disk.holes());
-        let remains = Remains { state: &state, stamps: device.stamps(), holes, era: device.era(), empty: false };
+        let remains =
+            Remains { state: &state, stamps: device.stamps(), holes, era: device.era(), empty: false };
         self.session.resume_torrent(instant, self.torrent.metainfo.clone(), remains);
         self.turn();
     }
@@ -245,7 +249,9 @@ impl World {
             }
             Happening::Synced(torrent) => {
                 let fault = self.disk.end_sync(&mut self.rng);
-                self.tell(fault.map_or(Event::Synced { torrent }, |fault| Event::SyncFailed { torrent, fault }));
+                self.tell(
+                    fault.map_or(Event::Synced { torrent }, |fault| Event::SyncFailed { torrent, fault }),
+                );
             }
             Happening::Saved(torrent) => {
                 self.disk.device.end_save();
@@ -390,6 +396,7 @@ impl World {
                         self.plan(at, Happening::ToUs(stream, portion));
                     }
                 }
+                Wish::Boast => *self.spoiled.entry(socket.address).or_default() += 1,
                 Wish::TickAt(at) => self.plan(at, Happening::Tick(stream)),
                 Wish::TickWhenFree => {
                     let at = socket.line.free_at;

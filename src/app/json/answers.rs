@@ -82,6 +82,7 @@ fn torrent_status(state: &TorrentStatus, torrents: &Torrents) -> Object {
         Some(fault) => object.text("fault", &notes::storage_fault(state.torrent, fault, torrents)),
         None => object.maybe("fault", None::<u8>),
     }
+    .maybe("missing_bytes", state.fault.map(|fault| fault.missing_bytes).filter(|&bytes| bytes > 0))
 }
 
 /// How often everything has been given, in thousandths.

@@ -59,9 +59,10 @@ fn values(object: Object, note: &Note) -> Object {
         Note::StorageFault { fault, .. } => {
             object.number("file", fault.file).number("os_error", fault.os_error)
         }
-        Note::Resumed { believed, pieces, doubtful_files, .. } => {
-            object.number("believed", *believed).number("pieces", *pieces).number("doubtful_files", *doubtful_files)
-        }
+        Note::Resumed { believed, pieces, doubtful_files, .. } => object
+            .number("believed", *believed)
+            .number("pieces", *pieces)
+            .number("doubtful_files", *doubtful_files),
         Note::StateNotSaved { .. } | Note::StorageRecovered { .. } => object,
     }
 }

@@ -28,6 +28,7 @@ pub use answers::{answer, progress, summary};
 pub use events::event;
 pub use torrent::torrent;
 
+use crate::base::text::is_harmful;
 use std::fmt::Write;
 
 /// One object being written.
@@ -144,10 +145,11 @@ fn push_string(out: &mut String, value: &str) {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
-            c if c.is_control()
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}') =>
-            {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            c if is_harmful(c) => {
+                // Characters beyond the first 65,536 are two surrogates in JSON.
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
             }
             c => out.push(c),
         }
@@ -172,6 +174,13 @@ mod tests {
             .list("list", [Object::inner().number("n", -1_i64), Object::inner()]);
         let expected = r#"{"type":"x","quote":"a\"b\\c\nd\u001b\u007f\u202eé","most":18446744073709551615,"none":null,"wait_seconds":1.050,"yes":true,"texts":["a","b"],"list":[{"n":-1},{}]}"#;
         assert_eq!(object.end(), expected);
+    }
+
+    #[test]
+    fn what_acts_on_a_terminal_is_escaped_beyond_the_first_plane_too() {
+        let text = "\u{9b}2J\u{feff}\u{61c}\u{e0041}\u{3164}";
+        let expected = r#"{"x":"\u009b2J\ufeff\u061c\udb40\udc41\u3164"}"#;
+        assert_eq!(Object::inner().text("x", text).end(), expected);
     }
 
     #[test]

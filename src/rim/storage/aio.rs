@@ -88,9 +88,8 @@ impl Ring {
         let requests = [&raw const request];
         // SAFETY: one pointer to one request of the kernel's layout; the kernel copies it before the call returns and
         // takes its own reference of the file. It reads and writes no memory of ours for this operation.
-        let taken = unsafe {
-            libc::syscall(libc::SYS_io_submit, self.context, 1 as libc::c_long, requests.as_ptr())
-        };
+        let taken =
+            unsafe { libc::syscall(libc::SYS_io_submit, self.context, 1 as libc::c_long, requests.as_ptr()) };
         if checked(taken)? == 1 { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 

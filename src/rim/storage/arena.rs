@@ -1,9 +1,11 @@
 //! Room for pieces that are larger than memory: the map of a file without a name.
 //!
 //! Its pages are the page cache's, which the kernel can write out and take back; they count against nobody's memory. The
-//! file lies beside the output, where there is room for the piece in any case, and is gone with the process.
+//! file lies beside the output, where there is room for the piece in any case, and is gone with the process. A disk that
+//! fails under it ends the run with a line and a code: pieces are in it, and nobody else may be blamed for their bytes.
 
 use super::reserve::{Allocate, Reserver};
+use super::{sigbus, sys};
 use memmap2::{MmapMut, MmapOptions};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -17,13 +19,16 @@ use std::path::Path;
 pub fn arena(folder: &Path, bytes: u64) -> io::Result<&'static mut [u8]> {
     fs::create_dir_all(folder)?;
     let file = nameless_file(folder)?;
-    if !Reserver::new(Allocate::Full).reserve(&file, bytes)? {
+    sys::write_in_place(&file);
+    if Reserver::new(Allocate::Full).reserve(&file, bytes)?.is_none() {
         fill(&file, bytes)?;
     }
     let length = usize::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     // SAFETY: nobody else has the file, so nobody shortens or changes it behind the map.
     let map = unsafe { MmapOptions::new().len(length).map_mut(&file)? };
     let map: &'static mut MmapMut = Box::leak(Box::new(map));
+    let addresses = map.as_ptr_range();
+    sigbus::watch_arena(addresses.start as usize..addresses.end as usize);
     Ok(map)
 }
 

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 /// Why the files of a torrent cannot be worked on at all.
 #[derive(Debug)]
 pub enum OpenFault {
-    /// The file system has less room than the torrent still needs.
+    /// The file system has less room than is still needed.
     NoSpace {
-        /// Bytes still needed.
+        /// Bytes still needed, those for other torrents of the run that come first included.
         needed: u64,
         /// Bytes free for us.
         free: u64,
@@ -113,7 +113,7 @@ fn printable(path: &Path) -> Printable<'_> {
 
 /// The fault of the file `file`, from what the operating system said.
 pub(super) fn of_file(file: u32, error: &io::Error) -> StorageFault {
-    StorageFault { kind: kind(error), file, os_error: error.raw_os_error().unwrap_or(0) }
+    StorageFault { kind: kind(error), file, os_error: error.raw_os_error().unwrap_or(0), missing_bytes: 0 }
 }
 
 /// Sorts an error of the operating system by what happens next.
@@ -148,7 +148,7 @@ mod tests {
         ];
         for (number, expected) in cases {
             let fault = of_file(3, &io::Error::from_raw_os_error(number));
-            assert_eq!(fault, StorageFault { kind: expected, file: 3, os_error: number });
+            assert_eq!((fault.kind, fault.file, fault.os_error), (expected, 3, number));
         }
         assert_eq!(of_file(0, &io::ErrorKind::WriteZero.into()).kind, StorageFaultKind::Io);
     }

@@ -1,5 +1,6 @@
 //! The files that are open: a few, the least recently used is closed for the next. A torrent may have a million.
 
+use super::sys;
 use super::tree::Tree;
 use crate::base::Instant;
 use crate::base::limits::OPEN_FILES_MAX;
@@ -32,22 +33,31 @@ impl OpenFile {
     }
 }
 
-/// The open files, the most recently used first.
-#[derive(Default)]
-pub(super) struct Files(Vec<OpenFile>);
+/// The open files, and what tells a file from another one of the same name.
+pub(super) struct Files {
+    /// The most recently used first.
+    open: Vec<OpenFile>,
+    /// Of each file of the torrent, a digest of when it was made; 0 as long as it was not opened, or is not known.
+    births: Box<[u32]>,
+}
 
 impl Files {
+    /// None is open; `count` is how many the torrent has.
+    pub(super) fn new(count: u32) -> Self {
+        Self { open: Vec::new(), births: vec![0; count as usize].into() }
+    }
+
     /// The open file `index`, if it is open and may be written to as wished.
     fn find(&mut self, index: u32, writable: bool, now: Instant) -> Option<&mut OpenFile> {
-        let at = self.0.iter().position(|open| open.index == index && (open.writable || !writable))?;
-        self.0[..=at].rotate_right(1);
-        self.0[0].used = now;
-        self.0.first_mut()
+        let at = self.open.iter().position(|open| open.index == index && (open.writable || !writable))?;
+        self.open[..=at].rotate_right(1);
+        self.open[0].used = now;
+        self.open.first_mut()
     }
 
     /// The open file `index`, without using it.
     pub(super) fn peek(&self, index: u32) -> Option<&OpenFile> {
-        self.0.iter().find(|open| open.index == index)
+        self.open.iter().find(|open| open.index == index)
     }
 
     /// The file `index`, which is `file` in the torrent: opened if it is not open yet, made if it is to be written to.
@@ -64,7 +74,7 @@ impl Files {
             let opened = match tree.open(file, flags) {
                 // No descriptors left: peers may have taken them.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                    self.0.truncate(self.0.len() / 2);
+                    self.open.truncate(self.open.len() / 2);
                     tree.open(file, flags)?
                 }
                 opened => opened?,
@@ -73,32 +83,48 @@ impl Files {
             if !metadata.is_file() || metadata.len() > file.length {
                 return Err(io::Error::from_raw_os_error(libc::ESTALE));
             }
+            self.recognise(index, &opened)?;
             self.add(OpenFile { index, file: opened, writable, length: metadata.len(), used: now });
         }
-        Ok(&mut self.0[0])
+        Ok(&mut self.open[0])
+    }
+
+    /// An error (`ESTALE`) if the file is another one than it was before, told once. Its number (inode) would not tell:
+    /// some file systems give a new one each time that they look.
+    fn recognise(&mut self, index: u32, file: &File) -> io::Result<()> {
+        let Some(known) = self.births.get_mut(index as usize) else { return Ok(()) };
+        let birth = birth(file);
+        let before = std::mem::replace(known, if birth == 0 { *known } else { birth });
+        let is_another = before != 0 && before != *known;
+        if is_another { Err(io::Error::from_raw_os_error(libc::ESTALE)) } else { Ok(()) }
     }
 
     /// Adds a file; the same file opened otherwise is closed, or else the one that was not used for longest.
     fn add(&mut self, open: OpenFile) {
         self.close(open.index);
-        self.0.truncate(OPEN_FILES_MAX - 1);
-        self.0.insert(0, open);
+        self.open.truncate(OPEN_FILES_MAX - 1);
+        self.open.insert(0, open);
     }
 
     /// Closes the file `index`, if it is open.
     pub(super) fn close(&mut self, index: u32) {
-        self.0.retain(|open| open.index != index);
+        self.open.retain(|open| open.index != index);
     }
 
     /// Closes all.
     pub(super) fn close_all(&mut self) {
-        self.0.clear();
+        self.open.clear();
     }
 
     /// Closes what was not used for `span`.
     pub(super) fn close_idle(&mut self, now: Instant, span: Duration) {
-        self.0.retain(|open| now.since(open.used) < span);
+        self.open.retain(|open| now.since(open.used) < span);
     }
+}
+
+/// A digest of when a file was made, to the nanosecond; 0 where the file system does not tell.
+fn birth(file: &File) -> u32 {
+    sys::birth(file).map_or(0, |(seconds, nanos)| (seconds as u32).rotate_left(30) ^ nanos | 1)
 }
 
 #[cfg(test)]
@@ -111,25 +137,25 @@ mod tests {
     }
 
     fn indexes(files: &Files) -> Vec<u32> {
-        files.0.iter().map(|open| open.index).collect()
+        files.open.iter().map(|open| open.index).collect()
     }
 
     #[test]
     fn the_least_recently_used_file_makes_room() {
-        let mut files = Files::default();
+        let mut files = Files::new(8);
         for index in 0..OPEN_FILES_MAX as u32 {
             files.add(open(index, true, Instant::ZERO));
         }
         assert!(files.find(0, true, Instant::ZERO).is_some());
         files.add(open(1_000, true, Instant::ZERO));
-        assert_eq!(files.0.len(), OPEN_FILES_MAX);
+        assert_eq!(files.open.len(), OPEN_FILES_MAX);
         assert!(files.find(1, true, Instant::ZERO).is_none(), "1 was used least recently");
         assert_eq!(indexes(&files)[..3], [1_000, 0, OPEN_FILES_MAX as u32 - 1]);
     }
 
     #[test]
     fn a_file_open_for_reading_is_opened_anew_for_writing() {
-        let mut files = Files::default();
+        let mut files = Files::new(8);
         files.add(open(7, false, Instant::ZERO));
         assert!(files.find(7, false, Instant::ZERO).is_some());
         assert!(files.find(7, true, Instant::ZERO).is_none());
@@ -139,7 +165,7 @@ mod tests {
 
     #[test]
     fn idle_files_are_closed() {
-        let mut files = Files::default();
+        let mut files = Files::new(8);
         let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
         files.add(open(1, true, at(0)));
         files.add(open(2, true, at(0)));

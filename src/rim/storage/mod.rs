@@ -8,6 +8,7 @@
 //! | room on the device | `reserve` |
 //! | window or positioned write | `backend`, `window`, `positioned` |
 //! | bytes on their way to a peer | `send` |
+//! | bytes on their way from a slow device | `ahead` |
 //! | a disk or a neighbour that takes pages away | `sigbus` |
 //! | what is not on the device yet | `write_back` |
 //! | waiting for the device, in the kernel's time | `aio`, `sync` |
@@ -15,6 +16,7 @@
 //! | exact lengths | `complete` |
 //! | the resume state's file, and its lock | `state`, `era` |
 
+mod ahead;
 mod aio;
 mod arena;
 mod backend;
@@ -46,8 +48,9 @@ pub use survey::Existing;
 pub use sync::{Synced, Syncer};
 pub use tasks::{Done, Task};
 
+use crate::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX};
+use crate::base::units::Bytes;
 use crate::base::{Bitfield, Instant, Printable};
-use crate::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX};
 use crate::meta::{File, Metainfo, Segment};
 use crate::resume::{Era, Stamp};
 use crate::session::StorageFault;
@@ -73,6 +76,8 @@ pub struct Options {
     pub allocate: Allocate,
     /// Whether files are mapped.
     pub map: Map,
+    /// Bytes of the same disk that other torrents of the run need: only what is free beside them is counted.
+    pub claimed_bytes: u64,
 }
 
 /// Why bytes of a torrent could not be sent.
@@ -92,6 +97,8 @@ pub struct Storage {
     /// For each file, whether it has its whole length and room on the device.
     reserved: Box<[bool]>,
     reserver: Reserver,
+    /// Bytes that the files still need on the device, as far as that is known.
+    needed_bytes: u64,
     backend: Backend,
     write_back: WriteBack,
     /// For each file how it was when it was last synced, or at the start.
@@ -117,7 +124,7 @@ impl Storage {
         let mut tree = Tree::new(root);
         let files = metainfo.layout.count();
         let mut stamps: Box<[Stamp]> = vec![Stamp::default(); files as usize].into();
-        let existing = survey::survey(&mut tree, &metainfo.layout, options.allocate, &mut stamps)?;
+        let (existing, needed_bytes) = survey::survey(&mut tree, &metainfo.layout, options, &mut stamps)?;
         let reserved = vec![false; files as usize].into();
         let storage = Self {
             write_back: WriteBack::new(files),
@@ -127,9 +134,10 @@ impl Storage {
             state: StateFile::new(&metainfo),
             metainfo,
             tree,
-            files: Files::default(),
+            files: Files::new(files),
             reserved,
             reserver: Reserver::new(options.allocate),
+            needed_bytes,
             backend: Backend::new(options.map),
             now: Instant::ZERO,
         };
@@ -176,6 +184,46 @@ impl Storage {
         }
         rest.fill(0);
         Ok(())
+    }
+
+    /// True if the bytes of the torrent from `offset` on can be read without waiting for a device, as far as can be told
+    /// cheaply. If not, they and what follows them are on their way: ask again.
+    pub fn is_at_hand(&mut self, offset: u64, length: usize) -> bool {
+        let is_at_hand = self.each_file(offset, length as u64, ahead::is_at_hand);
+        if !is_at_hand {
+            self.announce(offset, READ_AHEAD_BYTES);
+        }
+        is_at_hand
+    }
+
+    /// Starts reading the bytes of the torrent from `offset` on, as far as a few files go.
+    pub fn announce(&mut self, offset: u64, length: u64) {
+        self.each_file(offset, length, |file, offset, length| {
+            ahead::announce(file, offset, length);
+            true
+        });
+    }
+
+    /// Does something with the parts of a range that lie in files that can be opened, the first few, until it answers
+    /// false.
+    fn each_file(
+        &mut self,
+        offset: u64,
+        length: u64,
+        act: impl Fn(&std::fs::File, u64, u64) -> bool,
+    ) -> bool {
+        let metainfo = Arc::clone(&self.metainfo);
+        let segments = metainfo.layout.segments(offset, length).filter(|segment| segment.length > 0);
+        for segment in segments.take(READ_AHEAD_FILES_MAX) {
+            let Some(file) = metainfo.layout.file(segment.file).filter(|file| !file.is_pad()) else {
+                continue;
+            };
+            let opened = self.files.get(&mut self.tree, segment.file, &file, false, self.now);
+            if opened.is_ok_and(|open| !act(&open.file, segment.file_offset, segment.length)) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Sends some of the `length` bytes of the torrent from `offset` on to a socket; how many, at least 1.
@@ -249,9 +297,21 @@ impl Storage {
         self.files.close_idle(now, FILE_IDLE_MAX);
     }
 
+    /// Bytes that the files still need on the device, as far as that is known.
+    pub fn needed_bytes(&self) -> u64 {
+        self.needed_bytes
+    }
+
     /// Bytes stored so far, by the way they went.
     pub fn tally(&self) -> Tally {
         self.backend.tally()
+    }
+
+    /// Says which ways the bytes took, at `-v`.
+    fn tell_ways(&self) {
+        let Tally { mapped_bytes, written_bytes } = self.backend.tally();
+        let (mapped, written) = (Bytes(mapped_bytes), Bytes(written_bytes));
+        log::debug!("{mapped} stored through maps, {written} by positioned writes");
     }
 
     fn store_segment(&mut self, file: &File<'_>, segment: Segment, parts: &mut Parts<'_>) -> io::Result<()> {
@@ -264,8 +324,12 @@ impl Storage {
         open.unchanged()?;
         // A small file that is stored in one go gains nothing by being reserved first.
         let reserve = !reserved && (length < file.length || length >= EXTENT_BYTES);
-        let reserved = reserved || (reserve && self.reserver.reserve(&open.file, file.length)?);
+        let taken = if reserve { self.reserver.reserve(&open.file, file.length)? } else { None };
+        let is_new = !reserved && taken.is_none();
+        let reserved = reserved || taken.is_some();
         self.backend.store(open, reserved, at, length, parts)?;
+        self.needed_bytes =
+            self.needed_bytes.saturating_sub(taken.unwrap_or(if is_new { length } else { 0 }));
         open.length = open.length.max(if reserved { file.length } else { at + length });
         if let Some(known) = self.reserved.get_mut(index as usize) {
             *known = reserved;
@@ -294,12 +358,23 @@ impl Storage {
 
     /// The fault of a file, which is opened anew when it is needed again: it may be another one by then.
     fn fault(&mut self, index: u32, error: &io::Error) -> StorageFault {
+        if error.raw_os_error() == Some(libc::EIO)
+            && let Some(open) = self.files.peek(index)
+        {
+            // After write-back failed, memory has bytes that the device has not: they must not pass for stored ones.
+            sys::forget_cached(&open.file);
+        }
         self.files.close(index);
         self.tree.forget();
         if let Some(reserved) = self.reserved.get_mut(index as usize) {
             *reserved = false;
         }
-        fault::of_file(index, error)
+        let mut fault = fault::of_file(index, error);
+        if fault.os_error == libc::ENOSPC {
+            let free = self.tree.free_bytes().unwrap_or(0);
+            fault.missing_bytes = self.needed_bytes.saturating_sub(free);
+        }
+        fault
     }
 }
 

@@ -27,24 +27,29 @@ impl Reserver {
         Self { active: allocate == Allocate::Full }
     }
 
-    /// Takes room for the first `length` bytes of `file` and makes it that long. False if it is not to be had here:
-    /// the user or the file system does not want it.
+    /// Takes room for the first `length` bytes of `file` and makes it that long; answers how many bytes that took. `None`
+    /// if it is not to be had here: the user or the file system does not want it.
     ///
     /// The length is not set ahead where nothing can be reserved: vfat would fill the file with zeros then and there.
-    pub(super) fn reserve(&mut self, file: &File, length: u64) -> io::Result<bool> {
+    pub(super) fn reserve(&mut self, file: &File, length: u64) -> io::Result<Option<u64>> {
         if !self.active {
-            return Ok(false);
+            return Ok(None);
         }
         let before = file.metadata()?;
-        if before.len() >= length && allocated(&before) >= length {
-            return Ok(true);
+        let wanted = length.saturating_sub(allocated(&before));
+        if before.len() >= length && wanted == 0 {
+            return Ok(Some(0));
+        }
+        // Asking first is cheap. Trying would take what there is from everybody, and give it back, with each try.
+        if sys::free_bytes(file).is_some_and(|free| free < wanted) {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
         match sys::reserve(file, length) {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(Some(wanted)),
             Err(fault) if is_unsupported(&fault) => {
                 log::debug!("the file system cannot reserve space ({fault}): writing without");
                 self.active = false;
-                Ok(false)
+                Ok(None)
             }
             Err(fault) => {
                 // ext4 keeps what it got, which leaves nothing to anybody. If this fails too, the first fault counts.
@@ -63,4 +68,26 @@ pub(super) fn allocated(metadata: &Metadata) -> u64 {
 /// True for the answers of a file system (vfat, NFS, ramfs, old FUSE) or kernel that does not know `fallocate`.
 fn is_unsupported(fault: &io::Error) -> bool {
     matches!(fault.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::ENODEV))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_holes_takes_the_room_that_it_lacks_and_a_whole_one_none() {
+        let path = std::env::temp_dir().join(format!("swarmlet-reserve-{}", std::process::id()));
+        let file = File::options().read(true).write(true).create_new(true).open(&path).expect("new file");
+        std::fs::remove_file(&path).expect("ours");
+        file.set_len(1 << 20).expect("a hole");
+        let mut reserver = Reserver::new(Allocate::Full);
+        let took = reserver.reserve(&file, 1 << 20).expect("room for a mebibyte");
+        // A file system that cannot reserve says so, and is not asked again.
+        if took.is_some() {
+            assert_eq!(took, Some(1 << 20));
+            assert!(allocated(&file.metadata().expect("open")) >= 1 << 20);
+            assert_eq!(reserver.reserve(&file, 1 << 20).expect("the same room"), Some(0));
+        }
+        assert_eq!(Reserver::new(Allocate::Sparse).reserve(&file, 2 << 20).expect("not asked"), None);
+    }
 }

@@ -1,5 +1,6 @@
 //! The last line against SIGBUS: the kernel raises it when a page of a map cannot be had (the file was cut short,
-//! the disk is full, the device failed). Inside of the window that is being filled it becomes a value.
+//! the disk is full, the device failed). Inside of the window that is being filled it becomes a value, and in the room for
+//! large pieces an orderly end.
 
 use std::ops::Range;
 use std::ptr;
@@ -12,6 +13,13 @@ static START: AtomicUsize = AtomicUsize::new(0);
 static END: AtomicUsize = AtomicUsize::new(0);
 /// True once a page of the window could not be had.
 static HIT: AtomicBool = AtomicBool::new(false);
+/// The room for large pieces: first address and first address behind it; set once, if at all.
+static ARENA_START: AtomicUsize = AtomicUsize::new(0);
+static ARENA_END: AtomicUsize = AtomicUsize::new(0);
+/// What is said when a page of it is gone, and the code of an I/O error.
+const ARENA_WORDS: &[u8] =
+    b"swarmlet: the output's disk failed or filled up under the room for large pieces beside the output\n";
+const ARENA_EXIT: libc::c_int = 1;
 /// One window at a time. The loop has one thread, so this never waits there; tests have many.
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -51,6 +59,13 @@ impl Drop for Guard {
     }
 }
 
+/// From here on a page of the room for large pieces that cannot be had ends the run with a line and a code.
+pub(super) fn watch_arena(addresses: Range<usize>) {
+    ARENA_START.store(addresses.start, Ordering::Relaxed);
+    ARENA_END.store(addresses.end, Ordering::Relaxed);
+    install();
+}
+
 /// Takes SIGBUS for the whole process, once.
 fn install() {
     static ONCE: Once = Once::new();
@@ -80,6 +95,13 @@ extern "C" fn on_sigbus(_signal: libc::c_int, info: *mut libc::siginfo_t, _conte
     if (start..end).contains(&address) && replace(start, end - start) {
         HIT.store(true, Ordering::Relaxed);
         return;
+    }
+    if (ARENA_START.load(Ordering::Relaxed)..ARENA_END.load(Ordering::Relaxed)).contains(&address) {
+        // SAFETY: both are allowed in a handler; the words are static.
+        unsafe {
+            libc::write(libc::STDERR_FILENO, ARENA_WORDS.as_ptr().cast(), ARENA_WORDS.len());
+            libc::_exit(ARENA_EXIT);
+        }
     }
     // SAFETY: allowed in a handler; takes numbers only.
     unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };

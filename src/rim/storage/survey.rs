@@ -1,5 +1,6 @@
 //! What is on disk before anything is done: is there something to continue, something in the way, room enough?
 
+use super::Options;
 use super::fault::{Found, OpenFault};
 use super::reserve::{Allocate, allocated};
 use super::sys;
@@ -20,14 +21,14 @@ pub enum Existing {
     Something,
 }
 
-/// Looks at every place where a file has to be, and compares what is needed with what is free. Puts down in `stamps` how
-/// each file is.
+/// Looks at every place where a file has to be, and compares what is needed, by others of the run as well, with what is free.
+/// Puts down in `stamps` how each file is. Also answers the bytes that the files of the torrent still need.
 pub(super) fn survey(
     tree: &mut Tree,
     layout: &Layout,
-    allocate: Allocate,
+    options: &Options,
     stamps: &mut [Stamp],
-) -> Result<Existing, OpenFault> {
+) -> Result<(Existing, u64), OpenFault> {
     let (mut existing, mut needed) = (Existing::Nothing, 0_u64);
     for (file, stamp) in layout.files().zip(stamps).filter(|(file, _)| !file.is_pad()) {
         let mut room = 0;
@@ -41,9 +42,13 @@ pub(super) fn survey(
         }
         needed += file.length - room;
     }
-    match (allocate, tree.nearest().as_ref().and_then(sys::free_bytes)) {
-        (Allocate::Full, Some(free)) if needed > free => Err(OpenFault::NoSpace { needed, free }),
-        _ => Ok(existing),
+    let wanted = needed.saturating_add(options.claimed_bytes);
+    match (options.allocate, tree.free_bytes()) {
+        // What needs nothing more is not refused because of others.
+        (Allocate::Full, Some(free)) if needed > 0 && wanted > free => {
+            Err(OpenFault::NoSpace { needed: wanted, free })
+        }
+        _ => Ok((existing, needed)),
     }
 }
 

@@ -5,7 +5,7 @@ use super::aio::Ring;
 use super::sys;
 use super::write_back::Range;
 use crate::base::TorrentId;
-use crate::base::limits::{SYNCS_MAX, SYNC_SLICE_BYTES};
+use crate::base::limits::{SYNC_SLICE_BYTES, SYNCS_MAX};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -143,7 +143,8 @@ mod tests {
         while numbers.len() < count as usize {
             while begun < count && syncer.has_room() {
                 let path = std::env::temp_dir().join(format!("swarmlet-sync-{begun}-{}", std::process::id()));
-                let mut file = File::options().write(true).create(true).truncate(true).open(&path).expect("new");
+                let mut file =
+                    File::options().write(true).create(true).truncate(true).open(&path).expect("new");
                 std::fs::remove_file(&path).expect("ours");
                 file.write_all(&[1; 3 * SYNC_SLICE_BYTES as usize]).expect("room");
                 let ranges = vec![Range { file: begun, offset: 0, length: 3 * SYNC_SLICE_BYTES }];

@@ -91,6 +91,69 @@ pub(super) fn send_file(to: BorrowedFd<'_>, file: &File, offset: u64, length: us
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
+/// Has a file without content be overwritten in its place for good, where the file system would copy on write (btrfs):
+/// there, also a page that has its space may fail to be written when the disk is full.
+pub(super) fn write_in_place(file: &File) {
+    const NO_COPY_ON_WRITE: libc::c_int = 0x0080_0000; // FS_NOCOW_FL of linux/fs.h
+    let mut flags: libc::c_int = 0;
+    // SAFETY: the kernel writes an `int` there, whatever the number of the request says.
+    let known = unsafe { libc::ioctl(file.as_raw_fd(), libc::FS_IOC_GETFLAGS, &raw mut flags) };
+    flags |= NO_COPY_ON_WRITE;
+    if known == 0 {
+        // SAFETY: the kernel reads an `int` there. Who does not know the flag refuses it, and does not need it.
+        unsafe { libc::ioctl(file.as_raw_fd(), libc::FS_IOC_SETFLAGS, &raw const flags) };
+    }
+}
+
+/// Looks for the byte at `offset` without waiting for a device; `EAGAIN` if it would have to, `EOPNOTSUPP` where the file
+/// system cannot tell. Linux 4.14 and newer.
+pub(super) fn probe(file: &File, offset: u64) -> io::Result<bool> {
+    let offset = wire_offset(offset)?;
+    let mut byte = [0_u8];
+    let slice = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+    // The kernel takes the offset in two parts, of which 64-bit kernels use the first alone.
+    let (low, high) = (offset as libc::c_long, (offset >> 32) as libc::c_long);
+    let (fd, slices, one, flags) = (file.as_raw_fd(), &raw const slice, 1_usize, libc::RWF_NOWAIT);
+    // SAFETY: there is one `iovec`, and the byte that it names is ours.
+    let count = unsafe { libc::syscall(libc::SYS_preadv2, fd, slices, one, low, high, flags) };
+    if count < 0 { Err(io::Error::last_os_error()) } else { Ok(count == 1) }
+}
+
+/// Starts reading `length` bytes at `offset` into the page cache, without waiting for them.
+pub(super) fn read_ahead(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    advise(file, offset, length, libc::POSIX_FADV_WILLNEED)
+}
+
+fn advise(file: &File, offset: u64, length: u64, advice: libc::c_int) -> io::Result<()> {
+    let (offset, length) = (wire_offset(offset)?, wire_offset(length)?);
+    // SAFETY: takes numbers only. The answer is the error number itself.
+    match unsafe { libc::posix_fadvise64(file.as_raw_fd(), offset, length, advice) } {
+        0 => Ok(()),
+        number => Err(io::Error::from_raw_os_error(number)),
+    }
+}
+
+/// When the file was made, in seconds and nanoseconds; `None` where the file system or a kernel before 4.11 does not tell.
+/// std asks for it only where the C library does.
+pub(super) fn birth(file: &File) -> Option<(i64, u32)> {
+    const BIRTH: libc::c_uint = 0x800; // STATX_BTIME of linux/stat.h
+    /// `struct statx` of linux/stat.h, which is the same on all processors.
+    #[repr(C)]
+    struct Answer {
+        mask: u32,
+        rest: [u32; 19],
+        birth_s: i64,
+        birth_ns: u32,
+        more: [u32; 41],
+    }
+    const _: () = assert!(size_of::<Answer>() == 256 && std::mem::offset_of!(Answer, birth_s) == 80);
+    let mut answer = Answer { mask: 0, rest: [0; 19], birth_s: 0, birth_ns: 0, more: [0; 41] };
+    let (fd, name, flags) = (file.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH);
+    // SAFETY: the name ends with a zero, and the kernel fills 256 bytes, of which any value is one.
+    let failed = unsafe { libc::syscall(libc::SYS_statx, fd, name, flags, BIRTH, &raw mut answer) };
+    (failed == 0 && answer.mask & BIRTH != 0).then_some((answer.birth_s, answer.birth_ns))
+}
+
 /// Starts writing `length` bytes at `offset` to the device, without waiting for it and without any promise.
 pub(super) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
     let (offset, length) = (wire_offset(offset)?, wire_offset(length)?);
@@ -183,7 +246,8 @@ pub(super) fn free_bytes(file: &File) -> Option<u64> {
 
 /// Processor time of this thread so far, in µs; 0 where the kernel does not tell.
 pub(super) fn thread_cpu_us() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: numbers alone, for which zero is good; on some targets there are fields that have no name.
+    let mut time: libc::timespec = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is to a structure of the kind that the call fills. If it fails, zero stays.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000

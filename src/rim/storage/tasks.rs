@@ -1,8 +1,8 @@
 //! What takes the device's time, one task after the other, in steps that never wait: see [`Syncer`].
 
 use super::complete::complete_file;
-use super::sync::{Synced, Syncer};
 use super::survey::stamp_of;
+use super::sync::{Synced, Syncer};
 use super::{Storage, fault, sys};
 use crate::base::TorrentId;
 use crate::base::limits::TURN_FILES_MAX;
@@ -132,6 +132,7 @@ impl Storage {
                 files = self.write_back.take_files();
             }
             Task::Complete => {
+                self.tell_ways();
                 self.files.close_all();
                 settling = 0;
             }
@@ -181,7 +182,9 @@ impl Storage {
     /// Begins as many syncs as may be under way.
     fn sync_files(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
         let metainfo = Arc::clone(&self.metainfo);
-        while syncer.has_room() && let Some(index) = work.files.pop() {
+        while syncer.has_room()
+            && let Some(index) = work.files.pop()
+        {
             let Some(file) = metainfo.layout.file(index).filter(|file| !file.is_pad()) else { continue };
             let opened = self.tree.open(&file, libc::O_RDONLY).and_then(|opened| {
                 let stamp = stamp_of(&opened.metadata()?);
@@ -198,6 +201,10 @@ impl Storage {
                     syncer.sync(torrent, index, opened, self.write_back.take_ranges(index));
                 }
                 Err(error) => {
+                    if error.kind() == io::ErrorKind::NotFound {
+                        // Deleted by somebody: there is nothing of it that could be synced the next time.
+                        self.stamps[index as usize] = Stamp::default();
+                    }
                     let fault = self.fault(index, &error);
                     work.fault.get_or_insert(fault);
                 }
@@ -206,7 +213,9 @@ impl Storage {
     }
 
     fn sync_directories(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
-        while syncer.has_room() && let Some(names) = work.directories.pop_first() {
+        while syncer.has_room()
+            && let Some(names) = work.directories.pop_first()
+        {
             // Without the right to read it there is nothing that could be done; see `synced`.
             if let Ok(directory) = self.tree.open_directory(&names) {
                 work.under_way += 1;

@@ -86,10 +86,12 @@ impl Tree {
         self.parent = None;
     }
 
-    /// A descriptor on the file system of the output directory, or of the nearest directory above that exists.
-    pub(super) fn nearest(&self) -> Option<File> {
+    /// Bytes free on the file system of the output directory, or of the nearest directory above that exists; `None` where
+    /// they are not counted.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
         let absolute = std::path::absolute(&self.root).ok()?;
-        absolute.ancestors().find_map(|directory| open_directory(directory).ok())
+        let nearest = absolute.ancestors().find_map(|directory| open_directory(directory).ok())?;
+        sys::free_bytes(&nearest)
     }
 
     /// The directory of these names, made if it may be.

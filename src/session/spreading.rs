@@ -1,0 +1,242 @@
+//! How a seed gets its pieces into the swarm: it suggests other pieces to each peer (BEP 6), or tells each of other
+//! pieces only (BEP 16).
+
+use super::streams::Open;
+use super::torrents::Torrent;
+use super::{Session, peers::Farewell};
+use crate::base::limits::{SUPER_SEED_INTERVAL, SUPER_SEED_RUNS};
+use crate::base::{Bitfield, Block, Instant, Rng, StreamId, TorrentId};
+use crate::upload::{Passed, Spread, SuperSeed};
+use crate::wire::Message;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// What a torrent that is complete has dealt out.
+#[derive(Debug)]
+pub(super) struct Spreading {
+    spread: Spread,
+    /// Peers are told of pieces one run at a time, and not of everything.
+    hidden: Option<SuperSeed>,
+}
+
+impl Spreading {
+    fn new(now: Instant, torrent: &Torrent, hidden: bool, rng: &mut Rng) -> Self {
+        let download = &torrent.download;
+        let belong = |piece: u32| download.belongs_to_last(piece);
+        let spread = Spread::new(now, download.geometry().pieces, rng, belong);
+        Self { spread, hidden: hidden.then(SuperSeed::default) }
+    }
+}
+
+impl Torrent {
+    /// True if a newcomer is not to know what we have (BEP 16).
+    pub(super) fn is_hiding(&self) -> bool {
+        self.spreading.as_ref().is_some_and(|spreading| spreading.hidden.is_some())
+    }
+
+    /// Peers that lack something.
+    fn leechers(&self) -> u32 {
+        self.peers - self.seeds
+    }
+
+    /// The next run for somebody that has `has`.
+    fn next_run(&mut self, now: Instant, has: &Bitfield) -> Option<Range<u32>> {
+        let download = &self.download;
+        let lacks = |piece: u32| download.availability(piece) == 0 && !has.has(piece);
+        let spreading = self.spreading.as_mut()?;
+        let returned = spreading.hidden.as_mut().and_then(SuperSeed::take_returned);
+        let returned = returned.map(|piece| piece..piece + 1);
+        returned.or_else(|| spreading.spread.deal(now, lacks, |piece| download.belongs_to_last(piece)))
+    }
+}
+
+impl Session {
+    /// A torrent is complete and is given to others.
+    pub(super) fn begin_spreading(&mut self, now: Instant, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        let spreading = Spreading::new(now, torrent, self.giving.super_seed, &mut self.rng);
+        torrent.spreading = Some(spreading);
+    }
+
+    /// A peer is about to be served, or asks for `asked`: it is told which pieces nobody else has been told of.
+    pub(super) fn suggest(&mut self, now: Instant, stream: StreamId, asked: Option<u32>) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let torrent = &mut self.torrents[id.0 as usize];
+        // Where there is one peer, it may choose by itself.
+        let is_of_use = torrent.is_seeding() && torrent.leechers() > 1 && !torrent.is_hiding();
+        if !is_of_use || !open.peer.fast || !open.needs_suggestions(asked) {
+            return;
+        }
+        let Some(run) = torrent.next_run(now, &open.peer.has) else { return };
+        open.service.dealt = run.clone();
+        // What does not fit is no loss: it was only a suggestion.
+        let _ = run.into_iter().all(|piece| open.peer.outbox.push(Message::Suggest(piece)));
+    }
+
+    /// BEP 6: a seed suggests what it has given to nobody; nobody else can judge that.
+    pub(super) fn on_suggest(&mut self, stream: StreamId, piece: u32) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        if open.peer.has.is_full() && self.torrents[id.0 as usize].download.wants(piece) {
+            open.pipeline.suggest(piece);
+        }
+    }
+
+    /// BEP 16: tells a peer of pieces as long as it has not too many that nobody else has got from it.
+    pub(super) fn reveal(&mut self, now: Instant, stream: StreamId) {
+        loop {
+            let Some((id, open)) = self.streams.open(stream) else { return };
+            let torrent = &mut self.torrents[id.0 as usize];
+            let Some(hidden) = torrent.spreading.as_ref().and_then(|spreading| spreading.hidden.as_ref())
+            else {
+                return;
+            };
+            let most = SUPER_SEED_RUNS * torrent.download.run_pieces();
+            if open.told.is_none() || hidden.count_of(stream) > most - torrent.download.run_pieces() {
+                return;
+            }
+            let Some(run) = torrent.next_run(now, &open.peer.has) else {
+                return self.end_hiding_if_over(now, id);
+            };
+            for piece in run {
+                if !self.tell_of(now, stream, piece) {
+                    return self.drop_peer(now, stream, Farewell::NeverReads);
+                }
+            }
+            self.spread_by(now + SUPER_SEED_INTERVAL);
+            self.flush(stream);
+        }
+    }
+
+    fn tell_of(&mut self, now: Instant, stream: StreamId, piece: u32) -> bool {
+        let Some((id, open)) = self.streams.open(stream) else { return true };
+        let Some(told) = &mut open.told else { return true };
+        if let Some(Spreading { hidden: Some(hidden), .. }) = &mut self.torrents[id.0 as usize].spreading {
+            hidden.deal(now, piece, stream);
+        }
+        !told.insert(piece) || open.peer.outbox.push(Message::Have(piece))
+    }
+
+    /// A peer has a piece, or with `None` perhaps many more than before: somebody may be told of others.
+    pub(super) fn on_spread(&mut self, now: Instant, stream: StreamId, piece: Option<u32>) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let torrent = &mut self.torrents[id.0 as usize];
+        let alone = torrent.leechers() <= 1;
+        let Some(Spreading { hidden: Some(hidden), .. }) = &mut torrent.spreading else { return };
+        if open.peer.has.is_full() {
+            // There is another seed: there is nothing left to be gained.
+            return self.end_hiding(now, id);
+        }
+        let many: Vec<u32> = match piece {
+            None => hidden.pieces().filter(|&piece| open.peer.has.has(piece)).collect(),
+            Some(_) => Vec::new(),
+        };
+        let mut passed: Vec<StreamId> = Vec::new();
+        for piece in piece.into_iter().chain(many) {
+            if let Passed::By(other) = hidden.on_have(now, piece, stream, alone)
+                && !passed.contains(&other)
+            {
+                passed.push(other);
+            }
+        }
+        passed.into_iter().for_each(|other| self.reveal(now, other));
+        if piece.is_none() {
+            self.reveal(now, stream);
+        }
+    }
+
+    /// A whole block is sent. Most peers do not tell us of a piece that we have told them of: with the last block of it
+    /// they are taken to have it.
+    pub(super) fn on_block_sent(&mut self, now: Instant, stream: StreamId, block: Block) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let length = self.torrents[id.0 as usize].download.geometry().piece_length(block.piece);
+        if open.told.is_some() && block.begin + block.length == length {
+            self.on_spread(now, stream, Some(block.piece));
+        }
+    }
+
+    /// A connection is gone: what it was told of is told to another.
+    pub(super) fn unspread(&mut self, id: TorrentId, stream: StreamId) {
+        if let Some(Spreading { hidden: Some(hidden), .. }) = &mut self.torrents[id.0 as usize].spreading {
+            hidden.forget(stream);
+        }
+    }
+
+    /// Looks after peers that are late.
+    pub(super) fn spread_in_time(&mut self, now: Instant) {
+        self.spread_deadline = None;
+        for nth in 0..self.torrents.len() {
+            let spreading = self.torrents[nth].spreading.as_mut();
+            if let Some(hidden) = spreading.and_then(|spreading| spreading.hidden.as_mut()) {
+                hidden.on_time(now);
+                self.spread_by(now + SUPER_SEED_INTERVAL);
+            }
+        }
+        let told = self.streams.iter_open().filter(|(.., open)| open.told.is_some());
+        let told: Vec<(StreamId, TorrentId)> = told.map(|(stream, id, ..)| (stream, id)).collect();
+        for (stream, id) in told {
+            if self.torrents[id.0 as usize].is_hiding() {
+                self.reveal(now, stream);
+            } else {
+                self.tell_rest(now, stream);
+            }
+        }
+    }
+
+    fn end_hiding_if_over(&mut self, now: Instant, id: TorrentId) {
+        let spreading = self.torrents[id.0 as usize].spreading.as_ref();
+        let is_over = spreading.is_some_and(|spreading| {
+            let hidden = spreading.hidden.as_ref();
+            spreading.spread.is_over() && hidden.is_some_and(SuperSeed::is_over)
+        });
+        if is_over {
+            self.end_hiding(now, id);
+        }
+    }
+
+    /// Everything is in the swarm: from here on we are a seed like others.
+    fn end_hiding(&mut self, now: Instant, id: TorrentId) {
+        if let Some(spreading) = &mut self.torrents[id.0 as usize].spreading {
+            spreading.hidden = None;
+        }
+        self.spread_by(now);
+    }
+
+    /// Tells a peer of the pieces that were hidden from it, as many as it has read so far.
+    fn tell_rest(&mut self, now: Instant, stream: StreamId) {
+        let Some((_, open)) = self.streams.open(stream) else { return };
+        let Some(told) = &mut open.told else { return };
+        let outbox = &mut open.peer.outbox;
+        for piece in 0..told.len() {
+            if told.has(piece) || open.peer.has.has(piece) {
+                continue;
+            }
+            if !outbox.push(Message::Have(piece)) {
+                // What does not fit follows in the next round.
+                self.spread_by(now + SUPER_SEED_INTERVAL);
+                return self.flush(stream);
+            }
+            told.insert(piece);
+        }
+        open.told = None;
+        self.flush(stream);
+    }
+
+    fn spread_by(&mut self, due: Instant) {
+        self.spread_deadline = Some(self.spread_deadline.map_or(due, |planned| planned.min(due)));
+    }
+}
+
+impl Open {
+    /// True if what was suggested is half used up: that it asks for it shows that it listens.
+    fn needs_suggestions(&self, asked: Option<u32>) -> bool {
+        let dealt = &self.service.dealt;
+        dealt.is_empty()
+            || asked
+                .is_some_and(|piece| dealt.contains(&piece) && piece - dealt.start >= dealt.len() as u32 / 2)
+    }
+
+    /// True if it may ask for `piece`: what it was not told of, it cannot know.
+    pub(super) fn knows_of(&self, piece: u32) -> bool {
+        self.told.as_ref().is_none_or(|told| told.has(piece))
+    }
+}

@@ -1,0 +1,157 @@
+//! Super-seeding (BEP 16): a seed that nobody else helps pretends to have nothing, tells each peer of a few pieces, and
+//! of others when somebody else has got those from it. So everything leaves it once before anything leaves it twice.
+
+use crate::base::limits::{SUPER_SEED_PASS_MAX, SUPER_SEED_TAKE_MAX};
+use crate::base::{Instant, StreamId};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+/// A piece that one peer was told of.
+#[derive(Clone, Copy, Debug)]
+struct Dealt {
+    to: StreamId,
+    /// When it was told of it, or has got it.
+    since: Instant,
+    /// It has got it.
+    taken: bool,
+}
+
+/// What it means that a peer has a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// Nothing.
+    No,
+    /// The piece is with two peers, one of which was told of it: this one may be told of others.
+    By(StreamId),
+}
+
+/// The pieces that peers were told of and have not passed on.
+#[derive(Debug, Default)]
+pub struct SuperSeed {
+    dealt: BTreeMap<u32, Dealt>,
+    /// Pieces that are to be given to another peer.
+    returned: Vec<u32>,
+}
+
+impl SuperSeed {
+    /// `stream` is told of `piece`.
+    pub fn deal(&mut self, now: Instant, piece: u32, stream: StreamId) {
+        self.dealt.insert(piece, Dealt { to: stream, since: now, taken: false });
+    }
+
+    /// A piece that came back, to be dealt again.
+    pub fn take_returned(&mut self) -> Option<u32> {
+        self.returned.pop()
+    }
+
+    /// Pieces that `stream` was told of and that nobody else has. Looks at all that are dealt.
+    pub fn count_of(&self, stream: StreamId) -> u32 {
+        self.dealt.values().filter(|dealt| dealt.to == stream).count() as u32
+    }
+
+    /// `stream` has `piece`; `alone`: it is the only peer that could pass it on.
+    pub fn on_have(&mut self, now: Instant, piece: u32, stream: StreamId, alone: bool) -> Passed {
+        let Some(dealt) = self.dealt.get_mut(&piece) else { return Passed::No };
+        let to = dealt.to;
+        if to == stream && !alone {
+            if !core::mem::replace(&mut dealt.taken, true) {
+                dealt.since = now;
+            }
+            return Passed::No;
+        }
+        self.dealt.remove(&piece);
+        Passed::By(to)
+    }
+
+    /// The pieces that are dealt, for those who have to look at each.
+    pub fn pieces(&self) -> impl Iterator<Item = u32> {
+        self.dealt.keys().copied()
+    }
+
+    /// `stream` is gone, with what it has got.
+    pub fn forget(&mut self, stream: StreamId) {
+        self.take_back(|dealt| dealt.to == stream);
+    }
+
+    /// Looks for those who are late: a piece that was not taken for long is dealt again; who has taken it and could pass
+    /// it to nobody may be told of others. Answers the latter.
+    pub fn on_time(&mut self, now: Instant) -> Vec<StreamId> {
+        self.take_back(|dealt| !dealt.taken && now.since(dealt.since) >= SUPER_SEED_TAKE_MAX);
+        let is_stuck = |dealt: &Dealt| dealt.taken && now.since(dealt.since) >= SUPER_SEED_PASS_MAX;
+        let mut stuck: Vec<StreamId> = Vec::new();
+        self.dealt.retain(|_, dealt| {
+            let stays = !is_stuck(dealt);
+            if !stays && !stuck.contains(&dealt.to) {
+                stuck.push(dealt.to);
+            }
+            stays
+        });
+        stuck
+    }
+
+    /// True if no piece waits to be taken or passed on.
+    pub fn is_over(&self) -> bool {
+        self.dealt.is_empty() && self.returned.is_empty()
+    }
+
+    fn take_back(&mut self, is_lost: impl Fn(&Dealt) -> bool) {
+        let returned = &mut self.returned;
+        self.dealt.retain(|&piece, dealt| {
+            let lost = is_lost(dealt);
+            if lost {
+                returned.push(piece);
+            }
+            !lost
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Instant = Instant::from_micros(1_000_000);
+
+    fn stream(slot: u32) -> StreamId {
+        StreamId { slot, generation: 1 }
+    }
+
+    fn dealt(pieces: &[(u32, u32)]) -> SuperSeed {
+        let mut seed = SuperSeed::default();
+        pieces.iter().for_each(|&(piece, to)| seed.deal(START, piece, stream(to)));
+        seed
+    }
+
+    #[test]
+    fn a_piece_is_passed_on_when_another_has_it() {
+        let mut seed = dealt(&[(3, 1), (4, 2)]);
+        assert_eq!(seed.on_have(START, 3, stream(1), false), Passed::No);
+        assert_eq!(seed.on_have(START, 9, stream(2), false), Passed::No);
+        assert_eq!(seed.count_of(stream(1)), 1);
+        assert_eq!(seed.on_have(START, 3, stream(2), false), Passed::By(stream(1)));
+        assert_eq!(seed.on_have(START, 4, stream(2), true), Passed::By(stream(2)), "there is nobody else");
+        assert!(seed.is_over());
+    }
+
+    #[test]
+    fn what_nobody_takes_or_takes_along_is_dealt_again() {
+        let mut seed = dealt(&[(3, 1), (4, 2)]);
+        seed.forget(stream(2));
+        assert_eq!((seed.take_returned(), seed.take_returned()), (Some(4), None));
+        assert!(seed.on_time(START + SUPER_SEED_TAKE_MAX).is_empty());
+        assert!(!seed.is_over());
+        assert_eq!(seed.take_returned(), Some(3));
+        assert!(seed.is_over());
+    }
+
+    #[test]
+    fn who_can_pass_nothing_on_is_told_of_others_after_a_while() {
+        let mut seed = dealt(&[(3, 1), (4, 1), (5, 2)]);
+        for piece in [3, 4] {
+            seed.on_have(START, piece, stream(1), false);
+            seed.on_have(START + SUPER_SEED_PASS_MAX / 2, piece, stream(1), false);
+        }
+        assert_eq!(seed.on_time(START + SUPER_SEED_PASS_MAX), [stream(1)]);
+        assert_eq!((seed.count_of(stream(1)), seed.count_of(stream(2))), (0, 1));
+    }
+}
