@@ -67,6 +67,7 @@ impl Stage {
                     self.session.handle(self.now, Event::Loaded { torrent, offset, bytes });
                 }
                 Action::Complete { torrent } => self.session.handle(self.now, Event::Completed { torrent }),
+                Action::Sync { torrent, .. } => self.session.handle(self.now, Event::Synced { torrent }),
                 Action::Close { stream } => {
                     self.closed.insert(stream);
                 }

@@ -306,6 +306,10 @@ impl Net {
                     let bytes = &disk[offset as usize..offset as usize + length];
                     session.handle(now, Event::Loaded { torrent, offset, bytes });
                 }
+                Action::Sync { torrent, .. } => {
+                    self.nodes[node].session.handle(now, Event::Synced { torrent });
+                }
+                Action::Save { .. } | Action::ForgetState { .. } => {}
                 Action::Complete { torrent } => {
                     self.nodes[node].session.handle(now, Event::Completed { torrent });
                 }
