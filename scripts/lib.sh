@@ -39,13 +39,13 @@ need_packages() {
     [ ${#missing[@]} = 0 ] && return
     say "installing ${missing[*]}"
     if ! have apt-get || ! { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then
-        die "missing: ${missing[*]}; install with: sudo apt-get install -y ${missing[*]}"
+        die "missing: ${missing[*]}; install with: sudo apt-get install -y --no-remove ${missing[*]}"
     fi
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
     # These packages start daemons when they are installed; the tests start their own.
     as_root sh -c 'test -e /usr/sbin/policy-rc.d || { printf "#!/bin/sh\nexit 101\n" >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d && touch /run/swarmlet-policy; }'
     local status=0
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" || status=$?
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-remove "${missing[@]}" || status=$?
     as_root sh -c 'test ! -e /run/swarmlet-policy || rm -f /usr/sbin/policy-rc.d /run/swarmlet-policy'
     [ $status = 0 ] || die "apt-get could not install ${missing[*]}"
 }

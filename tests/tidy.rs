@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["base"],
     &["wire"],
-    &["meta", "resolver"],
+    &["meta", "resolver", "proxy"],
     &["peer", "download", "candidates", "tracker", "upload", "resume"],
     &["session"],
     &["rim"],
@@ -44,6 +44,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("log", &["rim/", "app/", "main.rs"]),
     ("argh", &["app/", "main.rs"]),
     ("lava_torrent", &["app/"]),
+    ("rustls", &["rim/secure/"]),
+    ("webpki", &["rim/secure/"]),
+    ("webpki_roots", &["rim/secure/"]),
 ];
 /// Everything that may stand at the top, besides dotfiles and what git ignores.
 const TOP: &[&str] = &[

@@ -10,6 +10,7 @@ pub mod exit;
 pub mod help;
 pub mod json;
 pub mod logger;
+mod memory;
 mod network;
 pub mod progress;
 pub mod run;

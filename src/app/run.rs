@@ -6,12 +6,13 @@ use crate::app::exit::Exit;
 use crate::app::help::HELP;
 use crate::app::json::{self, Object};
 use crate::app::logger::{self, Filter, Logger};
+use crate::app::memory;
 use crate::app::network;
 use crate::app::screen::View;
 use crate::app::text;
 use crate::app::torrents::{Torrent, Torrents};
-use crate::base::limits::RECEIVE_BYTES;
-use crate::base::units::{Bytes, MIB, Span};
+use crate::base::units::{Bytes, Span};
+use crate::proxy::Routes;
 use crate::rim::storage::{self, Allocate, Existing, Options, Storage};
 use crate::rim::{Listen, Rim, entropy};
 use crate::session::{Outcome, Remains, Session, Settings, Status};
@@ -114,12 +115,15 @@ impl App {
         let torrents = Arc::new(self.torrents()?);
         let mut rim = Rim::new(io::stdin().as_fd()).map_err(|error| self.system("start", &error))?;
         let storages = self.open(&torrents)?;
-        let port = self.listen(&mut rim);
+        let routes = Arc::new(self.routes()?);
+        rim.route(Arc::clone(&routes));
+        let port = self.listen(&mut rim, &routes);
         self.say_start(&torrents);
         let rng = entropy::generator().map_err(|error| self.system("get random numbers", &error))?;
         let start = rim.now();
-        let mut session = Session::new(start, rng, self.settings(port));
+        let mut session = Session::new(start, rng, self.settings(port, &torrents));
         session.give(start, self.cli.giving.clone());
+        session.route(routes);
         self.make_room(&mut session, &torrents)?;
         let mut files = Vec::with_capacity(storages.len());
         for (torrent, (mut storage, existing)) in torrents.iter().zip(storages) {
@@ -238,13 +242,26 @@ impl App {
         }
     }
 
-    /// Settles which part of the network is used, and opens the listening port, 0 if that fails: then nobody can come to us, but we can still go to others.
-    fn listen(&self, rim: &mut Rim) -> u16 {
+    /// What goes through which proxy.
+    fn routes(&self) -> Result<Routes, Ended> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let routes = self.cli.proxy.routes(environment);
+        let routes = routes.map_err(|fault| self.error(&fault.to_string(), Exit::Usage))?;
+        routes.proxies().for_each(|proxy| self.news(Level::Info, &format!("using the proxy {proxy}")));
+        Ok(routes)
+    }
+
+    /// Settles which part of the network is used, and opens the listening port, 0 if that fails: then nobody can come to us, but we can still go to others. Behind a proxy
+    /// nobody is to come to us: that would tell where we are.
+    fn listen(&self, rim: &mut Rim, routes: &Routes) -> u16 {
         if self.cli.job == Job::Check {
             return 0;
         }
         if let Some(place) = &self.cli.bind {
             rim.bind(place.clone());
+        }
+        if routes.is_hidden() {
+            return 0;
         }
         let wish = Listen { ports: self.cli.ports.clone(), bind: self.cli.bind.clone() };
         rim.listen(&wish).unwrap_or_else(|error| {
@@ -254,10 +271,10 @@ impl App {
         })
     }
 
-    fn settings(&self, port: u16) -> Settings {
-        let memory_bytes = u64::from(self.cli.memory_mib) * u64::from(MIB);
+    fn settings(&self, port: u16, torrents: &Torrents) -> Settings {
+        let geometries = torrents.iter().map(|torrent| torrent.metainfo.geometry());
         Settings {
-            memory_bytes: memory_bytes.saturating_sub(RECEIVE_BYTES as u64),
+            memory_bytes: memory::block_bytes(self.cli.memory_mib, self.cli.max_peers, geometries),
             max_peers: self.cli.max_peers,
             port,
             peers: self.cli.peers.clone(),

@@ -46,6 +46,52 @@ impl Extreme {
     }
 }
 
+/// A request is timed with an empty queue this often: before what the last one showed has given way.
+const PROBE_INTERVAL: Duration = Duration::from_secs(4);
+
+/// When to let a peer's queue run empty. The time that an answer takes has the queue in it, and a window made for that time
+/// makes the queue longer: without an empty one now and then, both would grow for ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Probe {
+    due: Instant,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Stage {
+    #[default]
+    Resting,
+    /// Nothing is asked for until the queue is short.
+    Draining,
+    /// The request sent then found it short; the others follow at once.
+    Timing(Instant),
+}
+
+impl Probe {
+    /// True while the window is to be narrow.
+    pub fn is_draining(&self) -> bool {
+        matches!(self.stage, Stage::Draining)
+    }
+
+    /// A request is sent, which the window allowed.
+    pub fn sent(&mut self, now: Instant) {
+        if self.is_draining() {
+            self.stage = Stage::Timing(now);
+        }
+    }
+
+    /// The block of a request from `sent` has arrived.
+    pub fn arrived(&mut self, now: Instant, sent: Instant) {
+        match self.stage {
+            Stage::Resting if self.due <= now => self.stage = Stage::Draining,
+            Stage::Timing(since) if since <= sent => {
+                *self = Self { due: now + PROBE_INTERVAL, stage: Stage::Resting };
+            }
+            _ => {}
+        }
+    }
+}
+
 /// A peer's own rhythm: mean and deviation of the time between its blocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Rhythm {
@@ -88,5 +134,30 @@ impl Rhythm {
         }
         let patience = Duration::from_micros(self.mean_us + 4 * self.deviation_us);
         self.last + patience.clamp(SNUB_MIN, SNUB_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_drains_times_one_request_and_rests() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let mut probe = Probe::default();
+        assert!(!probe.is_draining());
+        probe.arrived(at(1000), at(900));
+        assert!(probe.is_draining());
+        probe.arrived(at(1010), at(910));
+        assert!(probe.is_draining(), "what was sent before says nothing");
+        probe.sent(at(1100));
+        assert!(!probe.is_draining(), "one request is enough");
+        probe.sent(at(1150));
+        probe.arrived(at(1160), at(1050));
+        probe.arrived(at(1200), at(1100));
+        probe.arrived(at(1199) + PROBE_INTERVAL, at(1150));
+        assert!(!probe.is_draining(), "it rests");
+        probe.arrived(at(1200) + PROBE_INTERVAL, at(1300));
+        assert!(probe.is_draining());
     }
 }

@@ -221,9 +221,13 @@ impl Download {
         if opened == Opened::Later {
             return Pick::Later;
         }
-        let endgame = self.picker.is_empty();
         let usual = pipeline.expected_time();
-        let patience = if endgame { usual } else { (usual * 4).max(LATE_MIN) };
+        let patience = match opened {
+            _ if self.picker.is_empty() => usual,
+            // Blocks that a slow peer owes keep whole pieces in memory.
+            Opened::Full => (usual * 2).max(LATE_MIN / 2),
+            _ => (usual * 4).max(LATE_MIN),
+        };
         match self.assembly.double(source, has, now, patience) {
             Some(block) => Pick::Block(block),
             None if opened == Opened::Full => Pick::Full,
@@ -406,6 +410,10 @@ impl Download {
             Found::Later => return Opened::Later,
             Found::Nothing => return Opened::No,
         };
+        if pool.is_filling() && self.wishes.is_empty() {
+            // What is verified need not wait for its neighbours when there is little memory left.
+            self.shelf.flush_oldest(&mut self.wishes);
+        }
         if !self.open(now, source, piece, pool) {
             self.make_room(now, has, pool);
             return Opened::Full;

@@ -8,7 +8,7 @@ use crate::base::limits::{
     BLOCK_BYTES, REQQ_DEFAULT, REQUESTS_EAGER, REQUESTS_MAX, REQUESTS_MIN, REQUESTS_START, SUGGESTED_MAX,
 };
 use crate::base::{Block, Instant};
-use crate::download::estimate::{Extreme, Rhythm};
+use crate::download::estimate::{Extreme, Probe, Rhythm};
 use crate::download::picker::Search;
 use alloc::collections::VecDeque;
 use core::time::Duration;
@@ -44,6 +44,7 @@ pub struct Pipeline {
     rate: Extreme,
     /// Shortest time from a request to its block, in µs.
     latency: Extreme,
+    probe: Probe,
     rhythm: Rhythm,
     snubbed: bool,
     /// Where this peer's search for pieces stands.
@@ -63,6 +64,7 @@ impl Default for Pipeline {
             delivered: 0,
             rate: Extreme::default(),
             latency: Extreme::default(),
+            probe: Probe::default(),
             rhythm: Rhythm::default(),
             snubbed: false,
             search: Search::default(),
@@ -110,8 +112,10 @@ impl Pipeline {
         }
         let bounded = if self.slow_start {
             self.window.max(share.min(REQUESTS_EAGER))
+        } else if self.probe.is_draining() {
+            self.in_flight() * 3 / 4
         } else {
-            self.needed().max(self.wished().min(share))
+            self.wished().min(share).max(self.needed())
         };
         bounded.clamp(REQUESTS_MIN, REQUESTS_MAX).min(self.reqq)
     }
@@ -175,6 +179,7 @@ impl Pipeline {
             self.rhythm.starts(now);
         }
         self.live += 1;
+        self.probe.sent(now);
         self.requests.push_back(Request { block, sent: now, delivered: self.delivered, released: false });
     }
 
@@ -225,6 +230,7 @@ impl Pipeline {
         self.slow_start = true;
         self.window = REQUESTS_MIN;
         self.rate = Extreme::default();
+        self.probe = Probe::default();
     }
 
     /// When the silence will have been too long; `None` while nothing is outstanding.
@@ -240,18 +246,31 @@ impl Pipeline {
         if self.slow_start {
             self.window = (self.window.max(self.live + 1) + 1).min(REQUESTS_MAX);
             // Twice what fills the round trip: more would only wait in the peer's queue.
-            self.slow_start = self.window <= self.needed() && self.window < self.reqq;
+            self.slow_start = self.window <= 2 * self.in_flight() + REQUESTS_START && self.window < self.reqq;
+        } else {
+            self.probe.arrived(now, request.sent);
         }
     }
 
-    /// Blocks that keep the peer busy for two round trips.
+    /// Blocks that fill the way to the peer and back.
+    fn in_flight(&self) -> u32 {
+        self.blocks_in(self.shortest())
+    }
+
+    /// Blocks that keep the peer busy, though we ask for several at a time.
     fn needed(&self) -> u32 {
-        self.blocks_in(Duration::from_micros(2 * self.latency.least().unwrap_or(0))) + REQUESTS_START
+        let in_flight = self.in_flight();
+        in_flight + in_flight / 4 + REQUESTS_MIN
     }
 
     /// Blocks that keep it busy for longer.
     fn wished(&self) -> u32 {
-        self.blocks_in(Duration::from_micros(self.latency.least().unwrap_or(0)) + QUEUE_TIME) + REQUESTS_START
+        let shortest = self.shortest();
+        self.blocks_in(shortest + shortest.max(QUEUE_TIME)) + REQUESTS_MIN
+    }
+
+    fn shortest(&self) -> Duration {
+        Duration::from_micros(self.latency.least().unwrap_or(0))
     }
 
     fn blocks_in(&self, time: Duration) -> u32 {

@@ -49,9 +49,9 @@ impl fmt::Debug for Buffer {
 /// Lends buffers and keeps the promise of `--memory`.
 ///
 /// A piece reserves room for all its blocks when it is opened. Most of what is reserved is still on its way through the
-/// network and fills no memory, so at first twice the limit is promised. The first time that a block finds no buffer, the
-/// promise shrinks to what can be kept in any case: the limit less a spare part, which takes blocks that arrive twice or
-/// after their piece was given up. The caller then gives up pieces until [`Pool::is_overdrawn`] is false.
+/// network and fills no memory, so twice the limit is promised. When a block finds no buffer, the promise shrinks to what
+/// can be kept in any case: the limit less a spare part, which takes blocks that arrive twice or after their piece was given
+/// up. The caller then gives up pieces until [`Pool::is_overdrawn`] is false. The promise grows back, more slowly each time.
 #[derive(Debug)]
 pub struct Pool {
     free: Vec<Buffer>,
@@ -64,12 +64,18 @@ pub struct Pool {
     /// Buffers of arenas, free or lent out.
     arena: u32,
     reserved: u32,
-    /// A block has found no buffer: no more is promised than there is.
+    /// A block has found no buffer, and more than can be kept is still reserved.
     is_strained: bool,
+    /// What is promised, in eighths of what can be kept.
+    promise: u32,
+    /// Blocks given back since the promise changed.
+    calm_blocks: u32,
+    /// So many have to be before it grows.
+    patience_blocks: u32,
 }
 
-/// Of what there is, so many times is promised as long as all goes well.
-const PROMISE: u32 = 2;
+/// Of what can be kept, so many eighths are promised at most, and at least.
+const PROMISE: (u32, u32) = (16, 8);
 /// One in this many buffers is spare.
 const SPARE_PART: u32 = 8;
 
@@ -85,6 +91,9 @@ impl Pool {
             arena: 0,
             reserved: 0,
             is_strained: false,
+            promise: PROMISE.0,
+            calm_blocks: 0,
+            patience_blocks: limit,
         }
     }
 
@@ -111,9 +120,14 @@ impl Pool {
         self.limit + self.arena
     }
 
-    /// Blocks that can be reserved in all.
+    /// Blocks that can be reserved in all, as long as few buffers are lent.
     pub fn capacity(&self) -> u32 {
-        if self.is_strained { self.safe_capacity() } else { self.safe_capacity() * PROMISE }
+        (u64::from(self.safe_capacity()) * u64::from(self.promise) / 8) as u32
+    }
+
+    /// True if so many buffers are lent that nothing beyond what can be kept should be begun.
+    pub fn is_filling(&self) -> bool {
+        self.lent() > self.buffers() / 4 * 3
     }
 
     /// Blocks that can be reserved whatever happens: the longest piece must not have more.
@@ -124,7 +138,8 @@ impl Pool {
     /// Sets `blocks` aside, or none of them.
     #[must_use]
     pub fn reserve(&mut self, blocks: u32) -> bool {
-        let fits = self.reserved.checked_add(blocks).is_some_and(|sum| sum <= self.capacity());
+        let most = if self.is_filling() { self.safe_capacity() } else { self.capacity() };
+        let fits = self.reserved.checked_add(blocks).is_some_and(|sum| sum <= most);
         if fits {
             self.reserved += blocks;
         }
@@ -135,6 +150,12 @@ impl Pool {
     pub fn release(&mut self, blocks: u32) {
         debug_assert!(blocks <= self.reserved, "released more than was reserved");
         self.reserved = self.reserved.saturating_sub(blocks);
+        self.is_strained &= self.reserved > self.safe_capacity();
+        self.calm_blocks = self.calm_blocks.saturating_add(blocks);
+        if self.calm_blocks >= self.patience_blocks && self.promise < PROMISE.0 {
+            self.promise += 1;
+            self.calm_blocks = 0;
+        }
     }
 
     /// Blocks that can be reserved now.
@@ -147,13 +168,22 @@ impl Pool {
     /// kept.
     pub fn take(&mut self) -> Option<Buffer> {
         let buffer = self.take_ahead();
-        self.is_strained |= buffer.is_none();
+        if buffer.is_none() {
+            self.strain();
+        }
         buffer
+    }
+
+    fn strain(&mut self) {
+        self.is_strained = self.reserved > self.safe_capacity();
+        self.promise = PROMISE.1;
+        self.calm_blocks = 0;
+        self.patience_blocks = self.patience_blocks.saturating_mul(2);
     }
 
     /// True if more is promised than can be kept, after a block has found no buffer.
     pub fn is_overdrawn(&self) -> bool {
-        self.is_strained && self.reserved > self.safe_capacity()
+        self.is_strained
     }
 
     /// A buffer for a block that may come, with whatever bytes its last user left. `None` if the limit is reached.
@@ -218,15 +248,38 @@ mod tests {
     }
 
     #[test]
-    fn the_promise_shrinks_when_it_cannot_be_kept() {
+    fn the_promise_shrinks_when_it_cannot_be_kept_and_grows_back_more_slowly_each_time() {
         let mut pool = Pool::new(0);
-        assert!(pool.reserve(20));
-        let _lent: Vec<Buffer> = (0..16).map(|_| pool.take().unwrap()).collect();
-        assert_eq!(pool.unreserved(), 8);
-        assert!(pool.take().is_none());
-        assert_eq!((pool.unreserved(), pool.capacity()), (0, 14));
-        pool.release(7);
-        assert!(pool.reserve(1) && !pool.reserve(1));
+        for patience in [32, 64] {
+            assert!(pool.reserve(20));
+            let lent: Vec<Buffer> = (0..16).map(|_| pool.take().unwrap()).collect();
+            assert!(pool.take().is_none() && pool.is_overdrawn());
+            assert_eq!((pool.unreserved(), pool.capacity()), (0, 14));
+            pool.release(7);
+            assert!(!pool.is_overdrawn() && pool.reserve(1) && !pool.reserve(1));
+            lent.into_iter().for_each(|buffer| pool.give(buffer));
+            pool.release(14);
+            let mut calm = 21;
+            while pool.capacity() == 14 {
+                assert!(pool.reserve(1));
+                pool.release(1);
+                calm += 1;
+            }
+            assert_eq!(calm, patience);
+            while pool.capacity() < 28 {
+                assert!(pool.reserve(14));
+                pool.release(14);
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_than_can_be_kept_is_promised_while_buffers_are_few() {
+        let mut pool = Pool::new(0);
+        let mut lent: Vec<Buffer> = (0..13).map(|_| pool.take().unwrap()).collect();
+        assert!(pool.is_filling() && pool.reserve(14) && !pool.reserve(1));
+        pool.give(lent.pop().unwrap());
+        assert!(!pool.is_filling() && pool.reserve(14) && !pool.reserve(1));
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::time::Instant;
 const SLICE: Duration = Duration::from_millis(10);
 /// Bytes hashed to find out how fast this processor is: 0.1 ms with SHA instructions, 5 ms on a small router.
 const SAMPLE_BYTES: usize = 256 << 10;
-/// Bounds of the budget, in bytes: one large block is always done, and a fast processor still looks around
-/// often.
-const BUDGET_BYTES: (usize, usize) = (256 << 10, 16 << 20);
+/// Bounds of the budget, in bytes: a processor that hashes 6 MB a second still gets its blocks done in the time, and a
+/// fast one still looks around often.
+const BUDGET_BYTES: (usize, usize) = (64 << 10, 16 << 20);
 
 /// Bytes that this processor hashes in about 10 ms, by measuring it; the better of two, as the first touches
 /// memory that is not there yet.
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn slow_processors_hash_less_in_a_turn() {
         let cases =
-            [(0, 16 << 20), (130, 16 << 20), (2_500, 1 << 20), (5_000, 512 << 10), (60_000, 256 << 10)];
+            [(0, 16 << 20), (130, 16 << 20), (2_500, 1 << 20), (5_000, 512 << 10), (60_000, 64 << 10)];
         for (sample_us, budget) in cases {
             assert_eq!(budget_bytes(Duration::from_micros(sample_us)), budget, "{sample_us} us");
         }

@@ -74,16 +74,15 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Connect { stream, address } => {
-                if let Err(cause) = self.rim.sockets.connect(self.rim.poll.registry(), stream, address) {
-                    self.refused.push((stream, cause));
-                }
-            }
+            Action::Connect { stream, address } => self.connect(stream, address),
+            Action::Reach { stream, server } => self.reach(stream, server),
             Action::Flush { stream } => self.rim.sockets.list_flush(stream),
             Action::Resume { stream } => self.rim.sockets.list(stream),
             Action::Close { stream } => {
                 self.refused.retain(|(refused, _)| *refused != stream);
+                self.rim.outside.forget(stream);
                 self.rim.sockets.remove(self.rim.poll.registry(), stream);
+                self.admit();
             }
             Action::Store { torrent, store } => self.store(torrent, store),
             Action::Load { torrent, offset, length } => {
@@ -93,6 +92,9 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             Action::Save { torrent } => self.save(torrent),
             Action::ForgetState { torrent } => files_of(&mut self.files, torrent).forget_state(),
             Action::Complete { torrent } => self.begin(torrent, Task::Complete),
+            Action::Resolve { query, host } if self.rim.outside.keeps_to_itself(&host) => {
+                self.machine.handle(self.rim.clock.now(), Event::Resolved { query, addresses: &[] });
+            }
             Action::Resolve { query, host } => {
                 self.rim.names.ask(self.rim.clock.now(), self.rim.poll.registry(), query, &host);
             }

@@ -2,6 +2,7 @@
 
 use crate::base::{StreamId, TorrentId};
 use crate::session::{Report, StorageFault, StorageFaultKind, StoreId};
+use crate::wire::Server;
 use alloc::string::String;
 use core::net::SocketAddr;
 
@@ -14,6 +15,14 @@ pub enum Action {
         stream: StreamId,
         /// Where to.
         address: SocketAddr,
+    },
+    /// Open a stream to a server that is to be verified by its name, or whose name a proxy resolves; answer as for
+    /// `Connect`, once everything on the way is passed.
+    Reach {
+        /// The name that the session gave it.
+        stream: StreamId,
+        /// Where to.
+        server: Server,
     },
     /// `Session::outgoing` has bytes for this stream: send when it takes them.
     Flush {

@@ -4,8 +4,9 @@
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
 //! the way to the files, `durable` and `resuming` what lasts longer than the run, `announces` trackers, `dialing` and
-//! `listening` new connections, `uploads` what peers ask of us, `choking` who of them is served, `spreading` with which
-//! pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the user and the end.
+//! `listening` new connections, `culling` who gives way to them, `uploads` what peers ask of us, `choking` who of them is
+//! served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the
+//! user and the end.
 
 mod action;
 mod announces;
@@ -13,6 +14,7 @@ mod blocks;
 mod choking;
 mod command;
 mod commands;
+mod culling;
 mod dialing;
 mod durable;
 mod event;
@@ -25,6 +27,7 @@ mod report;
 mod requests;
 mod resuming;
 mod scatter;
+mod secure_fault;
 mod seeding;
 mod spreading;
 mod status;
@@ -41,12 +44,14 @@ pub use giving::Giving;
 pub use report::*;
 pub use resuming::Remains;
 pub use scatter::Scatter;
+pub use secure_fault::SecureFault;
 pub use uploads::FileBytes;
 
 use crate::base::limits::{DEPARTED_MAX, HALF_OPEN_MAX};
 use crate::base::{Instant, PeerId, Rng, StreamId, TorrentId};
 use crate::download::Pool;
 use crate::meta::Metainfo;
+use crate::proxy::Routes;
 use crate::tracker::Identity;
 use crate::upload::{Choker, Pacer};
 use alloc::collections::VecDeque;
@@ -55,6 +60,7 @@ use alloc::vec::Vec;
 use announces::Query;
 use core::net::SocketAddr;
 use core::time::Duration;
+use culling::Culling;
 use peers::Farewell;
 use streams::{Open, Role, Stage, Streams};
 use torrents::Torrent;
@@ -99,6 +105,8 @@ pub struct StoreView<'a> {
 pub struct Session {
     settings: Settings,
     giving: Giving,
+    /// What goes through which proxy.
+    routes: Arc<Routes>,
     rng: Rng,
     our_id: PeerId,
     started: Instant,
@@ -138,6 +146,8 @@ pub struct Session {
     arrivals: usize,
     /// The torrent whose turn it is to dial.
     next_dialler: usize,
+    /// Who gives way where all places are taken.
+    culling: Culling,
     /// When all peers are looked at.
     peers_deadline: Option<Instant>,
     /// A peer or a tracker was reached.
@@ -157,6 +167,7 @@ impl Session {
             pool: Pool::new(settings.memory_bytes),
             settings,
             giving: Giving::default(),
+            routes: Arc::default(),
             our_id: new_peer_id(&mut rng),
             rng,
             started: now,
@@ -182,6 +193,7 @@ impl Session {
             half_open: 0,
             arrivals: 0,
             next_dialler: 0,
+            culling: Culling::default(),
             peers_deadline: None,
             reached: false,
             leaving: None,
@@ -189,6 +201,11 @@ impl Session {
             outcome: None,
             finished: false,
         }
+    }
+
+    /// Tells what goes through which proxy. To be called before torrents are added; without it everything goes straight.
+    pub fn route(&mut self, routes: Arc<Routes>) {
+        self.routes = routes;
     }
 
     /// Adds a torrent, which starts by checking what is on disk; `empty` says that nothing is there, so that nothing
@@ -208,7 +225,8 @@ impl Session {
         let identity =
             Identity { info_hash: metainfo.info_hash, peer_id: self.our_id, port: self.settings.port };
         let memory_bytes = self.settings.memory_bytes;
-        let torrent = Torrent::new(now, id, metainfo, identity, memory_bytes, &mut self.rng);
+        let routes = Arc::clone(&self.routes);
+        let torrent = Torrent::new(now, id, metainfo, identity, routes, memory_bytes, &mut self.rng);
         self.torrents.push(torrent);
         for address in self.settings.peers.clone() {
             self.torrents[id.0 as usize].add_named_peer(now, address);

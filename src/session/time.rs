@@ -103,6 +103,7 @@ impl Session {
             Role::Arrival(arrival) => Some(arrival.deadline),
             Role::Tracker { .. } => None,
         });
+        let next = next.chain(self.cull_deadline(now));
         // Never in a hurry: what is due a little earlier is found a little later.
         self.peers_deadline = next.min().map(|due| due.max(now + STARVED_INTERVAL));
     }

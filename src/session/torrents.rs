@@ -6,6 +6,7 @@ use crate::base::{Instant, Rate, Rng, TorrentId};
 use crate::candidates::{Candidates, Source};
 use crate::download::{Check, Download};
 use crate::meta::{FileKind, Metainfo};
+use crate::proxy::Routes;
 use crate::session::{Phase, StorageFault};
 use crate::tracker::{Identity, Trackers};
 use alloc::sync::Arc;
@@ -71,6 +72,7 @@ impl Torrent {
         id: TorrentId,
         metainfo: Arc<Metainfo>,
         identity: Identity,
+        routes: Arc<Routes>,
         memory_bytes: u64,
         rng: &mut Rng,
     ) -> Self {
@@ -81,7 +83,7 @@ impl Torrent {
             id,
             download,
             candidates: Candidates::default(),
-            trackers: Trackers::new(now, identity, &metainfo.tiers, rng),
+            trackers: Trackers::routed(now, identity, routes, &metainfo.tiers, rng),
             metainfo,
             recheck: false,
             paused: false,

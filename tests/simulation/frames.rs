@@ -35,8 +35,15 @@ pub fn numbers(id: u8, numbers: &[u32]) -> Vec<u8> {
 
 /// A block.
 pub fn piece(piece: u32, begin: u32, bytes: &[u8]) -> Vec<u8> {
-    let head = [piece, begin].map(u32::to_be_bytes).concat();
-    message(PIECE, &[&head, bytes].concat())
+    [&piece_head([piece, begin, bytes.len() as u32]), bytes].concat()
+}
+
+/// What stands before the bytes of a block.
+pub fn piece_head([piece, begin, length]: [u32; 3]) -> Vec<u8> {
+    let mut bytes = (length + 9).to_be_bytes().to_vec();
+    bytes.push(PIECE);
+    bytes.extend([piece, begin].map(u32::to_be_bytes).concat());
+    bytes
 }
 
 /// The numbers in a body.

@@ -6,6 +6,7 @@
 mod cuts;
 mod device;
 mod disk;
+mod efficiency;
 mod frames;
 mod net;
 mod peer;

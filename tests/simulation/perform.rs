@@ -19,6 +19,10 @@ impl World {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Connect { stream, address } => self.connect(stream, address),
+            // What lies on the way to a server is not the session's business, so it is not simulated.
+            Action::Reach { stream, server } => {
+                self.connect(stream, server.address.expect("there is no proxy"));
+            }
             Action::Flush { stream } => {
                 self.trace(&[3, stream.generation.into()]);
                 assert!(!self.closed.contains(&stream), "flush of a closed stream");

@@ -36,9 +36,23 @@ fn twenty_thousand_files() {
     check_end(&mut world, outcome);
 }
 
-/// Steps for each of `wanted` pieces of a torrent of `pieces`: one seed, two that get one more a hundred times a second.
-fn steps_per_piece(pieces: u64, wanted: u32) -> u64 {
-    let shape = Shape { alike: true, ..Shape::single(16_384, pieces * 16_384) };
+/// A torrent of which steps are counted.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    pieces: u64,
+    piece_bytes: u32,
+    /// Pieces in each of its files.
+    file_pieces: u64,
+    /// Pieces that are fetched while steps are counted.
+    wanted: u32,
+}
+
+/// Steps for each wanted piece: one seed, two that get one more a hundred times a second.
+fn steps_per_piece(counted: Counted) -> u64 {
+    let Counted { pieces, piece_bytes, file_pieces, wanted } = counted;
+    let file_bytes = file_pieces * u64::from(piece_bytes);
+    let files = vec![file_bytes; (pieces / file_pieces) as usize];
+    let shape = Shape { alike: true, files, ..Shape::single(piece_bytes, 0) };
     let grows = Has::Part { part: 0, parts: 2, grows_us: Some(10_000) };
     let grower = Model { has: grows, fault: Fault::SilentAfter(0), rate: 10_000_000, ..Model::honest() };
     let seed = Model { rate: 2_000_000, ..Model::honest() };
@@ -47,15 +61,34 @@ fn steps_per_piece(pieces: u64, wanted: u32) -> u64 {
     world.start(true);
     let have = |world: &World| world.session.status(world.instant()).torrents[0].pieces_have;
     // The first pieces do not count: with them the peers tell what they have, which costs a step for each piece.
-    world.run_while(HOUR, |world| have(world) < 50).unwrap();
+    let first = wanted / 16;
+    world.run_while(HOUR, |world| have(world) < first).unwrap();
     let before = world.session.steps();
-    world.run_while(HOUR, |world| have(world) < 50 + wanted).unwrap();
+    world.run_while(HOUR, |world| have(world) < first + wanted).unwrap();
     world.check();
     (world.session.steps() - before) / u64::from(wanted)
 }
 
+const FEW: Counted = Counted { pieces: 2_000, piece_bytes: 16_384, file_pieces: 2_000, wanted: 800 };
+
 #[test]
 fn a_piece_costs_the_same_in_a_torrent_of_a_hundred_thousand() {
-    let (few, many) = (steps_per_piece(2_000, 800), steps_per_piece(100_000, 800));
+    let (few, many) =
+        (steps_per_piece(FEW), steps_per_piece(Counted { pieces: 100_000, file_pieces: 100_000, ..FEW }));
     assert!(many <= few * 5 / 4 + 10 && few < 200, "{few} steps a piece of 2,000, {many} of 100,000");
+}
+
+#[test]
+fn a_piece_costs_the_same_in_a_torrent_of_many_files() {
+    let (one, many) =
+        (steps_per_piece(FEW), steps_per_piece(Counted { pieces: 40_000, file_pieces: 4, ..FEW }));
+    assert!(many <= one * 5 / 4 + 10, "{one} steps a piece of one file, {many} of 10,000 files");
+}
+
+#[test]
+fn a_block_costs_no_more_in_a_large_piece() {
+    let (small, large) =
+        (FEW, Counted { pieces: 1_000, piece_bytes: 2 << 20, file_pieces: 1_000, wanted: 16 });
+    let (one, many) = (steps_per_piece(small), steps_per_piece(large) / 128);
+    assert!(many <= one, "{one} steps for a block that is a piece, {many} for each of 128");
 }

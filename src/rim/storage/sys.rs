@@ -246,7 +246,8 @@ pub(super) fn free_bytes(file: &File) -> Option<u64> {
 
 /// Processor time of this thread so far, in µs; 0 where the kernel does not tell.
 pub(super) fn thread_cpu_us() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: numbers alone, for which zero is good; on some targets there are fields that have no name.
+    let mut time: libc::timespec = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is to a structure of the kind that the call fills. If it fails, zero stays.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
