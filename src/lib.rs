@@ -7,8 +7,8 @@
 //!  ┌──────────────────────────────────────────────────────────────┐   ┌───────────────────────────────┐
 //!  │ 0 base     clock rng ids geometry limits bitfield rate text  │   │ 5 rim   mio poll, socket slab  │
 //!  │ 1 wire     framer message handshake bencode http url dns …   │   │         storage: windows, stdin│
-//!  │ 2 meta     metainfo layout extents paths        resolver     │   │         signals, clock, names  │
-//!  │ 3 rooms    peer · download · upload · candidates · tracker   │   │ 6 app   arguments, screen, JSON│
+//!  │ 2 meta     metainfo layout extents paths  resolver  proxy    │   │         signals, clock, names  │
+//!  │ 3 rooms    peer download upload candidates tracker resume    │   │ 6 app   arguments, screen, JSON│
 //!  │ 4 session  the switchboard: Event in, Action out ────────────┼──▶│         logger, exit codes     │
 //!  └──────────────────────────────────────────────────────────────┘   └───────────────────────────────┘
 //! ```
@@ -23,8 +23,8 @@
 //! |---|---|---|---|
 //! | 0 | [`base`] | core, alloc | – |
 //! | 1 | [`wire`] | 0 | httparse, in `wire::http` alone |
-//! | 2 | [`meta`], [`resolver`] | 0–1 | sha1 |
-//! | 3 | [`peer`], [`download`], [`upload`], [`candidates`], [`tracker`] | 0–2, not each other | slab, sha1 |
+//! | 2 | [`meta`], [`resolver`], [`proxy`] | 0–1 | sha1 |
+//! | 3 | [`peer`], [`download`], [`upload`], [`candidates`], [`tracker`], [`resume`] | 0–2, not each other | slab, sha1 |
 //! | 4 | [`session`] | 0–3 | slab |
 //! | 5 | `rim` | 0–4, std | mio, slab, memmap2, libc, log |
 //! | 6 | `app`, `main.rs` | all | argh, log, lava_torrent (writing torrents) |
@@ -82,7 +82,9 @@ pub mod download;
 pub mod fuzzing;
 pub mod meta;
 pub mod peer;
+pub mod proxy;
 pub mod resolver;
+pub mod resume;
 pub mod session;
 pub mod tracker;
 pub mod upload;

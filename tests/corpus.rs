@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use swarmlet::fuzzing::{command, meta, session, tracker, wire};
+use swarmlet::fuzzing::{command, meta, names, proxy, resume, session, tracker, wire};
 
 /// Takes any bytes, and panics where a promise is broken.
 type Body = fn(&[u8]);
 
 /// Every file of `fuzz/fuzz_targets/`, with the body that it calls.
-const TARGETS: [(&str, Body); 15] = [
+const TARGETS: [(&str, Body); 17] = [
     ("bencode", meta::bencode),
     ("command", command::line),
-    ("dns", tracker::dns),
+    ("dns", names::dns),
     ("extended_handshake", wire::extended_handshake),
     ("framer", wire::framer),
     ("handshake", wire::handshake),
@@ -22,7 +22,9 @@ const TARGETS: [(&str, Body); 15] = [
     ("metainfo", meta::metainfo),
     ("paths", meta::paths),
     ("peer", wire::peer),
+    ("proxy", proxy::answers),
     ("session", session::script),
+    ("state", resume::state),
     ("tracker_reply", tracker::tracker_reply),
     ("trackers", tracker::trackers),
     ("url", tracker::url),

@@ -7,11 +7,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use swarmlet::base::Instant;
 use swarmlet::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX, OPEN_FILES_MAX};
+use swarmlet::base::{Instant, TorrentId};
 use swarmlet::meta::Metainfo;
-use swarmlet::rim::storage::{Allocate, Existing, Found, Map, OpenFault, Options, Storage};
-use swarmlet::session::StorageFaultKind;
+use swarmlet::rim::storage::{
+    Allocate, Done, Existing, Found, Map, OpenFault, Options, Storage, Syncer, Task,
+};
+use swarmlet::session::{StorageFault, StorageFaultKind};
 
 const E: u64 = EXTENT_BYTES;
 const FULL: Options = Options { allocate: Allocate::Full, map: Map::Auto, claimed_bytes: 0 };
@@ -53,6 +55,22 @@ impl Drop for Place {
             let _ = Command::new("umount").arg("-l").arg(&self.path).status();
         }
         let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Makes everything durable, as the loop would, but for waiting itself.
+fn complete(storage: &mut Storage) -> Result<(), StorageFault> {
+    let mut syncer = Syncer::waiting();
+    storage.begin(Task::Complete);
+    loop {
+        match storage.go_on(TorrentId(0), &mut syncer) {
+            Some(Done::Completed(result)) => return result,
+            other => assert_eq!(other, None),
+        }
+        syncer.turn();
+        while let Some(done) = syncer.next_done() {
+            storage.synced(done);
+        }
     }
 }
 
@@ -130,7 +148,7 @@ fn round_trip(root: &Path, options: &Options, step: u64) -> Storage {
     for offset in (0..total).step_by(step as usize).collect::<Vec<_>>().into_iter().rev() {
         assert_eq!(store(&mut storage, offset, step.min(total - offset)), Ok(()));
     }
-    storage.complete().expect("complete");
+    complete(&mut storage).expect("complete");
     for (index, (path, length, attributes)) in entries.into_iter().enumerate() {
         let file = metainfo.layout.file(index as u32).expect("in the torrent");
         let path = root.join("t").join(path);
@@ -198,7 +216,7 @@ fn thousands_of_files_need_few_descriptors() {
     assert!((1..=OPEN_FILES_MAX + 2).contains(&descriptors), "{descriptors}");
     assert!(load(&mut storage, 0, 2_000_000) == content(0, 2_000_000));
     storage.tick(Instant::ZERO + 2 * FILE_IDLE_MAX);
-    storage.complete().expect("complete");
+    complete(&mut storage).expect("complete");
 }
 
 #[test]
@@ -242,7 +260,7 @@ fn fills_up(place: &Place, options: &Options) {
     for n in 0..6 {
         assert_eq!(store(&mut storage, n * E, E), Ok(()));
     }
-    storage.complete().expect("complete");
+    complete(&mut storage).expect("complete");
     assert!(fs::read(place.path.join("t/x")).expect("there") == content(0, 6 * E));
 }
 
@@ -280,7 +298,7 @@ fn a_read_only_disk_can_be_read_and_says_no_to_writing() {
     let (mut storage, existing) = open(&place.path, &metainfo, &FULL);
     assert_eq!(existing, Existing::Something);
     assert!(load(&mut storage, 0, E + 5) == content(0, E + 5));
-    storage.complete().expect("there is nothing to change");
+    complete(&mut storage).expect("there is nothing to change");
     assert_eq!(store(&mut storage, 0, E), Err(StorageFaultKind::Denied));
 }
 
@@ -316,7 +334,7 @@ fn symlinks_that_come_later_are_not_followed_either() {
     symlink(outside.join("c"), root.join("t/c")).expect("new");
     assert_eq!(store(&mut storage, 0, 10), Err(StorageFaultKind::Changed));
     assert_eq!(store(&mut storage, 10, 10), Err(StorageFaultKind::Changed));
-    assert!(storage.complete().is_err_and(|fault| fault.kind == StorageFaultKind::Changed));
+    assert!(complete(&mut storage).is_err_and(|fault| fault.kind == StorageFaultKind::Changed));
     assert_eq!(fs::read_dir(&outside).expect("there").count(), 0);
     // The output directory itself is the user's: it may be a symlink.
     let chosen = place.path.join("chosen");
@@ -397,7 +415,7 @@ fn files_that_others_change_are_noticed() {
         fs::remove_file(&path).expect("there");
         assert_eq!(store(&mut storage, E, E), Err(StorageFaultKind::Changed));
         assert_eq!(store(&mut storage, 0, 4 * E), Ok(()));
-        storage.complete().expect("complete");
+        complete(&mut storage).expect("complete");
         assert!(fs::read(&path).expect("there") == content(0, 4 * E));
         fs::remove_file(&path).expect("there");
     }
@@ -409,8 +427,8 @@ fn completing_makes_what_nobody_stored() {
     let metainfo = torrent("t", &[("zeros", 3 * E, ""), ("deep/er/empty", 0, "x"), ("tail", 500, "")]);
     let (mut storage, _) = open(&place.path, &metainfo, &SPARSE);
     assert_eq!(store(&mut storage, 3 * E, 100), Ok(()));
-    storage.complete().expect("complete");
-    storage.complete().expect("again is harmless");
+    complete(&mut storage).expect("complete");
+    complete(&mut storage).expect("again is harmless");
     let meta = |path: &str| fs::metadata(place.path.join("t").join(path)).expect("there");
     let lengths = ["zeros", "deep/er/empty", "tail"].map(|path| meta(path).len());
     assert_eq!(lengths, [3 * E, 0, 500]);

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["base"],
     &["wire"],
-    &["meta", "resolver"],
-    &["peer", "download", "candidates", "tracker", "upload"],
+    &["meta", "resolver", "proxy"],
+    &["peer", "download", "candidates", "tracker", "upload", "resume"],
     &["session"],
     &["rim"],
     &["app"],
@@ -22,7 +22,20 @@ const RIM: usize = 5;
 const CRATES: &[(&str, &[&str])] = &[
     ("httparse", &["wire/http.rs"]),
     // The rim only measures how fast this machine hashes.
-    ("sha1", &["meta/", "peer/", "download/", "candidates/", "tracker/", "upload/", "rim/pace.rs", "app/"]),
+    (
+        "sha1",
+        &[
+            "meta/",
+            "peer/",
+            "download/",
+            "candidates/",
+            "tracker/",
+            "upload/",
+            "resume/",
+            "rim/pace.rs",
+            "app/",
+        ],
+    ),
     ("slab", &["peer/", "download/", "candidates/", "tracker/", "session/", "rim/"]),
     ("mio", &["rim/"]),
     ("memmap2", &["rim/"]),
@@ -31,6 +44,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("log", &["rim/", "app/", "main.rs"]),
     ("argh", &["app/", "main.rs"]),
     ("lava_torrent", &["app/"]),
+    ("rustls", &["rim/secure/"]),
+    ("webpki", &["rim/secure/"]),
+    ("webpki_roots", &["rim/secure/"]),
 ];
 /// Everything that may stand at the top, besides dotfiles and what git ignores.
 const TOP: &[&str] = &[

@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| swarmlet::fuzzing::tracker::dns(bytes));
+fuzz_target!(|bytes: &[u8]| swarmlet::fuzzing::names::dns(bytes));

@@ -1,8 +1,10 @@
 //! The least that a download can cost on one thread: receive, SHA-1, store, and nothing else. One connection to one
-//! seeder that has everything and answers in order, a fixed window of requests, no poll loop, no choice of pieces.
+//! seeder that has everything and answers in order, a fixed window of requests, no poll loop, no choice of pieces. With
+//! `--serve` the least that giving one can cost.
 //! `scripts/bench` compares every client with it. It shares no code with swarmlet.
 
 mod receive;
+mod send;
 mod store;
 #[path = "../loopback/torrent.rs"]
 #[expect(dead_code, reason = "a seeder needs more of it")]
@@ -26,8 +28,11 @@ struct Options {
     torrent: PathBuf,
     /// the seeder
     #[argh(option)]
-    peer: SocketAddr,
-    /// the file to write
+    peer: Option<SocketAddr>,
+    /// where to listen, instead: serves the first who comes
+    #[argh(option)]
+    serve: Option<SocketAddr>,
+    /// the file to write, or to serve
     #[argh(option)]
     output: PathBuf,
     /// pwrite: a piece at a time; window: through maps of 2 MiB; none (default pwrite)
@@ -50,9 +55,13 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> io::Result<()> {
     let torrent = torrent::read(&options.torrent)?;
+    if let Some(address) = options.serve {
+        return send::serve(address, &torrent, &options.output);
+    }
     let hashes = hashes(&options.torrent)?;
     let store = Store::create(&options.store, &options.output, torrent.total_bytes)?;
-    let stream = TcpStream::connect(options.peer)?;
+    let peer = options.peer.ok_or_else(|| io::Error::other("--peer or --serve is needed"))?;
+    let stream = TcpStream::connect(peer)?;
     let mut receiver = Receiver::start(stream, &torrent, store.unit_bytes())?;
     let (mut hashed, mut stored) = (0, 0);
     while stored < torrent.total_bytes {

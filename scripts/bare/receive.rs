@@ -7,7 +7,7 @@ use std::ops::Range;
 
 const BLOCK_BYTES: u64 = 16 << 10;
 /// Length prefix, id, piece, begin.
-const HEADER_BYTES: usize = 13;
+pub const HEADER_BYTES: usize = 13;
 /// Requests outstanding: enough that the seeder never waits.
 const OUTSTANDING: u64 = 256;
 /// Requests are sent so many at a time.

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import giving
 import payload as payloads
 from clients import CLIENTS, Job, Start
 from measure import MIB, MemoryGroup, Process, Seeder, sleeps, touch_memory
@@ -39,6 +40,7 @@ class Bench:
         result |= {"entries": [label for label, _, _ in entries], "failures": {}}
         all_figures = {label: [] for label, _, _ in entries}
         measure = {"download": self.download, "watch": self.watch, "calls": self.calls, "binary": self.binary}
+        measure |= {"send": self.send, "swarm": self.swarm}
         with self.payload(row, size_mib) as payload:
             for _ in range(runs):
                 for label, client, options in entries:
@@ -212,6 +214,15 @@ class Bench:
         subprocess.run(build, check=True)
         target_folder = os.path.dirname(self.release)
         return {"kib": os.path.getsize(f"{target_folder}/{target}/release/swarmlet") / 1024}
+
+    def send(self, row, payload, label, client, options):
+        """What it costs to give everything to one, or, for the label of that name, to get it."""
+        if label == "receive":
+            return self.download(row, payload, label, client, options)
+        return giving.send(self, row, payload, label, client, options)
+
+    def swarm(self, row, payload, label, client, options):
+        return giving.swarm(self, row, payload, label, client, options)
 
     def free_port(self):
         """One for the client to listen on; never that of the tracker."""

@@ -162,4 +162,20 @@ def device():
     yield Row("binary", "size of the static binary, stripped", 0, 0, [], clients(["swarmlet"]), bars, kind="binary")
 
 
-ROWS = [*throughput(), *swarms(), *small(), *device()]
+def giving():
+    bars = [
+        own("CPU ≤ that of receiving it", "cpu_per_gib", times(1.0, "receive", "cpu_per_gib"), "send"),
+        own("CPU ≤ 1.5 × a bare sendfile loop", "cpu_per_gib", times(1.5, "bare sendfile", "cpu_per_gib"), "send"),
+    ]
+    entries = [("bare sendfile", "bare-null", []), ("send", "swarmlet", []), ("receive", "swarmlet", [])]
+    yield Row("send", "giving everything to one fast peer, 256 KiB pieces", 1024, 256, [], entries, bars, kind="send")
+    bars = [
+        own("wall ≤ 1.15 × ideal", "over_ideal", exactly(1.15), "7 swarmlets"),
+        own("the same with --super-seed", "over_ideal", exactly(1.15), "super-seed"),
+    ]
+    entries = [("7 swarmlets", "swarmlet", []), ("super-seed", "swarmlet", ["--super-seed"])]
+    title = "a seeder limited to 20 MiB/s and 6 that start together, 1 MiB pieces"
+    yield Row("swarm", title, 1024, 1024, [], entries, bars, kind="swarm")
+
+
+ROWS = [*throughput(), *swarms(), *giving(), *small(), *device()]

@@ -16,7 +16,7 @@ MAKER_OPTIONS = {
 
 
 class Missing(Exception):
-    """The kernel or the machine cannot do it; the text says what would help."""
+    """This kernel cannot do it; the text says what it lacks."""
 
 
 def run(*command):
@@ -39,7 +39,7 @@ def make(kind, target):
     if not knows(kind):
         raise Missing(f"this kernel has no {kind}")
     if not shutil.which(f"mkfs.{kind}"):
-        raise Missing(f"mkfs.{kind} is missing; install it with: apt-get install -y {MAKERS[kind]}")
+        raise RuntimeError(f"mkfs.{kind} is missing; install it with: apt-get install -y {MAKERS[kind]}")
     run(f"mkfs.{kind}", *MAKER_OPTIONS.get(kind, []), target)
 
 

@@ -143,6 +143,9 @@ class Server:
                 raise fault(errno.ENOSYS)
         except Fault as why:
             number, out = -why.args[0], b""
+        except Exception as bug:
+            print(f"fuse.py: call {opcode}: {bug!r}", file=sys.stderr, flush=True)
+            number, out = -errno.EIO, b""
         try:
             os.writev(self.fd, [struct.pack("<IiQ", 16 + len(out), number, unique), out])
         except OSError:
@@ -268,7 +271,7 @@ class Server:
         self.take(node, offset + length)
         node.reserved = max(node.reserved, offset + length)
         if not mode & 1:
-            node.data.extend(bytes(offset + length - len(node.data)))
+            node.data.extend(bytes(max(0, offset + length - len(node.data))))
         return b""
 
     def readdir(self, number, body):
@@ -301,8 +304,7 @@ def main():
     server = threading.Thread(target=Server(fd, Control(control)).serve, daemon=True)
     server.start()
     print("ready", flush=True)
-    if not sys.stdin.isatty():
-        sys.stdin.read()
+    sys.stdin.read()
     LIBC.umount2(folder.encode(), 2)
     os._exit(0)
 

@@ -127,7 +127,7 @@ def every(built, work, size, chosen):
     good, missing = True, []
     for kind in chosen or KINDS:
         try:
-            with KINDS[kind](kind, work, 3 * size + 200 * MIB) as (device, folder):
+            with KINDS[kind](kind, work, 3 * size + 320 * MIB) as (device, folder):
                 for payload in payloads:
                     run = Run(built, work, payload, device, folder)
                     good &= run.good

@@ -6,11 +6,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Short letter, long name, and whether a value follows.
-pub const OPTIONS: [(Option<char>, &str, bool); 24] = [
+pub const OPTIONS: [(Option<char>, &str, bool); 25] = [
     (Some('o'), "output", true),
     (None, "peer", true),
     (None, "port", true),
     (None, "bind", true),
+    (None, "proxy", true),
     (None, "max-peers", true),
     (None, "down-limit", true),
     (None, "up-limit", true),

@@ -1,7 +1,7 @@
 //! What the user asks for: the options, their bounds, and one line for each mistake.
 
 use crate::app::arguments::{self, Plain};
-use crate::app::network;
+use crate::app::network::{self, ProxyWish};
 use crate::app::text::clean;
 use crate::base::limits;
 use crate::base::units::KIB;
@@ -80,6 +80,8 @@ pub struct Cli {
     pub ports: RangeInclusive<u16>,
     /// The part of the network that is used.
     pub bind: Option<Bind>,
+    /// What goes through a proxy, as far as the user says.
+    pub proxy: ProxyWish,
     /// What is given, and how fast everything may go.
     pub giving: Giving,
     /// Connections at a time.
@@ -115,6 +117,9 @@ struct Raw {
     /// address or interface
     #[argh(option)]
     bind: Option<String>,
+    /// proxy for everything
+    #[argh(option)]
+    proxy: Option<String>,
     /// kibibytes per second
     #[argh(option)]
     down_limit: Option<String>,
@@ -198,6 +203,7 @@ impl Cli {
             peers: Vec::new(),
             ports: PORT_DEFAULT..=PORT_DEFAULT,
             bind: None,
+            proxy: ProxyWish::Environment,
             giving: Giving::default(),
             max_peers: limits::PEERS_DEFAULT,
             memory_mib: limits::MEMORY_DEFAULT_MIB,
@@ -217,6 +223,7 @@ impl Cli {
             peers: raw.peer.iter().map(|text| address(text)).collect::<Result<_, _>>()?,
             ports: raw.port.as_deref().map_or(Ok(default.ports), network::ports)?,
             bind: raw.bind.as_deref().map(network::bind).transpose()?,
+            proxy: raw.proxy.as_deref().map_or(Ok(default.proxy), network::proxy)?,
             giving: giving(&raw)?,
             max_peers: number(
                 "--max-peers",
@@ -383,9 +390,9 @@ mod tests {
         assert_eq!(cli.peers.len(), 2);
         assert_eq!((cli.ports, cli.max_peers, cli.memory_mib, cli.verbose), (9..=9, 7, 8, 2));
         assert_eq!((cli.give_up, cli.reserve, cli.json), (Some(Duration::from_secs(30)), false, true));
-        let line =
-            "--port 5-9 --bind ::1 --down-limit 3 --up-limit=4 --up-slots 5 --seed-ratio 1.5 --seed-time 2 a";
+        let line = "--port 5-9 --bind ::1 --proxy none --down-limit 3 --up-limit=4 --up-slots 5 --seed-ratio 1.5 --seed-time 2 a";
         let cli = parse(line).unwrap();
+        assert_eq!(cli.proxy, ProxyWish::None);
         assert_eq!((cli.ports, cli.bind), (5..=9, Some(Bind::Address("::1".parse().unwrap()))));
         let giving = Giving {
             up_slots: Some(5),
@@ -413,6 +420,7 @@ mod tests {
             ("--port 65536 a", "--port '65536': allowed is a port from 0 to 65535"),
             ("--port 9-8 a", "--port '9-8': allowed is"),
             ("--bind x/y a", "--bind 'x/y': allowed is an address"),
+            ("--proxy socks4://me:secret@g:1 a", "--proxy: a proxy is socks5:// or http://"),
             ("--up-limit 0 a", "--up-limit '0': allowed is KiB/s from 1"),
             ("--up-slots 0 a", "--up-slots '0': allowed is peers from 1"),
             ("--seed-ratio -1 a", "--seed-ratio '-1': allowed is a number"),

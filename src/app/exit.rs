@@ -64,7 +64,7 @@ impl From<&OpenFault> for Exit {
     fn from(fault: &OpenFault) -> Self {
         match fault {
             OpenFault::NoSpace { .. } => Self::NoSpace,
-            OpenFault::Occupied { .. } => Self::OutputTaken,
+            OpenFault::Occupied { .. } | OpenFault::Busy { .. } => Self::OutputTaken,
             OpenFault::System { error, .. } => Self::of_system(error),
         }
     }

@@ -9,10 +9,11 @@ Downloads torrents. While it runs, type status, peers, help, quit and others.
       --peer IP:PORT  connect to this peer too (repeatable)
       --port N[-M]    listen on N, or next up to M; 0: any (default 6881)
       --bind WHERE    use this address or network interface only
+      --proxy URL     socks5://[USER:PASS@]HOST:PORT or http://..., or none
       --max-peers N   connections at a time, 1 to 5000 (default 200)
       --memory MiB    memory for everything, 2 to 1024 (default 10)
       --down-limit N, --up-limit N  KiB/s; --up-slots N  peers served at a time
-      --seed, --super-seed  stay and give; until --seed-ratio R, --seed-time MIN
+      --seed, --super-seed  stay and give; until --seed-ratio R, --seed-time M
       --allocate HOW  full: reserve the space first (default); sparse: do not
       --give-up SECS  end when nobody has been reached for so long
       --show, --check print what the torrent says, verify what is there; end
@@ -21,7 +22,7 @@ Downloads torrents. While it runs, type status, peers, help, quit and others.
   -q, --quiet         errors only; -v, --verbose  say more; -vv says everything
       --help, --version
 
-Environment: RUST_LOG=level or target=level,...  NO_COLOR=1
+Environment: RUST_LOG NO_COLOR ALL_PROXY HTTP(S)_PROXY NO_PROXY SSL_CERT_FILE
 Exit codes: 0 done, 1 I/O error, 2 usage, 3 torrent unreadable, 4 no space,
   5 output exists and is something else, 6 ended before it was complete,
   7 --check found bad or missing pieces, 8 nobody reached within --give-up
@@ -36,7 +37,7 @@ mod tests {
 
     #[test]
     fn it_is_short_and_tells_the_bounds() {
-        assert!(HELP.lines().count() <= 24, "{} lines", HELP.lines().count());
+        assert!(HELP.lines().count() <= 32, "{} lines", HELP.lines().count());
         assert!(HELP.lines().all(|line| line.chars().count() <= 79));
         let bounds = format!("1 to {} (default {})", limits::PEERS_MAX, limits::PEERS_DEFAULT);
         assert!(HELP.contains(&bounds));

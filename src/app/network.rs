@@ -1,6 +1,7 @@
-//! Ports, places to listen and ratios, as users write them.
+//! Ports, places to listen, proxies and ratios, as users write them.
 
 use crate::app::cli::{Fault, quoted};
+use crate::proxy::{EnvironmentFault, Proxy, Routes};
 use crate::rim::Bind;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -9,6 +10,43 @@ use std::ops::RangeInclusive;
 const RATIO_MAX: f64 = 1_000_000.0;
 /// Longest name of a network interface (`IFNAMSIZ` of Linux), in bytes.
 const INTERFACE_BYTES_MAX: usize = 15;
+
+/// What is to go through a proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProxyWish {
+    /// What the environment says.
+    Environment,
+    /// Nothing, whatever the environment says.
+    None,
+    /// Everything.
+    Everything(Proxy),
+}
+
+impl ProxyWish {
+    /// What goes which way; `value` has the environment.
+    ///
+    /// # Errors
+    /// A variable that names no proxy.
+    pub fn routes(&self, value: impl Fn(&str) -> Option<String>) -> Result<Routes, EnvironmentFault> {
+        match self {
+            Self::Environment => Routes::of_environment(value),
+            Self::None => Ok(Routes::default()),
+            Self::Everything(proxy) => Ok(Routes::through(proxy.clone())),
+        }
+    }
+}
+
+/// The URL of a proxy, or `none`.
+///
+/// # Errors
+/// What is allowed. The value is not shown: it may have a password in it.
+pub fn proxy(text: &str) -> Result<ProxyWish, Fault> {
+    if text == "none" {
+        return Ok(ProxyWish::None);
+    }
+    let proxy = Proxy::parse(text).map_err(|fault| Fault::new(format!("--proxy: {fault}, or none")))?;
+    Ok(ProxyWish::Everything(proxy))
+}
 
 /// `N`, or `N-M` for a range that does not begin with 0.
 ///
@@ -86,6 +124,21 @@ mod tests {
         for bad in ["", "a/b", "a b", "1.2.3.4:5", "0123456789abcdef"] {
             assert!(bind(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_option_goes_before_the_environment() {
+        let environment = |name: &str| (name == "ALL_PROXY").then(|| "socks5://env.example".to_string());
+        let routes = |text: &str| proxy(text).unwrap().routes(environment).unwrap();
+        assert!(!routes("none").is_hidden());
+        assert_eq!(
+            routes("http://gate:1").proxies().next().map(ToString::to_string),
+            Some("http://gate:1".into())
+        );
+        let said = ProxyWish::Environment.routes(environment).unwrap();
+        assert_eq!(said.proxies().next().map(ToString::to_string), Some("socks5://env.example:1080".into()));
+        let fault = proxy("https://me:secret@gate:1").unwrap_err().to_string();
+        assert!(fault.contains("socks5://") && !fault.contains("secret"), "{fault}");
     }
 
     #[test]

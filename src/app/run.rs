@@ -12,9 +12,10 @@ use crate::app::screen::View;
 use crate::app::text;
 use crate::app::torrents::{Torrent, Torrents};
 use crate::base::units::{Bytes, Span};
+use crate::proxy::Routes;
 use crate::rim::storage::{self, Allocate, Existing, Options, Storage};
 use crate::rim::{Listen, Rim, entropy};
-use crate::session::{Outcome, Session, Settings, Status};
+use crate::session::{Outcome, Remains, Session, Settings, Status};
 use log::Level;
 use std::ffi::OsString;
 use std::io;
@@ -114,16 +115,23 @@ impl App {
         let torrents = Arc::new(self.torrents()?);
         let mut rim = Rim::new(io::stdin().as_fd()).map_err(|error| self.system("start", &error))?;
         let storages = self.open(&torrents)?;
-        let port = self.listen(&mut rim);
+        let routes = Arc::new(self.routes()?);
+        rim.route(Arc::clone(&routes));
+        let port = self.listen(&mut rim, &routes);
         self.say_start(&torrents);
         let rng = entropy::generator().map_err(|error| self.system("get random numbers", &error))?;
         let start = rim.now();
         let mut session = Session::new(start, rng, self.settings(port, &torrents));
         session.give(start, self.cli.giving.clone());
+        session.route(routes);
         self.make_room(&mut session, &torrents)?;
         let mut files = Vec::with_capacity(storages.len());
-        for (torrent, (storage, existing)) in torrents.iter().zip(storages) {
-            session.add_torrent(start, Arc::clone(&torrent.metainfo), existing == Existing::Nothing);
+        for (torrent, (mut storage, existing)) in torrents.iter().zip(storages) {
+            let state = self.take(torrent, &mut storage)?;
+            let empty = existing == Existing::Nothing;
+            let (holes, era) = (storage.holes(), storage.era());
+            let remains = Remains { state: &state, stamps: storage.stamps(), holes, era, empty };
+            session.resume_torrent(start, Arc::clone(&torrent.metainfo), remains);
             files.push(storage);
         }
         let (json, quiet) = (self.cli.json, self.cli.quiet);
@@ -211,6 +219,16 @@ impl App {
         torrents.iter().map(open).collect()
     }
 
+    /// Takes the output of a torrent for this process; the resume state, if there is one.
+    fn take(&self, torrent: &Torrent, storage: &mut Storage) -> Result<Vec<u8>, Ended> {
+        if self.cli.job == Job::Check {
+            return Ok(Vec::new());
+        }
+        storage
+            .take()
+            .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))
+    }
+
     fn say_start(&self, torrents: &Torrents) {
         for (number, torrent) in torrents.iter().enumerate() {
             if self.cli.json {
@@ -224,13 +242,26 @@ impl App {
         }
     }
 
-    /// Settles which part of the network is used, and opens the listening port, 0 if that fails: then nobody can come to us, but we can still go to others.
-    fn listen(&self, rim: &mut Rim) -> u16 {
+    /// What goes through which proxy.
+    fn routes(&self) -> Result<Routes, Ended> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let routes = self.cli.proxy.routes(environment);
+        let routes = routes.map_err(|fault| self.error(&fault.to_string(), Exit::Usage))?;
+        routes.proxies().for_each(|proxy| self.news(Level::Info, &format!("using the proxy {proxy}")));
+        Ok(routes)
+    }
+
+    /// Settles which part of the network is used, and opens the listening port, 0 if that fails: then nobody can come to us, but we can still go to others. Behind a proxy
+    /// nobody is to come to us: that would tell where we are.
+    fn listen(&self, rim: &mut Rim, routes: &Routes) -> u16 {
         if self.cli.job == Job::Check {
             return 0;
         }
         if let Some(place) = &self.cli.bind {
             rim.bind(place.clone());
+        }
+        if routes.is_hidden() {
+            return 0;
         }
         let wish = Listen { ports: self.cli.ports.clone(), bind: self.cli.bind.clone() };
         rim.listen(&wish).unwrap_or_else(|error| {

@@ -86,6 +86,14 @@ pub const TURN_ACCEPTS_MAX: usize = 32;
 pub const TWIN_AGE_MAX: Duration = Duration::from_secs(10);
 /// A peer with which nothing was exchanged gives way to a new one when it is older than this, if all places are taken.
 pub const USELESS_AGE_MIN: Duration = Duration::from_secs(120);
+/// A peer is not judged by what it might become before it is this old.
+pub const CULL_AGE_MIN: Duration = Duration::from_secs(20);
+/// Where all places are taken, one peer at most gives way in this time.
+pub const CULL_INTERVAL: Duration = Duration::from_secs(1);
+/// Where nobody can give way, those that wait are thought of again after this.
+pub const CULL_LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// A slow peer gives way to one of whom nothing is known this often at most.
+pub const TURNOVER_INTERVAL: Duration = Duration::from_secs(60);
 /// Without descriptors for another connection, those that wait to be accepted are looked at again after this.
 pub const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Addresses remembered per torrent.
@@ -243,10 +251,38 @@ pub const SLOW_DISK_SPAN: Duration = Duration::from_secs(60);
 pub const OPEN_FILES_MAX: usize = 32;
 /// A file that was not used for longer is closed, so that its disk can be unmounted.
 pub const FILE_IDLE_MAX: Duration = Duration::from_secs(60);
-/// Bytes stored whose way to the device has not been started by us, per torrent.
-pub const UNSENT_BYTES_MAX: u64 = 64 << 20;
-/// Ranges of stored bytes that are remembered for it.
-pub const UNSENT_RANGES_MAX: usize = 256;
+/// Bytes stored that are not known to be on the device, per torrent: least bound. Below it a disk does little else than
+/// to answer syncs.
+pub const UNSYNCED_BYTES_MIN: u64 = 4 << 20;
+/// The same: most, whatever the device can do. It is memory of the kernel's beside `--memory`: see
+/// [`UNSYNCED_PER_MEMORY`].
+pub const UNSYNCED_BYTES_MAX: u64 = 64 << 20;
+/// The same: so many times `--memory` at most, so that who has little gives little.
+pub const UNSYNCED_PER_MEMORY: u64 = 4;
+/// The bound follows the device: what it takes in this time.
+pub const SYNC_AIM: Duration = Duration::from_secs(1);
+/// What was stored is synced after so long, if not before for its amount.
+pub const SYNC_AGE_MAX: Duration = Duration::from_secs(5);
+/// Files being synced at a time, over all torrents. The journal takes them together: 5,000 small files took 31 s one by
+/// one and 0.3 s to 0.6 s with 8 to 128 (ext4); each costs the kernel a worker.
+pub const SYNCS_MAX: usize = 32;
+/// Where the loop has to wait for the device itself, it waits for so many bytes per turn.
+pub const SYNC_SLICE_BYTES: u64 = 256 << 10;
+/// Ranges of stored bytes that are remembered for that, per torrent.
+pub const UNSYNCED_RANGES_MAX: usize = 256;
+/// Files whose length and mode are settled in one turn when a torrent is complete.
+pub const TURN_FILES_MAX: usize = 64;
+/// The resume state is written this often at most.
+pub const STATE_INTERVAL: Duration = Duration::from_secs(5);
+/// Where only totals change, it is written this often.
+pub const STATE_TOTALS_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// Largest resume state read, in bytes: what [`FILES_MAX`] files and [`PIECES_MAX`] pieces take.
+pub const STATE_BYTES_MAX: usize = 256 + 16 * FILES_MAX + 2 * (PIECES_MAX as usize / 8);
+/// A file that changed so long after the state was written was changed by somebody else: we would have written the state
+/// again. Twice what intervals and a slow disk take.
+pub const STATE_AGE_MAX: Duration = Duration::from_secs(30);
+/// Times of change differ by this for file systems that keep them in units of two seconds (vfat).
+pub const STAMP_GRAIN: Duration = Duration::from_secs(2);
 
 // ---- Trackers ----------------------------------------------------------------------------------------------
 
@@ -289,8 +325,8 @@ pub const TRACKER_TEXT_BYTES_MAX: usize = 512;
 
 // ---- Names ---------------------------------------------------------------------------------------------------
 
-/// Longest DNS answer read, in bytes: what a server may send over UDP without being asked for more (RFC 1035) is
-/// 512, but some send more.
+/// Longest DNS answer read, in bytes: over UDP a server may send 512 without being asked for more (RFC 1035). Of what
+/// comes over TCP this is the beginning: room for [`DNS_RECORDS_MAX`] addresses and aliases.
 pub const DNS_MESSAGE_BYTES_MAX: usize = 4 << 10;
 /// Records looked at in one DNS answer.
 pub const DNS_RECORDS_MAX: usize = 64;
@@ -300,29 +336,67 @@ pub const DNS_JUMPS_MAX: usize = 32;
 pub const DNS_ALIASES_MAX: usize = 8;
 /// Name servers used, as in the C library.
 pub const NAME_SERVERS_MAX: usize = 3;
-/// How often the whole list of name servers is gone through for one name.
-pub const DNS_ROUNDS: u8 = 2;
-/// A name server that has not answered by then is passed over for the next.
-pub const DNS_TIMEOUT: Duration = Duration::from_secs(3);
-/// When one family has addresses, the other is waited for no longer than this (RFC 8305 has 50 ms; names for
-/// trackers may take longer).
-pub const DNS_SECOND_FAMILY_WAIT: Duration = Duration::from_millis(250);
+/// Domains in which short names are looked for (`search`), as in the C library.
+pub const SEARCH_DOMAINS_MAX: usize = 6;
+/// Most `ndots` of resolv.conf(5).
+pub const NDOTS_MAX: u8 = 15;
+/// How often the whole list of name servers is gone through for one name, unless `attempts` says otherwise.
+pub const DNS_ROUNDS: u8 = 3;
+/// Most `attempts` of resolv.conf(5).
+pub const DNS_ROUNDS_MAX: u8 = 5;
+/// The next name server is asked as well when one has not answered by then; it doubles with each round. `timeout` of
+/// resolv.conf(5) takes its place, in all rounds alike.
+pub const DNS_PATIENCE: Duration = Duration::from_secs(1);
+/// Most `timeout` of resolv.conf(5): an announce ends earlier.
+pub const DNS_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+/// When one family has addresses, they are handed out after this, and the other's follow (RFC 8305, 3).
+pub const DNS_SECOND_FAMILY_WAIT: Duration = Duration::from_millis(50);
 /// Names being resolved at a time; others wait for their turn.
 pub const DNS_LOOKUPS_MAX: usize = 16;
 /// Names waiting to be resolved; more are answered with no address.
 pub const DNS_WAITING_MAX: usize = 2_000;
+/// Streams to name servers at a time, for answers that fit into no datagram: one for each question.
+pub const DNS_STREAMS_MAX: usize = 2 * DNS_LOOKUPS_MAX;
 /// Names whose addresses are remembered.
 pub const DNS_CACHE_MAX: usize = 128;
 /// Shortest and longest time for which a name's addresses are remembered, whatever the server says.
 pub const DNS_TTL_MIN: Duration = Duration::from_secs(10);
 /// See [`DNS_TTL_MIN`].
 pub const DNS_TTL_MAX: Duration = Duration::from_secs(60 * 60);
-/// For how long it is remembered that a name has no address or could not be resolved.
-pub const DNS_NEGATIVE_TTL: Duration = Duration::from_secs(30);
+/// Longest time for which addresses are remembered while it is unknown whether the other family has some.
+pub const DNS_HALF_TTL_MAX: Duration = Duration::from_secs(5 * 60);
+/// Longest time for which it is remembered that a name has no address (RFC 2308 allows hours; people mend such faults).
+pub const DNS_NEGATIVE_TTL_MAX: Duration = Duration::from_secs(5 * 60);
+/// For how long it is remembered that nobody could say: many torrents may ask, but a tracker that is tried again
+/// ([`TRACKER_BACKOFF_MIN`]) is looked for again.
+pub const DNS_FAILURE_TTL: Duration = Duration::from_secs(10);
+/// The files that say how names are found are looked at this often at most.
+pub const NAME_FILES_INTERVAL: Duration = Duration::from_secs(1);
 /// Lines of the hosts file that are kept.
 pub const HOSTS_MAX: usize = 10_000;
 /// Most bytes read of `/etc/hosts` and of `/etc/resolv.conf`.
 pub const NAME_FILE_BYTES_MAX: u64 = 1 << 20;
+
+// ---- Proxies and TLS ---------------------------------------------------------------------------------------
+
+/// Longest head of an HTTP proxy's answer to CONNECT, in bytes. Real ones have some hundred.
+pub const PROXY_HEAD_BYTES_MAX: usize = 8 << 10;
+/// Longest user name and longest password for a proxy, in bytes: what RFC 1929 can carry.
+pub const PROXY_LOGIN_BYTES_MAX: usize = 255;
+/// Entries of `NO_PROXY` that are kept.
+pub const NO_PROXY_MAX: usize = 256;
+/// TLS connections at a time, over all torrents; others wait. See [`TLS_CONNECTION_BYTES_MAX`].
+pub const TLS_CONNECTIONS_MAX: usize = 16;
+/// Memory that one TLS connection may take, in bytes; it is not part of `--memory`. rustls joins handshake messages of at
+/// most 64 KiB, and keeps a record of 16 KiB as it came and decrypted. A test measures 15 KB for one that waits for its
+/// answer.
+pub const TLS_CONNECTION_BYTES_MAX: usize = 128 << 10;
+/// Most bytes read of one file with certificates of authorities. The usual one has 220 KB.
+pub const ROOTS_FILE_BYTES_MAX: u64 = 8 << 20;
+/// Most certificates of authorities that are taken from the system; there are about 150.
+pub const ROOTS_MAX: usize = 2_000;
+/// Servers with which TLS can be resumed: what is kept for one takes some kilobytes.
+pub const TLS_RESUMED_SERVERS_MAX: usize = 8;
 
 // ---- The user ----------------------------------------------------------------------------------------------
 
@@ -350,4 +424,7 @@ const _: () = assert!(COMPLETED_TIMEOUT.as_secs() < STOP_TIMEOUT.as_secs());
 const _: () = assert!(HALF_OPEN_MAX < PEERS_DEFAULT as usize && PEERS_DEFAULT <= PEERS_MAX);
 const _: () = assert!(ARRIVALS_PER_ADDRESS_MAX < ARRIVALS_MAX && ARRIVALS_MAX < PEERS_DEFAULT as usize);
 const _: () = assert!(READ_AHEAD_FILES_MAX < OPEN_FILES_MAX && READ_AHEAD_BYTES >= CHECK_SLICE_BYTES as u64);
+const _: () = assert!(UNSYNCED_BYTES_MIN >= 2 * EXTENT_BYTES && UNSYNCED_BYTES_MIN <= UNSYNCED_BYTES_MAX);
+const _: () = assert!(SYNC_AGE_MAX.as_secs() + STATE_INTERVAL.as_secs() < STATE_AGE_MAX.as_secs());
+const _: () = assert!(TLS_CONNECTIONS_MAX * TLS_CONNECTION_BYTES_MAX <= 2 * MIB as usize);
 const _: () = assert!(MEMORY_MIN_MIB <= MEMORY_DEFAULT_MIB && MEMORY_DEFAULT_MIB <= MEMORY_MAX_MIB);

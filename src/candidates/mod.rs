@@ -1,6 +1,7 @@
 //! Addresses to dial for one torrent: who is worth a try next, who must rest, and who is not spoken to again.
 
 mod bans;
+mod priority;
 
 use crate::base::limits::{
     CANDIDATES_MAX, CONNECT_FAILURES_MAX, OWN_ADDRESSES_MAX, RECONNECT_MAX, RECONNECT_MIN,
@@ -11,7 +12,9 @@ use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use bans::Bans;
+use core::cmp::Ordering;
 use core::net::SocketAddr;
+pub use priority::priority;
 
 /// Who named an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +71,8 @@ pub struct Candidates {
     known: BTreeMap<SocketAddr, Candidate>,
     bans: Bans,
     own: Vec<SocketAddr>,
+    /// How others see us, by family: by that both ends rank a connection alike (BEP 40).
+    ours: [Option<SocketAddr>; 2],
     allow_loopback: bool,
     /// No idle candidate is due before this; may be too early, never too late. Spares looking through all of them.
     earliest: Option<Instant>,
@@ -78,6 +83,11 @@ impl Candidates {
     /// here, so that the swarm is too.
     pub fn allow_loopback(&mut self) {
         self.allow_loopback = true;
+    }
+
+    /// Others see us at `address`: among equals those come first whom both ends rank higher (BEP 40).
+    pub fn set_ours(&mut self, address: SocketAddr) {
+        self.ours[usize::from(address.is_ipv6())] = Some(address);
     }
 
     /// `address` is ourselves: it is neither kept nor dialled.
@@ -137,10 +147,18 @@ impl Candidates {
                 State::Idle { .. } => {}
             }
             let rank = candidate.rank();
-            equals = if best.is_some_and(|(best, _)| best == rank) { equals + 1 } else { 1 };
-            // Among equals each has the same chance: a list that an adversary wrote first does not come first.
-            let better = best.is_none_or(|(best, _)| rank < best);
-            if better || (best.is_some_and(|(best, _)| rank == best) && rng.one_in(equals)) {
+            let is_equal = best.is_some_and(|(best, _)| best == rank);
+            equals = if is_equal { equals + 1 } else { 1 };
+            // Among equals each has the same chance, unless both ends rank it higher: a list that an adversary wrote
+            // first does not come first.
+            let better = match best {
+                Some((best, other)) if best == rank => match self.compare(address, other) {
+                    Ordering::Equal => rng.one_in(equals),
+                    ordering => ordering == Ordering::Greater,
+                },
+                best => best.is_none_or(|(best, _)| rank < best),
+            };
+            if better {
                 best = Some((rank, address));
             }
         }
@@ -150,6 +168,13 @@ impl Candidates {
         };
         self.set_busy(now, address);
         Some(address)
+    }
+
+    /// Which of two both ends rank higher, as far as it is known how we are seen.
+    fn compare(&self, one: SocketAddr, other: SocketAddr) -> Ordering {
+        let rank = |address: SocketAddr| priority(self.ours[usize::from(address.is_ipv6())]?, address);
+        let ranks = rank(one).zip(rank(other));
+        ranks.map_or(Ordering::Equal, |(one, other)| one.cmp(&other))
     }
 
     /// When [`Candidates::next`] may have an address; may be past. To be asked only by those who have room for

@@ -234,3 +234,14 @@ fn the_deadline_is_never_late_and_never_spins() {
         }
     }
 }
+
+#[test]
+fn among_equals_both_ends_rank_them_alike() {
+    let (mut candidates, mut rng) = with(50);
+    let ours: SocketAddr = "80.4.4.200:6881".parse().unwrap();
+    candidates.set_ours(ours);
+    let dialled: Vec<SocketAddr> = core::iter::from_fn(|| candidates.next(at(2), &mut rng)).collect();
+    let ranks: Vec<u32> = dialled.iter().map(|&address| priority(address, ours).unwrap()).collect();
+    assert_eq!(dialled.len(), 50);
+    assert!(ranks.is_sorted_by(|one, other| one >= other), "{ranks:?}");
+}

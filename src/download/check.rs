@@ -1,21 +1,35 @@
 //! Verifying what is on disk, a slice at a time.
 
-use crate::base::Geometry;
 use crate::base::limits::CHECK_SLICE_BYTES;
+use crate::base::{Bitfield, Geometry};
 use sha1::{Digest, Sha1};
 
-/// Reads a torrent from its first byte to its last and compares every piece's hash.
+/// Reads pieces of a torrent, from the first to the last, and tells their hashes.
 #[derive(Debug)]
 pub struct Check {
     geometry: Geometry,
+    /// Pieces that are not read.
+    known: Bitfield,
+    /// Pieces that are known to be all zeros.
+    holes: Bitfield,
+    /// The hash of a piece of zeros, as soon as one has been read.
+    of_zeros: Option<[u8; 20]>,
     offset: u64,
     hash: Sha1,
 }
 
 impl Check {
-    /// Begins at the first byte.
+    /// Of all pieces.
     pub fn new(geometry: Geometry) -> Self {
-        Self { geometry, offset: 0, hash: Sha1::new() }
+        let none = Bitfield::new(geometry.pieces);
+        Self::except(geometry, none.clone(), none)
+    }
+
+    /// Of all pieces but those in `known`. Of the `holes`, pieces that are known to be all zeros, one is read for all.
+    pub fn except(geometry: Geometry, known: Bitfield, holes: Bitfield) -> Self {
+        let mut check = Self { geometry, known, holes, of_zeros: None, offset: 0, hash: Sha1::new() };
+        check.pass_known();
+        check
     }
 
     /// The piece being read.
@@ -35,13 +49,46 @@ impl Check {
         let (piece, end) = (self.piece(), self.geometry.piece_range(self.piece()).end);
         self.hash.update(bytes);
         self.offset += bytes.len() as u64;
-        (self.offset >= end).then(|| (piece, self.hash.finalize_reset().into()))
+        if self.offset < end {
+            return None;
+        }
+        let digest = self.hash.finalize_reset().into();
+        if self.is_hole(piece) {
+            self.of_zeros = Some(digest);
+        }
+        self.pass_known();
+        Some((piece, digest))
+    }
+
+    /// The piece that would be read next and its digest, if that is known without reading it.
+    pub fn next_hole(&mut self) -> Option<(u32, [u8; 20])> {
+        let (piece, digest) = (self.piece(), self.of_zeros?);
+        let is_next = self.is_hole(piece) && self.offset == self.geometry.piece_start(piece);
+        is_next.then(|| {
+            self.skip_piece();
+            (piece, digest)
+        })
     }
 
     /// The piece being read cannot be read: goes on with the next one.
     pub fn skip_piece(&mut self) {
         self.offset = self.geometry.piece_range(self.piece()).end;
         self.hash.reset();
+        self.pass_known();
+    }
+
+    /// True for a hole as long as all others.
+    fn is_hole(&self, piece: u32) -> bool {
+        self.holes.has(piece) && self.geometry.piece_length(piece) == self.geometry.piece_bytes
+    }
+
+    fn pass_known(&mut self) {
+        while self.known.has(self.piece()) {
+            self.offset = self.geometry.piece_range(self.piece()).end;
+            if self.offset >= self.geometry.total_bytes {
+                break;
+            }
+        }
     }
 }
 
@@ -51,18 +98,54 @@ mod tests {
     use alloc::vec;
     use alloc::vec::Vec;
 
+    /// Reads all that is wanted of `data`; the digests, and the pieces read.
+    fn digests(mut check: Check, data: &[u8]) -> (Vec<(u32, [u8; 20])>, Vec<u32>) {
+        let (mut digests, mut read) = (vec![], vec![]);
+        while let Some((offset, length)) = check.wants() {
+            if let Some(hole) = check.next_hole() {
+                digests.push(hole);
+                continue;
+            }
+            assert!(length <= CHECK_SLICE_BYTES);
+            read.push(check.piece());
+            digests.extend(check.on_bytes(&data[offset as usize..][..length]));
+        }
+        (digests, read)
+    }
+
+    fn right(data: &[u8], piece_bytes: usize) -> Vec<(u32, [u8; 20])> {
+        data.chunks(piece_bytes).zip(0..).map(|(bytes, piece)| (piece, Sha1::digest(bytes).into())).collect()
+    }
+
     #[test]
     fn every_piece_is_hashed_in_slices() {
         let data: Vec<u8> = (0..700_000u32).map(|i| (i / 7) as u8).collect();
-        let mut check = Check::new(Geometry::new(700_000, 300_000).unwrap());
-        let mut digests = vec![];
-        while let Some((offset, length)) = check.wants() {
-            assert!(length <= CHECK_SLICE_BYTES);
-            digests.extend(check.on_bytes(&data[offset as usize..][..length]));
+        let check = Check::new(Geometry::new(700_000, 300_000).unwrap());
+        assert_eq!(digests(check, &data), (right(&data, 300_000), vec![0, 0, 1, 1, 2]));
+    }
+
+    #[test]
+    fn known_pieces_are_passed_wherever_they_are() {
+        let data: Vec<u8> = (0..95).collect();
+        let geometry = Geometry::new(95, 10).unwrap();
+        for known in [vec![], vec![0, 1, 5], vec![9], (0..10).collect(), (1..10).collect()] {
+            let mut set = Bitfield::new(10);
+            known.iter().for_each(|&piece| assert!(set.insert(piece)));
+            let (digests, read) = digests(Check::except(geometry, set, Bitfield::new(10)), &data);
+            let expected: Vec<u32> = (0..10).filter(|piece| !known.contains(piece)).collect();
+            assert_eq!(read, expected);
+            assert!(digests.iter().all(|digest| right(&data, 10).contains(digest)));
         }
-        let right: Vec<(u32, [u8; 20])> =
-            data.chunks(300_000).zip(0..).map(|(bytes, piece)| (piece, Sha1::digest(bytes).into())).collect();
-        assert_eq!(digests, right);
+    }
+
+    #[test]
+    fn one_hole_is_read_for_all_but_a_shorter_one() {
+        let mut data = vec![0; 95];
+        data[33] = 1;
+        let mut holes = Bitfield::full(10);
+        holes.remove(3);
+        let check = Check::except(Geometry::new(95, 10).unwrap(), Bitfield::new(10), holes);
+        assert_eq!(digests(check, &data), (right(&data, 10), vec![0, 3, 9]));
     }
 
     #[test]

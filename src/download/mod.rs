@@ -335,6 +335,21 @@ impl Download {
         self.wishes.pop()
     }
 
+    /// Bytes of the store that [`Download::next_store`] gives next.
+    pub fn next_store_bytes(&self) -> Option<u64> {
+        self.wishes.last().map(|&store| self.store_bytes(store))
+    }
+
+    /// Bytes of a store; 0 if it is answered.
+    pub fn store_bytes(&self, store: u32) -> u64 {
+        self.shelf.store_bytes(store)
+    }
+
+    /// Verified pieces that are in their files in part.
+    pub fn partly_stored(&self) -> impl Iterator<Item = u32> + '_ {
+        self.shelf.partly_stored()
+    }
+
     /// Where the bytes of a store begin in the torrent, and the bytes.
     pub fn store(&self, store: u32) -> Option<(u64, Vec<&[u8]>)> {
         self.shelf.store(store)

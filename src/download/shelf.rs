@@ -144,6 +144,17 @@ impl Shelf {
         Some((range.start, parts))
     }
 
+    /// Bytes of a store; 0 if it is answered.
+    pub fn store_bytes(&self, store: u32) -> u64 {
+        self.stores.get(&store).map_or(0, |range| range.end - range.start)
+    }
+
+    /// Pieces of which some bytes are stored.
+    pub fn partly_stored(&self) -> impl Iterator<Item = u32> + '_ {
+        let is_begun = |piece: u32, held: &Held| held.left_bytes < self.geometry.piece_length(piece);
+        self.held.iter().filter(move |(piece, held)| is_begun(**piece, held)).map(|(piece, _)| *piece)
+    }
+
     /// A store is carried out. Pieces that are wholly stored leave the shelf and are passed to `done`.
     pub fn stored(&mut self, store: u32, mut done: impl FnMut(u32, WholePiece)) {
         let Some(range) = self.stores.remove(&store) else { return };

@@ -3,6 +3,9 @@
 
 pub mod command;
 pub mod meta;
+pub mod names;
+pub mod proxy;
+pub mod resume;
 pub mod session;
 pub mod tracker;
 pub mod wire;

@@ -357,6 +357,9 @@ impl Machine {
 
     fn perform_one(&mut self, action: &Action) {
         match *action {
+            Action::Reach { .. } => {
+                unreachable!("no tracker of these torrents has TLS, and there is no proxy")
+            }
             Action::Connect { stream, address } => {
                 assert!(is_dialable(address), "{address}");
                 assert!(self.streams.iter().all(|other| other.id != stream));
@@ -391,6 +394,17 @@ impl Machine {
                 assert!(length <= CHECK_SLICE_BYTES && offset + length as u64 <= TOTAL_BYTES);
                 self.loads.push((offset, length));
             }
+            Action::Sync { torrent, .. } => {
+                let event = match self.fails {
+                    Some(kind) => Event::SyncFailed { torrent, fault: fault(kind) },
+                    None => Event::Synced { torrent },
+                };
+                self.session.handle(self.now, event);
+            }
+            Action::Save { torrent } => {
+                self.session.handle(self.now, Event::Saved { torrent, good: self.fails.is_none() });
+            }
+            Action::ForgetState { .. } => {}
             Action::Complete { torrent } => {
                 let event = match self.fails {
                     Some(kind) => Event::CompleteFailed { torrent, fault: fault(kind) },

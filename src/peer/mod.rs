@@ -14,7 +14,7 @@ use crate::base::limits::{IDLE_TIMEOUT, KEEP_ALIVE_INTERVAL, REQQ_DEFAULT};
 use crate::base::{Bitfield, Geometry, Instant, PeerId, Rate};
 use crate::wire::{ExtendedHandshake, Handshake, Message, Misbehaved, extended};
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use flood::Flood;
 
 /// A peer that has shaken hands.
@@ -46,6 +46,8 @@ pub struct Peer {
     pub reqq: u32,
     /// The port it says it listens on (`p` of BEP 10).
     pub listen_port: Option<u16>,
+    /// Our address as it sees it (`yourip` of BEP 10); the session takes it at once.
+    pub your_ip: Option<IpAddr>,
     /// Client name in its own words (`v` of BEP 10); empty if it has not said. See [`Peer::client`].
     pub client: Vec<u8>,
     /// Pieces we may ask for while it chokes us (BEP 6); at most `ALLOWED_FAST_MAX`, without doubles.
@@ -63,6 +65,8 @@ pub struct Peer {
     /// Block bytes to it.
     pub up: Rate,
     geometry: Geometry,
+    /// It has sent an extended handshake.
+    introduced: bool,
     /// It may still tell what it has.
     opening: bool,
     flood: Flood,
@@ -97,6 +101,8 @@ impl Peer {
             upload_only: false,
             reqq: REQQ_DEFAULT,
             listen_port: None,
+            your_ip: None,
+            introduced: false,
             client: Vec::new(),
             allowed_fast: Vec::new(),
             granted: Vec::new(),
@@ -122,7 +128,7 @@ impl Peer {
         }
         if self.extended {
             let mut payload = Vec::new();
-            ExtendedHandshake::encode_ours(listen_port, have.is_full(), &mut payload);
+            ExtendedHandshake::encode_ours(listen_port, have.is_full(), self.address.ip(), &mut payload);
             self.outbox.push_first(Message::Extended { id: extended::HANDSHAKE_ID, payload: &payload });
         }
     }
@@ -131,7 +137,7 @@ impl Peer {
     #[must_use = "a message that does not fit is lost"]
     pub fn tell_upload_only(&mut self, listen_port: u16) -> bool {
         let mut payload = Vec::new();
-        ExtendedHandshake::encode_ours(listen_port, true, &mut payload);
+        ExtendedHandshake::encode_ours(listen_port, true, self.address.ip(), &mut payload);
         self.outbox.push(Message::Extended { id: extended::HANDSHAKE_ID, payload: &payload })
     }
 

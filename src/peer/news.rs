@@ -125,11 +125,9 @@ impl Peer {
     }
 
     fn add_pieces(&mut self, said: &Bitfield) -> News {
-        let mut added = Bitfield::new(said.len());
-        for piece in said.iter() {
-            if self.has.insert(piece) {
-                added.insert(piece);
-            }
+        let added = said.minus(&self.has);
+        for piece in added.iter() {
+            self.has.insert(piece);
         }
         let is_news = added.count() > 0;
         self.added = Some(added).filter(|_| is_news);
@@ -190,6 +188,10 @@ impl Peer {
         self.reqq = said.reqq.unwrap_or(self.reqq);
         self.listen_port = said.port.or(self.listen_port);
         self.upload_only = said.upload_only.unwrap_or(self.upload_only);
+        // Once: who says it often does not know better.
+        if !core::mem::replace(&mut self.introduced, true) {
+            self.your_ip = said.your_ip;
+        }
         if !said.client.is_empty() {
             self.client = said.client.into();
         }

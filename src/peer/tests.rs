@@ -244,7 +244,7 @@ fn the_greeting_says_what_we_have_in_the_shortest_words_the_peer_knows() {
 
         let (mut extended, mut payload) = (peer(fast, true), Vec::new());
         extended.greet(have, 6881);
-        ExtendedHandshake::encode_ours(6881, have.is_full(), &mut payload);
+        ExtendedHandshake::encode_ours(6881, have.is_full(), [127, 0, 0, 1].into(), &mut payload);
         let introduction = wire(&[Message::Extended { id: 0, payload: &payload }]);
         assert_eq!(sent(&mut extended), [wire(expected), introduction].concat());
     }

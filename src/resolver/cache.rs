@@ -1,12 +1,12 @@
 //! What is remembered of names: their addresses, or that they have none.
 
+use super::lookup::Found;
 use crate::base::Instant;
-use crate::base::limits::{DNS_CACHE_MAX, DNS_NEGATIVE_TTL, DNS_TTL_MAX, DNS_TTL_MIN};
+use crate::base::limits::DNS_CACHE_MAX;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use core::time::Duration;
 
 /// At most [`DNS_CACHE_MAX`] names.
 #[derive(Debug, Default)]
@@ -19,16 +19,12 @@ impl Cache {
         (now < *until).then_some(addresses)
     }
 
-    /// Remembers the addresses of `name`, for `ttl_seconds` within reason; for a short while that there are none.
-    pub fn put(&mut self, now: Instant, name: String, addresses: Vec<IpAddr>, ttl_seconds: u32) {
+    /// Remembers what was found out about `name`, for as long as that may be.
+    pub fn put(&mut self, now: Instant, name: String, found: Found) {
         if self.0.len() >= DNS_CACHE_MAX && !self.0.contains_key(&name) {
             self.drop_the_first_to_end();
         }
-        let ttl = match addresses.is_empty() {
-            true => DNS_NEGATIVE_TTL,
-            false => Duration::from_secs(u64::from(ttl_seconds)).clamp(DNS_TTL_MIN, DNS_TTL_MAX),
-        };
-        self.0.insert(name, (now + ttl, addresses));
+        self.0.insert(name, (now + found.ttl, found.addresses));
     }
 
     fn drop_the_first_to_end(&mut self) {
@@ -40,25 +36,26 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::time::Duration;
 
     #[test]
     fn names_are_remembered_for_their_time() {
-        let ip: IpAddr = "1.2.3.4".parse().unwrap();
-        let table = [(vec![ip], 0, 10), (vec![ip], 60, 60), (vec![ip], u32::MAX, 3600), (vec![], 9999, 30)];
-        for (addresses, ttl, seconds) in table {
+        for addresses in [vec!["1.2.3.4".parse().unwrap()], vec![]] {
             let mut cache = Cache::default();
-            cache.put(Instant::ZERO, "a".into(), addresses.clone(), ttl);
-            let end = Instant::ZERO + Duration::from_secs(seconds);
+            let found = Found { addresses: addresses.clone(), ttl: Duration::from_secs(60) };
+            cache.put(Instant::ZERO, "a".into(), found);
+            let end = Instant::from_micros(60_000_000);
             let before = Instant::from_micros(end.as_micros() - 1);
-            assert_eq!((cache.get(before, "a"), cache.get(end, "a")), (Some(&addresses[..]), None), "{ttl}");
+            assert_eq!((cache.get(before, "a"), cache.get(end, "a")), (Some(&addresses[..]), None));
         }
     }
 
     #[test]
     fn the_number_of_names_is_bounded() {
         let mut cache = Cache::default();
-        for nth in 0..=DNS_CACHE_MAX as u32 {
-            cache.put(Instant::ZERO, alloc::format!("{nth}"), vec!["1.2.3.4".parse().unwrap()], 1000 - nth);
+        for nth in 0..=DNS_CACHE_MAX as u64 {
+            let found = Found { addresses: Vec::new(), ttl: Duration::from_secs(1000 - nth) };
+            cache.put(Instant::ZERO, alloc::format!("{nth}"), found);
         }
         assert_eq!(cache.0.len(), DNS_CACHE_MAX);
         let newest = alloc::format!("{DNS_CACHE_MAX}");

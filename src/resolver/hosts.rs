@@ -1,14 +1,12 @@
-//! The files that say where names are found: `/etc/hosts` and `/etc/resolv.conf`. The rim reads them; this reads
-//! their bytes.
+//! Names that need no name server: the text of `/etc/hosts`, and what everybody knows. The rim reads the file; this
+//! reads its bytes.
 
-use crate::base::limits::{HOSTS_MAX, NAME_SERVERS_MAX};
+use super::lines;
+use crate::base::limits::HOSTS_MAX;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
-/// Where name servers listen.
-const PORT: u16 = 53;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Names that need no name server.
 #[derive(Clone, Debug, Default)]
@@ -32,38 +30,19 @@ impl Hosts {
         hosts
     }
 
-    /// The addresses of `name` (in lower case). `localhost` has some even if the file is silent (RFC 6761).
+    /// The addresses of `name` (in lower case). Even if the file is silent, `localhost` has some (RFC 6761), and names
+    /// under `invalid` and `onion` have none, of which no name server must hear (RFC 6761, 7686).
     pub fn get(&self, name: &str) -> Option<Vec<IpAddr>> {
-        let local = || name == "localhost" || name.ends_with(".localhost");
-        let built_in = || vec_of([Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
-        self.0.get(name).cloned().or_else(|| local().then(built_in))
+        let under =
+            |top: &str| name.strip_suffix(top).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        if let Some(addresses) = self.0.get(name) {
+            Some(addresses.clone())
+        } else if under("localhost") {
+            Some([Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()].into())
+        } else {
+            (under("onion") || under("invalid")).then(Vec::new)
+        }
     }
-}
-
-fn vec_of(addresses: [IpAddr; 2]) -> Vec<IpAddr> {
-    addresses.into()
-}
-
-/// The name servers in the text of a resolver configuration, at most [`NAME_SERVERS_MAX`]; without any, the one on
-/// this machine, as the C library has it. Servers on a link of their own (`fe80::1%eth0`) are skipped.
-pub fn name_servers(text: &[u8]) -> Vec<SocketAddr> {
-    let server = |line: &str| {
-        let mut words = line.split_ascii_whitespace();
-        let named = words.next() == Some("nameserver");
-        words.next().filter(|_| named).and_then(|word| word.parse::<IpAddr>().ok())
-    };
-    let servers = lines(text, b"#;").filter_map(server).take(NAME_SERVERS_MAX);
-    let mut servers: Vec<SocketAddr> = servers.map(|ip| SocketAddr::new(ip, PORT)).collect();
-    if servers.is_empty() {
-        servers.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT));
-    }
-    servers
-}
-
-/// The lines of a text without comments; those that are not UTF-8 are left out.
-fn lines<'a>(text: &'a [u8], comment: &'static [u8]) -> impl Iterator<Item = &'a str> {
-    let code = move |line: &'a [u8]| line.split(|byte| comment.contains(byte)).next().unwrap_or_default();
-    text.split(|&byte| byte == b'\n').filter_map(move |line| core::str::from_utf8(code(line)).ok())
 }
 
 #[cfg(test)]
@@ -83,33 +62,19 @@ mod tests {
             ("here", None),
             ("", None),
             ("my.localhost", Some("127.0.0.1 ::1")),
+            ("notlocalhost", None),
+            ("expyuzz4wqqyqhjn.onion", Some("")),
+            ("x.invalid", Some("")),
         ];
         for (name, wanted) in table {
-            let wanted =
-                wanted.map(|text| text.split(' ').map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>());
+            let wanted = wanted.map(|text| {
+                text.split(' ')
+                    .filter(|text| !text.is_empty())
+                    .map(|ip| ip.parse().unwrap())
+                    .collect::<Vec<IpAddr>>()
+            });
             assert_eq!(hosts.get(name), wanted, "{name}");
         }
         assert_eq!(Hosts::default().get("localhost").map(|addresses| addresses.len()), Some(2));
-    }
-
-    #[test]
-    fn name_servers_are_found() {
-        let table: [(&[u8], &[&str]); 5] = [
-            (
-                b"nameserver 1.1.1.1\nsearch lan\nnameserver\t2606:4700::1 \r\n",
-                &["1.1.1.1:53", "[2606:4700::1]:53"],
-            ),
-            (b"#nameserver 1.1.1.1\n;nameserver 2.2.2.2\nnameserver fe80::1%eth0\n", &["127.0.0.1:53"]),
-            (
-                b"nameserver 1.1.1.1\nnameserver 2.2.2.2\nnameserver 3.3.3.3\nnameserver 4.4.4.4",
-                &["1.1.1.1:53", "2.2.2.2:53", "3.3.3.3:53"],
-            ),
-            (b"", &["127.0.0.1:53"]),
-            (b"nameservers 1.1.1.1\nnameserver\nnameserver x\n\xff", &["127.0.0.1:53"]),
-        ];
-        for (text, wanted) in table {
-            let wanted: Vec<SocketAddr> = wanted.iter().map(|text| text.parse().unwrap()).collect();
-            assert_eq!(name_servers(text), wanted, "{}", text.escape_ascii());
-        }
     }
 }

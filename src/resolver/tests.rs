@@ -1,13 +1,42 @@
 //! The resolver against name servers that answer, lie and keep silent, in pretended time.
 
+mod streams;
+mod troubles;
+
 use super::*;
-use crate::base::limits::{DNS_NEGATIVE_TTL, DNS_ROUNDS, DNS_SECOND_FAMILY_WAIT, DNS_TIMEOUT};
+use crate::base::limits::{DNS_PATIENCE, DNS_SECOND_FAMILY_WAIT};
 use core::time::Duration;
+
+pub(super) const TICK: Duration = Duration::from_micros(1);
 
 struct World {
     resolver: Resolver,
     now: Instant,
     rng: Rng,
+}
+
+/// A datagram that was wished for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Asked {
+    server: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+impl Asked {
+    /// The name in it, in lower case.
+    fn name(&self) -> String {
+        let (mut labels, mut rest) = (Vec::new(), &self.bytes[12..]);
+        while let Some((&length, after)) = rest.split_first().filter(|(length, _)| **length > 0) {
+            let (label, after) = after.split_at(usize::from(length));
+            labels.push(String::from_utf8(label.to_ascii_lowercase()).unwrap());
+            rest = after;
+        }
+        labels.join(".")
+    }
+
+    fn wants_v6(&self) -> bool {
+        self.bytes[self.bytes.len() - 3] == 28
+    }
 }
 
 fn server(nth: u8) -> SocketAddr {
@@ -17,49 +46,82 @@ fn server(nth: u8) -> SocketAddr {
 impl World {
     fn new(servers: u8) -> Self {
         let servers: Vec<SocketAddr> = (1..=servers).map(server).collect();
-        let resolver = Resolver::new(&servers, Hosts::parse(b"10.0.0.1 box"));
+        Self::with(Setup::new(&servers))
+    }
+
+    /// Set up by one server and the lines of a configuration.
+    fn reading(text: &str) -> Self {
+        Self::with(Setup::parse(format!("nameserver 9.9.9.1\n{text}").as_bytes(), &[]))
+    }
+
+    fn with(setup: Setup) -> Self {
+        let resolver = Resolver::new(setup, Hosts::parse(b"10.0.0.1 box"));
         Self { resolver, now: Instant::from_micros(5), rng: Rng::new(1) }
     }
 
-    fn resolve(&mut self, query: u32, host: &str) -> Vec<Datagram> {
+    fn resolve(&mut self, query: u32, host: &str) -> Vec<Asked> {
         self.resolver.resolve(self.now, query, host, &mut self.rng);
-        self.datagrams()
+        self.asked()
     }
 
-    /// In the order in which they were made.
-    fn datagrams(&mut self) -> Vec<Datagram> {
-        let mut all: Vec<Datagram> = core::iter::from_fn(|| self.resolver.next_datagram()).collect();
-        all.reverse();
-        all
+    fn wishes(&mut self) -> Vec<Wish> {
+        core::iter::from_fn(|| self.resolver.next_wish()).collect()
     }
 
-    fn pass(&mut self, wait: Duration) -> Vec<Datagram> {
+    /// The datagrams wished for; anything else fails the test.
+    fn asked(&mut self) -> Vec<Asked> {
+        let datagram = |wish| match wish {
+            Wish::Send { server, bytes } => Asked { server, bytes },
+            other => panic!("{other:?}"),
+        };
+        self.wishes().into_iter().map(datagram).collect()
+    }
+
+    fn pass(&mut self, wait: Duration) -> Vec<Asked> {
         self.now = self.now + wait;
         self.resolver.on_time(self.now, &mut self.rng);
         assert!(self.resolver.next_deadline().is_none_or(|deadline| deadline > self.now), "it would spin");
-        self.datagrams()
+        self.asked()
     }
 
     fn hear(&mut self, from: SocketAddr, bytes: &[u8]) {
         self.resolver.on_datagram(self.now, from, bytes, &mut self.rng);
     }
 
+    /// Each server answers each question, until nobody asks any more.
+    fn answer_all(&mut self, mut asked: Vec<Asked>, answer: impl Fn(&Asked) -> Vec<u8>) -> Vec<Asked> {
+        let mut all = Vec::new();
+        while !asked.is_empty() {
+            asked.iter().for_each(|asked| self.hear(asked.server, &answer(asked)));
+            all.append(&mut asked);
+            asked = self.asked();
+        }
+        all
+    }
+
+    /// The whole answers.
     fn resolved(&mut self) -> Vec<(u32, String)> {
+        let resolved = self.partly_resolved();
+        assert!(resolved.iter().all(|(_, _, complete)| *complete), "{resolved:?}");
+        resolved.into_iter().map(|(query, addresses, _)| (query, addresses)).collect()
+    }
+
+    fn partly_resolved(&mut self) -> Vec<(u32, String, bool)> {
         let words = |resolved: Resolved| {
             let texts: Vec<String> = resolved.addresses.iter().map(ToString::to_string).collect();
-            (resolved.query, texts.join(" "))
+            (resolved.query, texts.join(" "), resolved.complete)
         };
         core::iter::from_fn(|| self.resolver.next_resolved()).map(words).collect()
     }
 }
 
 /// An answer to `question` with the addresses among `ips` that are of the right family.
-fn answer(question: &Datagram, ips: &[&str], ttl: u32) -> Vec<u8> {
+fn answer(question: &Asked, ips: &[&str], ttl: u32) -> Vec<u8> {
     let mut message = question.bytes.clone();
-    let wants_v6 = message[message.len() - 3] == 28;
     message[2] = 0x81;
     message[3] = 0x80;
-    for ip in ips.iter().map(|text| text.parse::<IpAddr>().unwrap()).filter(|ip| ip.is_ipv6() == wants_v6) {
+    let right = |ip: &IpAddr| ip.is_ipv6() == question.wants_v6();
+    for ip in ips.iter().map(|text| text.parse::<IpAddr>().unwrap()).filter(right) {
         let (kind, data) = match ip {
             IpAddr::V4(v4) => (1u8, v4.octets().to_vec()),
             IpAddr::V6(v6) => (28, v6.octets().to_vec()),
@@ -72,19 +134,30 @@ fn answer(question: &Datagram, ips: &[&str], ttl: u32) -> Vec<u8> {
     message
 }
 
+/// An answer without records and with this code.
+fn code(question: &Asked, code: u8) -> Vec<u8> {
+    let mut message = answer(question, &[], 0);
+    message[3] |= code;
+    message
+}
+
+fn servers_of(asked: &[Asked]) -> Vec<SocketAddr> {
+    asked.iter().map(|asked| asked.server).collect()
+}
+
 #[test]
-fn both_families_are_asked_side_by_side_and_joined() {
+fn both_families_are_asked_side_by_side_and_joined_in_turns() {
     let mut world = World::new(2);
-    let asked = world.resolve(7, "T.Example.");
-    assert_eq!(asked.iter().map(|datagram| datagram.server).collect::<Vec<_>>(), [server(1), server(1)]);
-    for datagram in asked.iter().rev() {
+    let asked = world.resolve(7, "T.Example");
+    assert_eq!(servers_of(&asked), [server(1), server(1)]);
+    for one in asked.iter().rev() {
         assert_eq!(world.resolved(), []);
-        let bytes = answer(datagram, &["1.2.3.4", "1.2.3.5", "2001:db8::1"], 60);
-        world.hear(server(1), &bytes);
+        world.hear(server(1), &answer(one, &["1.2.3.4", "1.2.3.5", "2001:db8::1"], 60));
     }
-    assert_eq!(world.resolved(), [(7, "1.2.3.4 1.2.3.5 2001:db8::1".into())]);
+    let all = String::from("1.2.3.4 2001:db8::1 1.2.3.5");
+    assert_eq!(world.resolved(), [(7, all.clone())]);
     assert_eq!((world.resolver.next_deadline(), world.resolve(8, "t.example")), (None, vec![]));
-    assert_eq!(world.resolved(), [(8, "1.2.3.4 1.2.3.5 2001:db8::1".into())], "it is remembered");
+    assert_eq!(world.resolved(), [(8, all)], "it is remembered");
     world.pass(Duration::from_secs(61));
     assert_eq!(world.resolve(9, "t.example").len(), 2, "for as long as the server said");
 }
@@ -92,26 +165,61 @@ fn both_families_are_asked_side_by_side_and_joined() {
 #[test]
 fn names_that_need_no_server_are_answered_at_once() {
     let mut world = World::new(1);
-    for (host, wanted) in
-        [("box", "10.0.0.1"), ("1.2.3.4", "1.2.3.4"), ("::1", "::1"), ("localhost", "127.0.0.1 ::1")]
-    {
+    let (long, label) = ("x.".repeat(130), format!("{}.example", "x".repeat(64)));
+    for (host, wanted) in [
+        ("box", "10.0.0.1"),
+        ("Box.", "10.0.0.1"),
+        ("1.2.3.4", "1.2.3.4"),
+        ("::1", "::1"),
+        ("localhost", "127.0.0.1 ::1"),
+        ("a.localhost.", "127.0.0.1 ::1"),
+        ("hidden.onion", ""),
+        (&long, ""),
+        (&label, ""),
+        ("a..b", ""),
+        ("", ""),
+    ] {
         assert_eq!((world.resolve(1, host), world.resolved()), (vec![], vec![(1, wanted.into())]), "{host}");
     }
-    let no_name = "x".repeat(300);
-    assert_eq!((world.resolve(2, &no_name), world.resolved()), (vec![], vec![(2, String::new())]));
 }
 
 #[test]
-fn the_second_family_is_not_waited_for_long() {
+fn underscores_and_names_of_other_scripts_are_asked_for_as_they_are() {
+    for host in ["_tracker._tcp.example", "xn--bcher-kva.example", "bücher.example"] {
+        assert_eq!(World::new(1).resolve(1, host)[0].name(), host);
+    }
+}
+
+#[test]
+fn the_second_family_is_not_waited_for_and_follows() {
+    for first in [0, 1] {
+        let mut world = World::new(1);
+        let asked = world.resolve(1, "t.example");
+        let ips = ["1.2.3.4", "::5"];
+        world.hear(server(1), &answer(&asked[first], &ips, 60));
+        world.pass(DNS_SECOND_FAMILY_WAIT - TICK);
+        assert_eq!(world.partly_resolved(), []);
+        world.pass(TICK);
+        assert_eq!(world.partly_resolved(), [(1, ips[first].into(), false)]);
+        assert_eq!((world.resolve(2, "t.example"), world.resolved()), (vec![], vec![(2, ips[first].into())]));
+        world.hear(server(1), &answer(&asked[1 - first], &ips, 60));
+        assert_eq!(world.resolved(), [(1, "1.2.3.4 ::5".into())], "the other family follows");
+        assert_eq!((world.resolve(3, "t.example"), world.resolver.next_deadline()), (vec![], None));
+        assert_eq!(world.resolved(), [(3, "1.2.3.4 ::5".into())]);
+    }
+}
+
+#[test]
+fn a_family_that_is_never_answered_for_delays_nothing() {
     let mut world = World::new(1);
     let asked = world.resolve(1, "t.example");
-    world.hear(server(1), &answer(&asked[1], &["::5"], 60));
-    world.pass(DNS_SECOND_FAMILY_WAIT - Duration::from_micros(1));
-    assert_eq!(world.resolved(), []);
-    world.pass(Duration::from_micros(1));
-    assert_eq!(world.resolved(), [(1, "::5".into())]);
-    world.hear(server(1), &answer(&asked[0], &["1.2.3.4"], 60));
-    assert_eq!(world.resolved(), [], "too late");
+    world.hear(server(1), &answer(&asked[0], &["1.2.3.4"], 3600));
+    world.pass(DNS_SECOND_FAMILY_WAIT);
+    assert_eq!(world.partly_resolved(), [(1, "1.2.3.4".into(), false)]);
+    while let Some(deadline) = world.resolver.next_deadline() {
+        world.pass(world.now.until(deadline));
+    }
+    assert_eq!(world.resolved(), [(1, "1.2.3.4".into())]);
 }
 
 #[test]
@@ -126,91 +234,55 @@ fn an_empty_family_does_not_end_the_search_of_the_other() {
 }
 
 #[test]
-fn silent_servers_are_passed_over_and_the_good_one_is_asked_first_afterwards() {
+fn a_late_server_is_not_given_up_and_whoever_answers_is_asked_first_afterwards() {
     let mut world = World::new(3);
     let first = world.resolve(1, "t.example");
-    let second = world.pass(DNS_TIMEOUT);
-    assert_eq!(second.iter().map(|datagram| datagram.server).collect::<Vec<_>>(), [server(2), server(2)]);
-    world.hear(server(1), &answer(&first[0], &["6.6.6.6"], 60));
-    world.hear(server(2), &answer(&first[0], &["6.6.6.6"], 60));
-    world.hear(server(3), &answer(&second[0], &["6.6.6.6"], 60));
-    world.hear("6.6.6.6:53".parse().unwrap(), &answer(&second[0], &["6.6.6.6"], 60));
-    for datagram in &second {
-        world.hear(server(2), &answer(datagram, &["1.2.3.4"], 60));
-    }
-    assert_eq!(
-        world.resolved(),
-        [(1, "1.2.3.4".into())],
-        "answers to old questions or of others do not count"
-    );
-    assert!(world.resolve(2, "u.example").iter().all(|datagram| datagram.server == server(2)));
+    let second = world.pass(DNS_PATIENCE);
+    assert_eq!(servers_of(&second), [server(2), server(2)]);
+    world.hear(server(2), &answer(&second[1], &["::7"], 60));
+    world.hear(server(1), &answer(&first[0], &["1.2.3.4"], 60));
+    assert_eq!(world.resolved(), [(1, "1.2.3.4 ::7".into())]);
+    assert_eq!(servers_of(&world.resolve(2, "u.example")), [server(1); 2]);
+    let third = world.pass(DNS_PATIENCE);
+    world.answer_all(third, |asked| answer(asked, &["1.2.3.4"], 60));
+    assert_eq!(servers_of(&world.resolve(3, "v.example")), [server(2); 2]);
 }
 
 #[test]
-fn when_nobody_answers_it_is_given_up_in_bounded_time() {
-    for servers in 0..=3 {
-        let mut world = World::new(servers);
-        let mut asked = world.resolve(1, "dead.example").len();
-        for _ in 0..u32::from(servers) * u32::from(DNS_ROUNDS) {
-            asked += world.pass(DNS_TIMEOUT).len();
-        }
-        assert_eq!(
-            (asked, world.resolved()),
-            (2 * usize::from(servers * DNS_ROUNDS), vec![(1, String::new())])
-        );
-        assert_eq!((world.resolve(2, "dead.example"), world.resolved()), (vec![], vec![(2, String::new())]));
-        world.pass(DNS_NEGATIVE_TTL);
-        assert_eq!(
-            world.resolve(3, "dead.example").len(),
-            2 * usize::from(servers.min(1)),
-            "asked again later"
-        );
-    }
+fn options_of_the_file_are_kept() {
+    let text = "nameserver 9.9.9.2\noptions rotate timeout:3 attempts:1";
+    let mut world = World::reading(text);
+    assert_eq!(servers_of(&world.resolve(1, "a.example")), [server(1); 2]);
+    assert_eq!(servers_of(&world.resolve(2, "b.example")), [server(2); 2]);
+    assert_eq!(servers_of(&world.resolve(3, "c.example")), [server(1); 2]);
+    assert_eq!(world.pass(Duration::from_secs(3) - TICK), []);
+    assert_eq!(world.pass(TICK).len(), 6, "the other server");
+    assert_eq!((world.pass(Duration::from_secs(3)), world.resolved().len()), (vec![], 3), "one attempt each");
 }
 
 #[test]
-fn a_server_that_refuses_or_cannot_be_reached_costs_no_time() {
-    let mut world = World::new(2);
-    let asked = world.resolve(1, "t.example");
-    let mut refusal = asked[0].bytes.clone();
-    refusal[2] = 0x81;
-    refusal[3] = 0x85;
-    world.hear(server(1), &refusal);
-    assert_eq!(world.datagrams().len(), 1);
-    world.resolver.on_unreachable(world.now, server(1), &mut world.rng);
-    let asked = world.datagrams();
-    assert_eq!(
-        (asked.len(), asked[0].server),
-        (1, server(2)),
-        "the question that the first server still had"
-    );
-}
-
-#[test]
-fn the_last_round_asks_in_plain_letters() {
-    let mut world = World::new(1);
-    let mixed = world.resolve(1, "abcdefghijklmnop.example");
-    assert!(mixed[0].bytes.iter().any(u8::is_ascii_uppercase));
-    let plain = world.pass(DNS_TIMEOUT);
-    assert!(plain.iter().all(|datagram| !datagram.bytes[12..].iter().any(u8::is_ascii_uppercase)));
-    assert_ne!(mixed[0].bytes[..2], plain[0].bytes[..2]);
-}
-
-#[test]
-fn a_server_that_changes_letters_is_asked_again_at_once() {
-    let mut world = World::new(2);
-    let mixed = world.resolve(1, "abcdefghijklmnop.example");
-    for datagram in &mixed {
-        let lower = Datagram { bytes: datagram.bytes.to_ascii_lowercase(), ..datagram.clone() };
-        let mut bytes = answer(&lower, &["1.2.3.4"], 60);
-        bytes[..2].copy_from_slice(&datagram.bytes[..2]);
-        world.hear(server(1), &bytes);
-        let plain = world.datagrams();
-        assert_eq!((plain.len(), world.resolved()), (1, vec![]));
-        assert!(!plain[0].bytes[12..].iter().any(u8::is_ascii_uppercase), "also if there are others to ask");
-        world.hear(plain[0].server, &answer(&plain[0], &["1.2.3.4"], 60));
-    }
+fn a_short_name_is_looked_for_in_each_domain() {
+    let mut world = World::reading("search a.example b.example c.example");
+    let asked = world.resolve(1, "nas");
+    let asked = world.answer_all(asked, |asked| match asked.name().as_str() {
+        "nas.a.example" => code(asked, 3),
+        "nas.b.example" => code(asked, 2),
+        _ => answer(asked, &["1.2.3.4"], 60),
+    });
+    let names: Vec<String> = asked.iter().map(Asked::name).collect();
+    assert_eq!(names[..2], ["nas.a.example"; 2]);
+    assert_eq!(names[names.len() - 2..], ["nas.c.example"; 2]);
     assert_eq!(world.resolved(), [(1, "1.2.3.4".into())]);
+    assert_eq!((world.resolve(2, "nas"), world.resolved()), (vec![], vec![(2, "1.2.3.4".into())]));
+    assert_eq!(world.resolve(3, "nas.").iter().map(Asked::name).collect::<Vec<_>>(), ["nas"; 2]);
+}
+
+#[test]
+fn a_long_name_that_does_not_exist_is_looked_for_nowhere_else() {
+    let mut world = World::reading("search a.example");
+    let asked = world.resolve(1, "tracker.org");
+    let asked = world.answer_all(asked, |asked| code(asked, 3));
+    assert_eq!((asked.len(), world.resolved()), (2, vec![(1, String::new())]));
 }
 
 #[test]
@@ -218,37 +290,50 @@ fn the_same_name_is_asked_for_once() {
     let mut world = World::new(1);
     let asked = world.resolve(1, "t.example");
     assert_eq!(world.resolve(2, "T.example"), []);
-    asked.iter().for_each(|datagram| world.hear(server(1), &answer(datagram, &["1.2.3.4"], 60)));
+    world.answer_all(asked, |asked| answer(asked, &["1.2.3.4"], 60));
     assert_eq!(world.resolved(), [(1, "1.2.3.4".into()), (2, "1.2.3.4".into())]);
 }
 
 #[test]
-fn many_names_wait_for_their_turn_and_all_are_answered() {
-    let mut world = World::new(1);
-    let count = DNS_WAITING_MAX as u32 + 100;
-    let mut asked = Vec::new();
-    for query in 0..count {
-        asked.extend(world.resolve(query, &format!("h{query}.example")));
+fn what_is_missing_is_remembered_for_as_long_as_the_zone_says() {
+    let zone = |asked: &Asked| {
+        let mut message = code(asked, 3);
+        message[9] = 1;
+        let numbers = [0, 0, 0, 0, 100_u32].map(u32::to_be_bytes).concat();
+        message.extend([&[0, 0, 6, 0, 1, 0, 0, 1, 0, 0, 22, 0, 0][..], &numbers].concat());
+        message
+    };
+    for (wanted, remembered) in [(zone as fn(&Asked) -> Vec<u8>, 100), (|asked| code(asked, 3), 10)] {
+        let mut world = World::new(1);
+        let asked = world.resolve(1, "t.example");
+        world.answer_all(asked, wanted);
+        assert_eq!(world.resolved(), [(1, String::new())]);
+        world.pass(Duration::from_secs(remembered) - TICK);
+        assert_eq!((world.resolve(2, "t.example"), world.resolved()), (vec![], vec![(2, String::new())]));
+        world.pass(TICK);
+        assert_eq!(world.resolve(3, "t.example").len(), 2);
     }
-    assert_eq!(asked.len(), 2 * DNS_LOOKUPS_MAX);
-    let mut answered = world.resolved();
-    assert_eq!(answered.len(), 100 - DNS_LOOKUPS_MAX, "those beyond the bound have no address");
-    while let Some(datagram) = asked.pop() {
-        world.hear(server(1), &answer(&datagram, &["1.2.3.4"], 60));
-        asked.extend(world.datagrams());
-        answered.extend(world.resolved());
-    }
-    let good = answered.iter().filter(|(_, addresses)| addresses == "1.2.3.4").count();
-    assert_eq!((answered.len(), good), (count as usize, DNS_WAITING_MAX + DNS_LOOKUPS_MAX));
-    assert_eq!(world.resolver.next_deadline(), None);
 }
 
 #[test]
-fn too_many_addresses_are_cut() {
+fn other_servers_are_asked_at_once_when_the_file_changes() {
     let mut world = World::new(1);
     let asked = world.resolve(1, "t.example");
-    let ips: Vec<String> = (0..50).map(|nth| format!("1.2.3.{nth}")).collect();
-    let ips: Vec<&str> = ips.iter().map(|ip| &ip[..]).collect();
-    asked.iter().for_each(|datagram| world.hear(server(1), &answer(datagram, &ips, 60)));
-    assert_eq!(world.resolved()[0].1.split(' ').count(), ADDRESSES_PER_NAME_MAX);
+    world.answer_all(asked, |asked| answer(asked, &["1.2.3.4"], 600));
+    let late = world.resolve(2, "u.example");
+    let configure = |world: &mut World, server: SocketAddr| {
+        let hosts = Hosts::parse(b"10.0.0.9 new");
+        world.resolver.configure(world.now, Setup::new(&[server]), hosts, &mut world.rng)
+    };
+    assert!(!configure(&mut world, server(1)), "the same servers");
+    assert_eq!((world.asked(), world.resolve(3, "t.example")), (vec![], vec![]));
+    assert!(configure(&mut world, server(5)));
+    let again = world.asked();
+    assert_eq!(servers_of(&again), [server(5); 2]);
+    world.hear(server(1), &answer(&late[0], &["6.6.6.6"], 60));
+    world.answer_all(again, |asked| answer(asked, &["1.2.3.4"], 60));
+    world.resolve(4, "new");
+    let new = [(1, "1.2.3.4".into()), (3, "1.2.3.4".into()), (2, "1.2.3.4".into()), (4, "10.0.0.9".into())];
+    assert_eq!(world.resolved(), new);
+    assert_eq!(world.resolve(5, "t.example").len(), 2, "nothing is remembered of the old ones");
 }

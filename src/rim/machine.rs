@@ -2,7 +2,8 @@
 //! loop can be tested with a machine that follows a script and files that fail when told to.
 
 use crate::base::{Instant, StreamId, TorrentId};
-use crate::rim::storage::{SendError, Storage};
+use crate::resume::Stamp;
+use crate::rim::storage::{Done, SendError, Storage, Synced, Syncer, Task};
 use crate::session::{Action, Event, FileBytes, Landing, Report, Session, StorageFault, StoreId, StoreView};
 use std::io;
 use std::net::SocketAddr;
@@ -38,6 +39,10 @@ pub trait Machine {
     fn sent_file(&mut self, _now: Instant, _stream: StreamId, _count: usize) {}
 
     fn file_failed(&mut self, _now: Instant, _stream: StreamId, _fault: StorageFault) {}
+
+    fn state(&self, _now: Instant, _torrent: TorrentId, _written_ns: i64, _stamps: &[Stamp]) -> Vec<u8> {
+        Vec::new()
+    }
 }
 
 impl Machine for Session {
@@ -104,6 +109,10 @@ impl Machine for Session {
     fn file_failed(&mut self, now: Instant, stream: StreamId, fault: StorageFault) {
         Self::file_failed(self, now, stream, fault);
     }
+
+    fn state(&self, now: Instant, torrent: TorrentId, written_ns: i64, stamps: &[Stamp]) -> Vec<u8> {
+        Self::state(self, now, torrent, written_ns, stamps)
+    }
 }
 
 /// The files of one torrent as the loop sees them.
@@ -137,11 +146,27 @@ pub trait Files {
         Err(SendError::Socket(io::ErrorKind::Unsupported.into()))
     }
 
-    /// Makes the files durable and closes them.
-    ///
-    /// # Errors
-    /// What went wrong, with which file.
-    fn complete(&mut self) -> Result<(), StorageFault>;
+    /// Adds something that takes the device's time to what is to be done.
+    fn begin(&mut self, task: Task);
+
+    /// Goes on with that, a bounded step that waits for nothing; what is over, if anything is. Called in every turn.
+    fn go_on(&mut self, torrent: TorrentId, syncer: &mut Syncer) -> Option<Done>;
+
+    /// A sync that `go_on` began is done.
+    fn synced(&mut self, _answer: Synced) {}
+
+    /// True if `go_on` has something to do that waits for no sync.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
+    /// How each file was when it was last synced, or at the start.
+    fn stamps(&self) -> &[Stamp] {
+        &[]
+    }
+
+    /// Removes the resume state.
+    fn forget_state(&mut self) {}
 
     /// Told the time about once a second while the loop turns: what nobody used for a while may be closed.
     fn tick(&mut self, now: Instant);
@@ -168,8 +193,28 @@ impl Files for Storage {
         Self::send(self, offset, length, to)
     }
 
-    fn complete(&mut self) -> Result<(), StorageFault> {
-        Self::complete(self)
+    fn begin(&mut self, task: Task) {
+        Self::begin(self, task);
+    }
+
+    fn go_on(&mut self, torrent: TorrentId, syncer: &mut Syncer) -> Option<Done> {
+        Self::go_on(self, torrent, syncer)
+    }
+
+    fn synced(&mut self, answer: Synced) {
+        Self::synced(self, answer);
+    }
+
+    fn is_busy(&self) -> bool {
+        Self::is_busy(self)
+    }
+
+    fn stamps(&self) -> &[Stamp] {
+        Self::stamps(self)
+    }
+
+    fn forget_state(&mut self) {
+        Self::forget_state(self);
     }
 
     fn tick(&mut self, now: Instant) {

@@ -13,7 +13,10 @@ mod listen;
 mod machine;
 mod pace;
 mod perform;
+mod reach;
 mod resolve;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod secure;
 mod sending;
 mod signals;
 mod sockets;
@@ -21,6 +24,7 @@ mod stdin;
 pub mod storage;
 pub(crate) mod sys;
 mod traffic;
+mod tunnel;
 mod turn;
 
 pub use bind::Bind;
@@ -28,17 +32,21 @@ pub use listen::Listen;
 pub use machine::{Files, Machine, Screen};
 
 use crate::base::Instant;
-use crate::base::limits::{NAME_SERVERS_MAX, PEERS_MAX, RECEIVE_BYTES};
+use crate::base::limits::{PEERS_MAX, RECEIVE_BYTES};
+use crate::proxy::Routes;
 use crate::session::Outcome;
-use mio::{Events, Poll, Token};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
 
 /// The tokens that are no socket's: sockets have theirs from a slab, from 0 up.
 const SIGNALS: Token = Token(usize::MAX - 1);
 const STDIN: Token = Token(usize::MAX - 2);
-/// The first of those of the name servers, which end before [`STDIN`].
-const NAMES: usize = usize::MAX - 16;
+const SYNCS: Token = Token(usize::MAX - 3);
+/// The first of those of the name servers, which end before [`SYNCS`].
+const NAMES: usize = SYNCS.0 - resolve::SOCKETS_MAX;
 /// The first of those of the listening sockets, which end before [`NAMES`].
 const LISTENERS: usize = NAMES - listen::SOCKETS_MAX;
 
@@ -47,7 +55,7 @@ const EVENTS_MAX: usize = 256;
 /// Descriptors wished for: the most peers that may be asked for, and the open files of some hundred torrents.
 const DESCRIPTORS: u64 = 16 << 10;
 
-const _: () = assert!(PEERS_MAX as u64 * 2 <= DESCRIPTORS && NAMES + NAME_SERVERS_MAX <= STDIN.0);
+const _: () = assert!(PEERS_MAX as u64 * 2 <= DESCRIPTORS);
 
 /// Everything of the operating system that a run uses.
 #[derive(Debug)]
@@ -60,6 +68,8 @@ pub struct Rim {
     sockets: sockets::Sockets,
     listeners: listen::Listeners,
     names: resolve::Names,
+    syncer: storage::Syncer,
+    outside: reach::Outside,
     /// Where streams are read into whose bytes may land anywhere: one buffer for all.
     receive: Box<[u8]>,
     /// Bytes that may be hashed in one turn.
@@ -76,6 +86,10 @@ impl Rim {
         let signals = signals::Signals::new()?;
         let poll = Poll::new()?;
         signals.register(poll.registry(), SIGNALS)?;
+        let syncer = storage::Syncer::new();
+        if let Some(event) = syncer.event() {
+            poll.registry().register(&mut SourceFd(&event.as_raw_fd()), SYNCS, Interest::READABLE)?;
+        }
         // Where it is refused, connections fail with `NoResources`, and the session makes do with fewer.
         let _ = sys::raise_open_files_limit(DESCRIPTORS);
         Ok(Self {
@@ -84,9 +98,11 @@ impl Rim {
             events: Events::with_capacity(EVENTS_MAX),
             clock: clock::Clock::new(),
             signals,
+            syncer,
             sockets: sockets::Sockets::default(),
             listeners: listen::Listeners::default(),
             names: resolve::Names::new(resolve::NameFiles::default(), entropy::generator()?, NAMES),
+            outside: reach::Outside::default(),
             receive: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             hash_budget_bytes: pace::hash_budget_bytes(),
         })
@@ -95,6 +111,11 @@ impl Rim {
     /// The time, as every `now` of the core means it.
     pub fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// Says what goes through which proxy; without it everything goes straight. The machine is to be told the same.
+    pub fn route(&mut self, routes: Arc<Routes>) {
+        self.outside.routes = routes;
     }
 
     /// Opens the listening sockets; connections are taken while it [`run`](Self::run)s. Answers the port.
@@ -106,8 +127,10 @@ impl Rim {
         Ok(self.listeners.port())
     }
 
-    /// Lets all streams that are opened from now on leave from `place` only. What that cannot reach is unreachable.
+    /// Lets all streams that are opened from now on, and questions to name servers, leave from `place` only. What that
+    /// cannot reach is unreachable.
     pub fn bind(&mut self, place: Bind) {
+        self.names.bind(place.clone());
         self.sockets.bind(place);
     }
 

@@ -3,9 +3,11 @@
 use crate::base::limits::{CHECK_SLICE_BYTES, READ_AHEAD_BYTES, READ_PATIENCE, READ_POLL_INTERVAL};
 use crate::base::{Instant, TorrentId};
 use crate::rim::machine::{Files, Machine, Screen};
+use crate::rim::storage::{Done, Task};
 use crate::rim::turn::Run;
 use crate::session::{Action, Event, StoreId};
 use std::collections::VecDeque;
+use std::time::SystemTime;
 
 /// A wish to read from the files.
 #[derive(Debug)]
@@ -72,22 +74,27 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Connect { stream, address } => {
-                if let Err(cause) = self.rim.sockets.connect(self.rim.poll.registry(), stream, address) {
-                    self.refused.push((stream, cause));
-                }
-            }
+            Action::Connect { stream, address } => self.connect(stream, address),
+            Action::Reach { stream, server } => self.reach(stream, server),
             Action::Flush { stream } => self.rim.sockets.list_flush(stream),
             Action::Resume { stream } => self.rim.sockets.list(stream),
             Action::Close { stream } => {
                 self.refused.retain(|(refused, _)| *refused != stream);
+                self.rim.outside.forget(stream);
                 self.rim.sockets.remove(self.rim.poll.registry(), stream);
+                self.admit();
             }
             Action::Store { torrent, store } => self.store(torrent, store),
             Action::Load { torrent, offset, length } => {
                 self.loads.waiting.push_back(Load { torrent, offset, length: length.min(CHECK_SLICE_BYTES) });
             }
-            Action::Complete { torrent } => self.complete(torrent),
+            Action::Sync { torrent, everything } => self.begin(torrent, Task::Sync { everything }),
+            Action::Save { torrent } => self.save(torrent),
+            Action::ForgetState { torrent } => files_of(&mut self.files, torrent).forget_state(),
+            Action::Complete { torrent } => self.begin(torrent, Task::Complete),
+            Action::Resolve { query, host } if self.rim.outside.keeps_to_itself(&host) => {
+                self.machine.handle(self.rim.clock.now(), Event::Resolved { query, addresses: &[] });
+            }
             Action::Resolve { query, host } => {
                 self.rim.names.ask(self.rim.clock.now(), self.rim.poll.registry(), query, &host);
             }
@@ -136,14 +143,41 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         self.perform_all();
     }
 
-    /// Makes a torrent durable.
-    fn complete(&mut self, torrent: TorrentId) {
-        let event = match files_of(&mut self.files, torrent).complete() {
-            Ok(()) => Event::Completed { torrent },
-            Err(fault) => Event::CompleteFailed { torrent, fault },
-        };
-        self.machine.handle(self.rim.clock.now(), event);
+    fn begin(&mut self, torrent: TorrentId, task: Task) {
+        files_of(&mut self.files, torrent).begin(task);
     }
+
+    fn save(&mut self, torrent: TorrentId) {
+        let files = files_of(&mut self.files, torrent);
+        let state = self.machine.state(self.rim.clock.now(), torrent, wall_clock_ns(), files.stamps());
+        files.begin(Task::Save(state));
+    }
+
+    /// Goes on with everything that takes the device's time, and tells what is over.
+    pub(super) fn sync(&mut self) {
+        self.rim.syncer.turn();
+        while let Some(answer) = self.rim.syncer.next_done() {
+            files_of(&mut self.files, answer.torrent).synced(answer);
+        }
+        for nth in 0..self.files.len() {
+            let torrent = TorrentId(nth as u32);
+            if let Some(done) = self.files[nth].go_on(torrent, &mut self.rim.syncer) {
+                self.tell(match done {
+                    Done::Synced(Ok(())) => Event::Synced { torrent },
+                    Done::Synced(Err(fault)) => Event::SyncFailed { torrent, fault },
+                    Done::Saved(good) => Event::Saved { torrent, good },
+                    Done::Completed(Ok(())) => Event::Completed { torrent },
+                    Done::Completed(Err(fault)) => Event::CompleteFailed { torrent, fault },
+                });
+            }
+        }
+    }
+}
+
+/// What the clock on the wall shows, in nanoseconds since 1970, as files have it.
+fn wall_clock_ns() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// The files of `torrent`.

@@ -4,9 +4,8 @@ use crate::base::limits::{READ_POLL_INTERVAL, SLOW_DISK_SPAN, SLOW_READ, TURN_SE
 use crate::base::{Instant, StreamId};
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::perform::files_of;
-use crate::rim::sockets::close_cause;
+use crate::rim::sockets::{Socket, close_cause};
 use crate::rim::storage::SendError;
-use crate::rim::sys;
 use crate::rim::turn::Run;
 use crate::session::FileBytes;
 use std::io;
@@ -67,6 +66,9 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     /// Writes messages, then bytes of files, then messages, until nothing is left, the socket is full, or others have
     /// waited long enough.
     fn write(&mut self, stream: StreamId) {
+        if let Some(Err(error)) = self.rim.sockets.get(stream).map(Socket::flush) {
+            return self.on_send_error(stream, &error);
+        }
         let mut left = TURN_SEND_BYTES;
         while self.outcome.is_none() && self.takes_bytes(stream) {
             if left == 0 {
@@ -94,7 +96,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     fn write_messages(&mut self, stream: StreamId, more: bool) -> Option<usize> {
         let socket = self.rim.sockets.get(stream)?;
         let bytes = self.machine.outgoing(stream);
-        match sys::send(socket.io.as_fd(), bytes, more) {
+        match socket.send(bytes, more) {
             Ok(count) => {
                 // A short write means that the kernel's buffer is full; the poll tells when it is not.
                 socket.writable = count == bytes.len();

@@ -2,13 +2,16 @@
 
 use crate::base::StreamId;
 use crate::rim::bind::Bind;
-use crate::session::CloseCause;
+use crate::rim::sys;
+use crate::rim::tunnel::Tunnel;
+use crate::session::{CloseCause, SecureFault};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token, event};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 
 /// The place of a slot that has no socket.
 const VACANT: usize = usize::MAX;
@@ -21,6 +24,8 @@ pub struct Socket {
     pub stream: StreamId,
     /// The socket itself, nonblocking.
     pub io: TcpStream,
+    /// What lies between the socket and the stream; usually nothing.
+    pub tunnel: Option<Box<Tunnel>>,
     /// The connection is open.
     pub open: bool,
     /// A read may find bytes, the end, or an error.
@@ -99,6 +104,7 @@ impl Sockets {
         entry.insert(Socket {
             stream,
             io,
+            tunnel: None,
             open,
             readable: false,
             writable: false,
@@ -131,6 +137,11 @@ impl Sockets {
     pub fn get(&mut self, stream: StreamId) -> Option<&mut Socket> {
         let key = *self.keys.get(stream.slot as usize)?;
         self.sockets.get_mut(key).filter(|socket| socket.stream == stream)
+    }
+
+    /// How many sockets have TLS. Looks at all: such streams are rarely opened.
+    pub fn secure_count(&self) -> usize {
+        self.sockets.iter().filter(|(_, socket)| socket.is_secure()).count()
     }
 
     /// Closes the socket of `stream`; what the kernel has taken is still sent. A stale name closes nothing.
@@ -202,6 +213,50 @@ impl Sockets {
 impl Socket {
     /// How the attempt to connect stands: `Some(Ok)` when it has just become open, `None` while it goes on.
     pub fn outcome(&mut self) -> Option<Result<(), CloseCause>> {
+        let Some(tunnel) = &mut self.tunnel else { return self.tcp_outcome() };
+        if !tunnel.is_connected() {
+            let outcome = self.tcp_outcome()?;
+            // Only the end of the tunnel opens the stream.
+            self.open = false;
+            let tunnel = self.tunnel.as_mut()?;
+            if let Err(cause) = outcome {
+                return Some(Err(tunnel.blame(cause)));
+            }
+            tunnel.connected();
+        }
+        match self.tunnel.as_mut()?.proceed(&mut self.io) {
+            Ok(false) => None,
+            Ok(true) => {
+                (self.open, self.readable, self.writable) = (true, true, true);
+                Some(Ok(()))
+            }
+            Err(cause) => Some(Err(cause)),
+        }
+    }
+
+    /// True if TLS is spoken.
+    pub fn is_secure(&self) -> bool {
+        self.tunnel.as_ref().is_some_and(|tunnel| tunnel.is_secure())
+    }
+
+    /// Sends some of `bytes`; `more`: others follow at once.
+    pub fn send(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        match self.tunnel.as_mut().and_then(|tunnel| tunnel.secure()) {
+            Some(secure) => secure.write(&mut self.io, bytes),
+            None => sys::send(self.io.as_fd(), bytes, more),
+        }
+    }
+
+    /// Sends what TLS still has.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match self.tunnel.as_mut().and_then(|tunnel| tunnel.secure()) {
+            Some(secure) => secure.flush(&mut self.io),
+            None => Ok(()),
+        }
+    }
+
+    /// How the attempt to connect stands, as far as TCP goes.
+    fn tcp_outcome(&mut self) -> Option<Result<(), CloseCause>> {
         match self.io.take_error() {
             Ok(Some(error)) | Err(error) => return Some(Err(close_cause(&error))),
             Ok(None) => {}
@@ -220,7 +275,10 @@ impl Socket {
 
 /// What an error of a socket means for its stream.
 pub fn close_cause(error: &io::Error) -> CloseCause {
-    let Some(number) = error.raw_os_error() else { return CloseCause::Other(0) };
+    let Some(number) = error.raw_os_error() else {
+        let fault = error.get_ref().and_then(|inner| inner.downcast_ref::<SecureFault>());
+        return fault.map_or(CloseCause::Other(0), |fault| CloseCause::Secure(*fault));
+    };
     match number {
         libc::ECONNREFUSED => CloseCause::Refused,
         libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED => CloseCause::Reset,

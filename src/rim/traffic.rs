@@ -70,6 +70,14 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         }
         let (result, capacity) = match self.machine.landing(stream) {
             Landing::Wait => return Some(Reading::Wait),
+            Landing::Anywhere if socket.is_secure() => {
+                let room = room.min(receive.len());
+                let (reading, count) = socket.read_secure(&mut receive[..room]);
+                if count > 0 {
+                    self.machine.received(clock.now(), stream, &receive[..count]);
+                }
+                return Some(reading);
+            }
             Landing::Anywhere => {
                 let room = room.min(receive.len());
                 (socket.io.read(&mut receive[..room]), room)
@@ -91,6 +99,8 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     /// Forgets a stream that is over, then tells the machine.
     pub(super) fn lose(&mut self, stream: StreamId, cause: CloseCause) {
         self.rim.sockets.remove(self.rim.poll.registry(), stream);
+        self.rim.outside.on_lost(cause);
+        self.admit();
         self.tell(Event::Closed { stream, cause });
     }
 }
@@ -111,6 +121,19 @@ impl Socket {
         };
         self.readable &= reading != Reading::Drained;
         reading
+    }
+
+    /// Reads once through TLS; how that was, and how many bytes are in `bytes` then. The poll is asked only when the socket
+    /// has nothing: TLS keeps what does not fit.
+    fn read_secure(&mut self, bytes: &mut [u8]) -> (Reading, usize) {
+        let Some(secure) = self.tunnel.as_mut().and_then(|tunnel| tunnel.secure()) else {
+            return (Reading::Over(CloseCause::Other(0)), 0);
+        };
+        match secure.read(&mut self.io, bytes) {
+            Ok((0, 0)) => (Reading::Over(self.failed.unwrap_or(CloseCause::Ended)), 0),
+            Ok((count, taken)) => (Reading::More(count.max(taken)), count),
+            Err(error) => (self.judge(Err(error), 0), 0),
+        }
     }
 
     /// Writing has failed for `cause`: a tracker may have sent its reply and gone, so what is there is read

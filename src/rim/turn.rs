@@ -8,7 +8,7 @@ use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::perform::Loads;
 use crate::rim::sending::WaitsForDisk;
 use crate::rim::signals::Signal;
-use crate::rim::{LISTENERS, NAMES, Rim, SIGNALS, STDIN};
+use crate::rim::{LISTENERS, NAMES, Rim, SIGNALS, STDIN, SYNCS};
 use crate::session::{CloseCause, Command, Event, Outcome};
 use core::time::Duration;
 use mio::Token;
@@ -84,6 +84,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         self.list_those_who_waited();
         self.flush();
         self.load_one();
+        self.sync();
         self.finish_turn();
     }
 
@@ -136,6 +137,8 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
             || self.loads.is_due(self.rim.now())
             || !self.refused.is_empty()
             || self.rim.sockets.ready_count() + self.rim.sockets.flush_count() > 0
+            || self.rim.syncer.is_busy()
+            || self.files.iter().any(Files::is_busy)
             || self.rim.names.is_ready()
             || self.rim.stdin.is_ready()
             || self.rim.listeners.is_ready(self.rim.now())
@@ -163,6 +166,8 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
             match event.token() {
                 SIGNALS => signalled = true,
                 STDIN => stdin.on_event(),
+                // Every turn asks the syncer.
+                SYNCS => {}
                 Token(token @ LISTENERS..NAMES) => listeners.on_event(token - LISTENERS),
                 Token(NAMES..) => names.on_event(event.token()),
                 _ => sockets.on_event(event),
@@ -223,7 +228,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         while self.outcome.is_none()
             && let Some(answer) = self.rim.names.next_answer()
         {
-            self.tell(Event::Resolved { query: answer.query, addresses: &answer.addresses });
+            self.tell_addresses(&answer);
         }
     }
 

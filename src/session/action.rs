@@ -2,6 +2,7 @@
 
 use crate::base::{StreamId, TorrentId};
 use crate::session::{Report, StorageFault, StorageFaultKind, StoreId};
+use crate::wire::Server;
 use alloc::string::String;
 use core::net::SocketAddr;
 
@@ -14,6 +15,14 @@ pub enum Action {
         stream: StreamId,
         /// Where to.
         address: SocketAddr,
+    },
+    /// Open a stream to a server that is to be verified by its name, or whose name a proxy resolves; answer as for
+    /// `Connect`, once everything on the way is passed.
+    Reach {
+        /// The name that the session gave it.
+        stream: StreamId,
+        /// Where to.
+        server: Server,
     },
     /// `Session::outgoing` has bytes for this stream: send when it takes them.
     Flush {
@@ -46,6 +55,24 @@ pub enum Action {
         offset: u64,
         /// Bytes, at most `CHECK_SLICE_BYTES`.
         length: usize,
+    },
+    /// Make durable what has been stored so far, without keeping anybody waiting; answer `Synced` or `SyncFailed`.
+    Sync {
+        /// Whose files.
+        torrent: TorrentId,
+        /// Not only what this run has stored, but all that is there.
+        everything: bool,
+    },
+    /// Put what [`Session::state`](crate::session::Session::state) says in the place of the resume state, and make it
+    /// durable; answer `Saved`.
+    Save {
+        /// Whose.
+        torrent: TorrentId,
+    },
+    /// Remove the resume state: there is nothing left to be resumed. No answer.
+    ForgetState {
+        /// Whose.
+        torrent: TorrentId,
     },
     /// Every piece of the torrent is stored: make the files durable and close them; answer `Completed` or
     /// `CompleteFailed`.

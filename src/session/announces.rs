@@ -60,6 +60,11 @@ impl Session {
                 let stream = self.streams.insert(Role::Tracker { torrent: id, handle, request });
                 self.actions.push_back(Action::Connect { stream, address });
             }
+            Wish::Reach { handle, server } => {
+                let request = Outgoing::default();
+                let stream = self.streams.insert(Role::Tracker { torrent: id, handle, request });
+                self.actions.push_back(Action::Reach { stream, server });
+            }
             Wish::Send { handle, bytes } => {
                 let Some(stream) = self.tracker_stream(id, handle) else { return };
                 if let Some(Role::Tracker { request, .. }) = self.streams.get_mut(stream) {

@@ -62,6 +62,7 @@ impl Session {
                 // What is verified is safer in its file, and memory is wanted elsewhere.
                 torrent.download.flush();
                 self.wish_stores(id);
+                self.make_durable(now, id);
             }
         }
         if paused {
@@ -86,6 +87,7 @@ impl Session {
             torrent.download.flush();
             torrent.trackers.stop(now, &totals, &mut self.rng);
             self.wish_stores(id);
+            self.make_durable(now, id);
             self.settle_trackers(now, id);
             self.drop_all(now, id);
         }
@@ -101,7 +103,8 @@ impl Session {
     pub(super) fn finish_if_quiet(&mut self, now: Instant) {
         let Some(deadline) = self.quitting.filter(|_| !self.finished) else { return };
         let is_quiet = self.torrents.iter().all(|torrent| {
-            torrent.trackers.is_quiet() && (torrent.download.is_flushed() || torrent.stall.is_some())
+            let is_flushed = torrent.download.is_flushed() || torrent.stall.is_some();
+            torrent.trackers.is_quiet() && is_flushed && Self::is_settled(torrent)
         });
         if !is_quiet && now < deadline {
             return;
@@ -126,6 +129,8 @@ impl Session {
         self.complete_if_done(now, id);
         if !self.torrents[id.0 as usize].complete {
             self.announce_due(now, id);
+            // Those who were there before have not been asked for anything meanwhile.
+            self.ask_all(now);
             self.dial_candidates(now);
         }
     }
@@ -133,10 +138,12 @@ impl Session {
     /// The last piece is stored: what is left is to make the files durable.
     pub(super) fn complete_if_done(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
-        if torrent.complete || !torrent.download.is_complete() {
+        let in_doubt = torrent.checking.is_some() || torrent.durability.is_in_doubt();
+        if torrent.complete || in_doubt || !torrent.download.is_complete() {
             return;
         }
         torrent.complete = true;
+        self.sync_at_the_end(now, id);
         self.actions.push_back(Action::Complete { torrent: id });
         self.keep_or_drop_peers(now, id);
     }
@@ -144,8 +151,13 @@ impl Session {
     /// The torrent is safe: tells everybody, and ends the run with the last one.
     pub(super) fn on_durable(&mut self, now: Instant, id: TorrentId) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        if torrent.durability.is_in_doubt() {
+            return;
+        }
         torrent.durable = true;
         torrent.completed = Some(now);
+        self.keep_or_forget_state(id, true);
+        let torrent = &mut self.torrents[id.0 as usize];
         let (downloaded_bytes, took) = (torrent.down.total_bytes(), now.since(torrent.started));
         // A tracker counts downloads by this event, so it is not told when there was nothing to download.
         if downloaded_bytes > 0 {
@@ -181,6 +193,8 @@ impl Session {
 
     /// What was written may not be on the disk: nobody is told that it is complete.
     pub(super) fn on_complete_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
+        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        torrent.durability.doubt();
         self.note(Note::StorageFault { torrent: id, fault });
         self.fail(now, Outcome::of(fault));
     }

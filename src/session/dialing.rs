@@ -1,9 +1,7 @@
 //! Whom to dial next, and how many at a time.
 
 use super::Session;
-use super::peers::Farewell;
-use super::torrents::Torrent;
-use crate::base::limits::{HALF_OPEN_MAX, USELESS_MAX};
+use crate::base::limits::HALF_OPEN_MAX;
 use crate::base::{Instant, TorrentId};
 
 impl Session {
@@ -29,24 +27,8 @@ impl Session {
         }
     }
 
-    /// Makes room where all places are taken and addresses wait: the peer that has been of no use for longest gives
-    /// way, one at a time. Else those who have nothing could keep out those who have what is missing.
-    pub(super) fn replace_useless(&mut self, now: Instant) {
-        let waits = |torrent: &Torrent| {
-            torrent.is_downloading() && torrent.candidates.next_deadline().is_some_and(|due| due <= now)
-        };
-        if self.open_peers() < self.settings.max_peers || !self.torrents.iter().any(waits) {
-            return;
-        }
-        let idle = self.streams.iter_open().filter(|(.., open)| now.since(open.useful_at) > USELESS_MAX);
-        let longest = idle.min_by_key(|(.., open)| open.useful_at).map(|(stream, ..)| stream);
-        if let Some(stream) = longest {
-            self.drop_peer(now, stream, Farewell::Useless);
-            self.dial_candidates(now);
-        }
-    }
-
-    fn open_peers(&self) -> u32 {
+    /// Connected peers of all torrents.
+    pub(super) fn open_peers(&self) -> u32 {
         self.torrents.iter().map(|torrent| torrent.peers).sum()
     }
 

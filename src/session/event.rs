@@ -1,13 +1,16 @@
 //! Facts that the rim tells the session. They are I/O's words, not BitTorrent's.
 
 use crate::base::{StreamId, TorrentId};
-use crate::session::Command;
+use crate::proxy;
+use crate::session::{Command, SecureFault};
+use core::fmt;
 use core::net::IpAddr;
 
 /// Something that has happened outside.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// A stream that the session wished for ([`Action::Connect`](crate::session::Action::Connect)) is open.
+    /// A stream that the session wished for ([`Action::Connect`](crate::session::Action::Connect),
+    /// [`Action::Reach`](crate::session::Action::Reach)) is open.
     Connected {
         /// Which.
         stream: StreamId,
@@ -35,6 +38,26 @@ pub enum Event<'a> {
         store: StoreId,
         /// What went wrong.
         fault: StorageFault,
+    },
+    /// What had been stored when a sync was wished for ([`Action::Sync`](crate::session::Action::Sync)) is durable.
+    Synced {
+        /// Whose.
+        torrent: TorrentId,
+    },
+    /// A sync has failed: what was stored since the last one may be lost. What is read from now on comes from the device.
+    SyncFailed {
+        /// Whose.
+        torrent: TorrentId,
+        /// What went wrong.
+        fault: StorageFault,
+    },
+    /// The resume state was saved ([`Action::Save`](crate::session::Action::Save)), or could not be: then the last one
+    /// still holds.
+    Saved {
+        /// Whose.
+        torrent: TorrentId,
+        /// True if it is durable.
+        good: bool,
     },
     /// A torrent's files are durable.
     Completed {
@@ -99,8 +122,39 @@ pub enum CloseCause {
     TimedOut,
     /// We have no more file descriptors, memory or ports for it: nobody's fault but ours.
     NoResources,
+    /// The proxy on the way.
+    Proxy(proxy::Fault),
+    /// TLS found something wrong.
+    Secure(SecureFault),
     /// Anything else; the operating system's error number.
     Other(i32),
+}
+
+impl CloseCause {
+    /// True if whoever was to be reached is not to blame for it.
+    pub fn is_on_our_side(self) -> bool {
+        match self {
+            Self::NoResources => true,
+            Self::Proxy(fault) => !fault.is_the_targets(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for CloseCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("it closed the connection"),
+            Self::Refused => f.write_str("connection refused"),
+            Self::Unreachable => f.write_str("unreachable"),
+            Self::Reset => f.write_str("connection reset"),
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::NoResources => f.write_str("we are out of sockets or memory"),
+            Self::Proxy(fault) => fault.fmt(f),
+            Self::Secure(fault) => fault.fmt(f),
+            Self::Other(number) => write!(f, "connection failed, system error {number}"),
+        }
+    }
 }
 
 /// What went wrong with a file.

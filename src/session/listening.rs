@@ -1,11 +1,10 @@
 //! Connections that others open to us: bounded until they have shaken hands, and each peer connected once.
 
 use super::peers::{Farewell, our_handshake};
-use super::streams::{Arrival, Connection, Open, Role, Stage};
+use super::streams::{Arrival, Connection, Role, Stage};
 use super::{Action, Session};
 use crate::base::limits::{
     ARRIVALS_MAX, ARRIVALS_PER_ADDRESS_MAX, HANDSHAKE_TIMEOUT, INCOMING_PER_ADDRESS_MAX, TWIN_AGE_MAX,
-    USELESS_AGE_MIN,
 };
 use crate::base::{Instant, PeerId, StreamId, TorrentId};
 use crate::candidates::Source;
@@ -117,8 +116,7 @@ impl Session {
         if !self.settle_twins(now, stream, theirs.peer_id) {
             return false;
         }
-        let open: u32 = self.torrents.iter().map(|torrent| torrent.peers).sum();
-        if open >= self.settings.max_peers && !self.cull(now) {
+        if self.open_peers() >= self.settings.max_peers && !self.make_room_for(now, address) {
             self.drop_peer(now, stream, Farewell::Full);
             return false;
         }
@@ -132,24 +130,6 @@ impl Session {
         let torrent = &self.torrents[nth];
         let welcome = torrent.welcomes_peers() && !torrent.candidates.is_banned(address);
         welcome.then_some(TorrentId(nth as u32))
-    }
-
-    /// Makes room for a peer, if there is one that has been of no use to either side for long enough to tell.
-    fn cull(&mut self, now: Instant) -> bool {
-        let is_useless = |open: &Open| {
-            let bytes = open.peer.down.total_bytes() + open.peer.up.total_bytes();
-            let has_nothing = open.wanted == 0 && !open.peer.interested;
-            bytes == 0 && (has_nothing || now.since(open.opened) >= USELESS_AGE_MIN)
-        };
-        let idle = self
-            .streams
-            .iter_open()
-            .filter(|(.., open)| now.since(open.opened) >= TWIN_AGE_MAX && is_useless(open));
-        let oldest = idle.min_by_key(|(.., open)| open.opened).map(|(stream, ..)| stream);
-        oldest.is_some_and(|stream| {
-            self.drop_peer(now, stream, Farewell::Full);
-            true
-        })
     }
 
     /// If the peer `id` is connected already, ends one of the two connections. True if this one stays.

@@ -136,6 +136,9 @@ impl Session {
     fn on_introduced(&mut self, now: Instant, stream: StreamId) {
         if let Some((_, open)) = self.streams.open(stream) {
             open.pipeline.set_reqq(open.peer.reqq);
+            if let Some(address) = open.peer.your_ip.take() {
+                self.learn_own_address(address);
+            }
         }
         self.learn_address(now, stream);
         self.drop_if_useless(now, stream);

@@ -3,9 +3,10 @@
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
-//! the way to the files, `announces` trackers, `dialing` and `listening` new connections, `uploads` what peers ask of
-//! us, `choking` who of them is served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the user
-//! and the end.
+//! the way to the files, `durable` and `resuming` what lasts longer than the run, `announces` trackers, `dialing` and
+//! `listening` new connections, `culling` who gives way to them, `uploads` what peers ask of us, `choking` who of them is
+//! served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the
+//! user and the end.
 
 mod action;
 mod announces;
@@ -13,7 +14,9 @@ mod blocks;
 mod choking;
 mod command;
 mod commands;
+mod culling;
 mod dialing;
+mod durable;
 mod event;
 mod giving;
 mod listening;
@@ -22,7 +25,9 @@ mod pacing;
 mod peers;
 mod report;
 mod requests;
+mod resuming;
 mod scatter;
+mod secure_fault;
 mod seeding;
 mod spreading;
 mod status;
@@ -37,13 +42,16 @@ pub use command::{COMMANDS, Command, CommandFault};
 pub use event::{CloseCause, Event, StorageFault, StorageFaultKind, StoreId};
 pub use giving::Giving;
 pub use report::*;
+pub use resuming::Remains;
 pub use scatter::Scatter;
+pub use secure_fault::SecureFault;
 pub use uploads::FileBytes;
 
 use crate::base::limits::{DEPARTED_MAX, HALF_OPEN_MAX};
 use crate::base::{Instant, PeerId, Rng, StreamId, TorrentId};
 use crate::download::Pool;
 use crate::meta::Metainfo;
+use crate::proxy::Routes;
 use crate::tracker::Identity;
 use crate::upload::{Choker, Pacer};
 use alloc::collections::VecDeque;
@@ -52,6 +60,7 @@ use alloc::vec::Vec;
 use announces::Query;
 use core::net::SocketAddr;
 use core::time::Duration;
+use culling::Culling;
 use peers::Farewell;
 use streams::{Open, Role, Stage, Streams};
 use torrents::Torrent;
@@ -96,6 +105,8 @@ pub struct StoreView<'a> {
 pub struct Session {
     settings: Settings,
     giving: Giving,
+    /// What goes through which proxy.
+    routes: Arc<Routes>,
     rng: Rng,
     our_id: PeerId,
     started: Instant,
@@ -135,6 +146,8 @@ pub struct Session {
     arrivals: usize,
     /// The torrent whose turn it is to dial.
     next_dialler: usize,
+    /// Who gives way where all places are taken.
+    culling: Culling,
     /// When all peers are looked at.
     peers_deadline: Option<Instant>,
     /// A peer or a tracker was reached.
@@ -154,6 +167,7 @@ impl Session {
             pool: Pool::new(settings.memory_bytes),
             settings,
             giving: Giving::default(),
+            routes: Arc::default(),
             our_id: new_peer_id(&mut rng),
             rng,
             started: now,
@@ -179,6 +193,7 @@ impl Session {
             half_open: 0,
             arrivals: 0,
             next_dialler: 0,
+            culling: Culling::default(),
             peers_deadline: None,
             reached: false,
             leaving: None,
@@ -188,25 +203,44 @@ impl Session {
         }
     }
 
+    /// Tells what goes through which proxy. To be called before torrents are added; without it everything goes straight.
+    pub fn route(&mut self, routes: Arc<Routes>) {
+        self.routes = routes;
+    }
+
     /// Adds a torrent, which starts by checking what is on disk; `empty` says that nothing is there, so that nothing
     /// has to be read.
     pub fn add_torrent(&mut self, now: Instant, metainfo: Arc<Metainfo>, empty: bool) -> TorrentId {
-        let id = TorrentId(self.torrents.len() as u32);
-        let identity =
-            Identity { info_hash: metainfo.info_hash, peer_id: self.our_id, port: self.settings.port };
-        let empty = empty && !self.settings.check_only;
-        let torrent = Torrent::new(now, metainfo, identity, &mut self.rng);
-        self.torrents.push(torrent);
-        for address in self.settings.peers.clone() {
-            self.torrents[id.0 as usize].add_named_peer(now, address);
-        }
-        if empty {
-            self.announce_due(now, id);
-            self.dial_candidates(now);
+        let id = self.enter(now, metainfo);
+        if empty && !self.settings.check_only {
+            self.start(now, id, true);
         } else {
             self.start_checking(now, id);
         }
         id
+    }
+
+    fn enter(&mut self, now: Instant, metainfo: Arc<Metainfo>) -> TorrentId {
+        let id = TorrentId(self.torrents.len() as u32);
+        let identity =
+            Identity { info_hash: metainfo.info_hash, peer_id: self.our_id, port: self.settings.port };
+        let memory_bytes = self.settings.memory_bytes;
+        let routes = Arc::clone(&self.routes);
+        let torrent = Torrent::new(now, id, metainfo, identity, routes, memory_bytes, &mut self.rng);
+        self.torrents.push(torrent);
+        for address in self.settings.peers.clone() {
+            self.torrents[id.0 as usize].add_named_peer(now, address);
+        }
+        id
+    }
+
+    fn start(&mut self, now: Instant, id: TorrentId, empty: bool) {
+        if empty && !self.settings.check_only {
+            self.announce_due(now, id);
+            self.dial_candidates(now);
+        } else {
+            self.go_on_checking(now, id);
+        }
     }
 
     /// Bytes that are missing for two of the torrent's pieces to be put together at a time. To be lent with
@@ -226,7 +260,10 @@ impl Session {
             Event::Connected { stream } => self.on_connected(now, stream),
             Event::Closed { stream, cause } => self.on_closed(now, stream, cause),
             Event::Stored { torrent, store } => self.on_stored(now, torrent, store),
-            Event::StoreFailed { torrent, fault, .. } => self.on_store_failed(now, torrent, fault),
+            Event::StoreFailed { torrent, store, fault } => self.on_store_failed(now, torrent, store, fault),
+            Event::Synced { torrent } => self.on_synced(now, torrent),
+            Event::SyncFailed { torrent, fault } => self.on_sync_failed(now, torrent, fault),
+            Event::Saved { torrent, good } => self.on_saved(now, torrent, good),
             Event::Completed { torrent } => self.on_durable(now, torrent),
             Event::CompleteFailed { torrent, fault } => self.on_complete_failed(now, torrent, fault),
             Event::Loaded { torrent, bytes, .. } => self.on_loaded(now, torrent, bytes),

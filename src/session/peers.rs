@@ -45,13 +45,8 @@ pub(super) enum Farewell {
 impl fmt::Display for Farewell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed(CloseCause::Ended) => f.write_str("it closed the connection"),
-            Self::Closed(CloseCause::Refused) => f.write_str("connection refused"),
-            Self::Closed(CloseCause::Unreachable) => f.write_str("unreachable"),
-            Self::Closed(CloseCause::Reset) => f.write_str("connection reset"),
-            Self::Closed(CloseCause::TimedOut) | Self::ConnectTimeout => f.write_str("no answer in time"),
-            Self::Closed(CloseCause::NoResources) => f.write_str("we are out of sockets or memory"),
-            Self::Closed(CloseCause::Other(number)) => write!(f, "connection failed, system error {number}"),
+            Self::Closed(cause) => cause.fmt(f),
+            Self::ConnectTimeout => CloseCause::TimedOut.fmt(f),
             Self::HandshakeTimeout => f.write_str("no handshake in time"),
             Self::Idle => f.write_str("silent for too long"),
             Self::NeverReads => f.write_str("it does not read what we send"),
@@ -212,8 +207,8 @@ impl Session {
         let candidates = &mut self.torrents[id.0 as usize].candidates;
         match (why, useful) {
             (Farewell::Guilty(Misbehaved::SelfConnection), _) => candidates.add_own(address),
-            // Our own poverty says nothing about the peer.
-            (Farewell::Closed(CloseCause::NoResources), _) => candidates.put_back(now, address),
+            // Our own poverty says nothing about the peer, and neither does a broken proxy.
+            (Farewell::Closed(cause), _) if cause.is_on_our_side() => candidates.put_back(now, address),
             (Farewell::Guilty(_) | Farewell::NeverReads, Some(_)) => {
                 candidates.closed(now, address, false, &mut self.rng);
             }
@@ -272,7 +267,7 @@ impl Session {
 
     /// For [`Note`]s that people read: what happened to a stream, in words.
     pub(super) fn cause_in_words(cause: CloseCause) -> String {
-        Farewell::Closed(cause).to_string()
+        cause.to_string()
     }
 }
 

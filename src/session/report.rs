@@ -2,6 +2,7 @@
 //! Names that strangers wrote are raw bytes here; the app escapes them before a terminal sees them.
 
 use crate::base::{InfoHash, TorrentId};
+use crate::resume::StateFault;
 use crate::session::StorageFault;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -308,6 +309,24 @@ pub enum Note {
         /// What.
         fault: StorageFault,
     },
+    /// An earlier run has left a resume state.
+    Resumed {
+        /// Whose.
+        torrent: TorrentId,
+        /// Pieces that are believed to be there without being read.
+        believed: u32,
+        /// Pieces in all.
+        pieces: u32,
+        /// Files that somebody else may have changed.
+        doubtful_files: u32,
+        /// Why nothing is believed.
+        fault: Option<StateFault>,
+    },
+    /// The resume state could not be saved: after a power cut more than usual has to be read again.
+    StateNotSaved {
+        /// Whose.
+        torrent: TorrentId,
+    },
     /// Storing works again.
     StorageRecovered {
         /// Whose.
@@ -321,6 +340,8 @@ impl Note {
         match self {
             Self::StorageFault { .. } => Level::Error,
             Self::PeerBanned { .. } | Self::TrackerFailed { .. } | Self::TrackerWarning { .. } => Level::Warn,
+            Self::StateNotSaved { .. } => Level::Warn,
+            Self::Resumed { .. } => Level::Info,
             Self::Checked { .. } | Self::Complete { .. } | Self::StorageRecovered { .. } => Level::Info,
             Self::PieceFailed { .. } | Self::TrackerAnswered { .. } => Level::Debug,
             Self::PeerGone { guilty: true, .. } => Level::Debug,

@@ -95,6 +95,7 @@ impl Session {
 
     fn end_seeding(&mut self, now: Instant, id: TorrentId) {
         self.torrents[id.0 as usize].ended = true;
+        self.keep_or_forget_state(id, false);
         self.drop_all(now, id);
         self.leave_if_all_ended(now);
     }

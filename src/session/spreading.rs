@@ -5,7 +5,7 @@ use super::streams::Open;
 use super::torrents::Torrent;
 use super::{Session, peers::Farewell};
 use crate::base::limits::{SUPER_SEED_INTERVAL, SUPER_SEED_RUNS};
-use crate::base::{Bitfield, Instant, Rng, StreamId, TorrentId};
+use crate::base::{Bitfield, Block, Instant, Rng, StreamId, TorrentId};
 use crate::upload::{Passed, Spread, SuperSeed};
 use crate::wire::Message;
 use alloc::vec::Vec;
@@ -141,6 +141,16 @@ impl Session {
         passed.into_iter().for_each(|other| self.reveal(now, other));
         if piece.is_none() {
             self.reveal(now, stream);
+        }
+    }
+
+    /// A whole block is sent. Most peers do not tell us of a piece that we have told them of: with the last block of it
+    /// they are taken to have it.
+    pub(super) fn on_block_sent(&mut self, now: Instant, stream: StreamId, block: Block) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let length = self.torrents[id.0 as usize].download.geometry().piece_length(block.piece);
+        if open.told.is_some() && block.begin + block.length == length {
+            self.on_spread(now, stream, Some(block.piece));
         }
     }
 

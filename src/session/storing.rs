@@ -84,10 +84,16 @@ impl Session {
     /// Passes the download's stores on as wishes.
     pub(super) fn wish_stores(&mut self, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
-        while let Some(store) = torrent.download.next_store() {
-            // While storing fails, everything waits for the next try.
-            if torrent.stall.is_none() {
-                self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
+        // While storing fails, everything waits for the next try; at the end, nothing waits.
+        let (may_wish, may_wait) = (torrent.stall.is_none(), self.quitting.is_none());
+        while let Some(bytes) = torrent.download.next_store_bytes() {
+            if may_wish && may_wait && !torrent.durability.admits(bytes) {
+                break;
+            }
+            let store = torrent.download.next_store().map(StoreId);
+            if let Some(store) = store.filter(|_| may_wish) {
+                torrent.durability.wished(bytes);
+                self.actions.push_back(Action::Store { torrent: id, store });
             }
         }
     }
@@ -95,6 +101,7 @@ impl Session {
     pub(super) fn on_stored(&mut self, now: Instant, id: TorrentId, store: StoreId) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         let mut stored: Vec<u32> = Vec::new();
+        torrent.durability.answered(now, torrent.download.store_bytes(store.0), true);
         torrent.download.stored(store.0, &mut self.pool, |piece| stored.push(piece));
         self.recover(now, id);
         for &piece in &stored {
@@ -104,11 +111,14 @@ impl Session {
         }
         self.tell_have(now, id, &stored);
         self.returned = true;
+        self.recheck_if_suspect(&stored, id);
         if core::mem::take(&mut self.torrents[id.0 as usize].recheck) {
             self.start_checking(now, id);
         } else {
+            self.recheck_undurable(now, id);
             self.complete_if_done(now, id);
         }
+        self.make_durable(now, id);
     }
 
     /// Verifies what is on disk, from the first piece to the last.
@@ -153,8 +163,15 @@ impl Session {
         }
     }
 
-    pub(super) fn on_store_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
+    pub(super) fn on_store_failed(
+        &mut self,
+        now: Instant,
+        id: TorrentId,
+        store: StoreId,
+        fault: StorageFault,
+    ) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        torrent.durability.answered(now, torrent.download.store_bytes(store.0), false);
         let before = torrent.stall;
         let tries = before.map_or(0, |stall| stall.tries);
         let since = before.map_or(now, |stall| stall.since);
@@ -162,6 +179,7 @@ impl Session {
         if fault.kind == StorageFaultKind::Changed {
             // Somebody has been at the files: nothing that was stored before is believed unseen.
             torrent.recheck = true;
+            torrent.durability.forget();
         }
         // One line for each kind of trouble: while it lasts, tries may fail at one file and then at another.
         if before.is_none_or(|stall| stall.fault.kind != fault.kind) {
@@ -183,13 +201,20 @@ impl Session {
         let Some(stall) = torrent.stall.as_mut().filter(|stall| stall.retry <= now) else { return };
         stall.tries += 1;
         stall.retry = now + STORE_RETRY_INTERVAL;
-        let pending = torrent.download.pending_stores();
-        let wishes = pending.map(|store| Action::Store { torrent: id, store: StoreId(store) });
-        self.actions.extend(wishes);
+        while torrent.download.next_store().is_some() {}
+        for store in torrent.download.pending_stores() {
+            torrent.durability.wished(torrent.download.store_bytes(store));
+            self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
+        }
+        // Where a sync has failed, it is tried by storing on.
+        if torrent.download.is_flushed() {
+            self.recover(now, id);
+        }
     }
 
     /// Wishes for the next slice of a check, or ends it.
     pub(super) fn go_on_checking(&mut self, now: Instant, id: TorrentId) {
+        self.pass_holes(id);
         let torrent = &mut self.torrents[id.0 as usize];
         let Some(check) = &torrent.checking else { return };
         if let Some((offset, length)) = check.wants() {
@@ -198,7 +223,22 @@ impl Session {
         torrent.checking = None;
         let (good, pieces) = (torrent.download.have().count(), torrent.download.geometry().pieces);
         self.note(Note::Checked { torrent: id, good, pieces });
-        self.check_is_over(now, id);
+        self.recheck_undurable(now, id);
+        if self.torrents[id.0 as usize].checking.is_none() {
+            self.check_is_over(now, id);
+            self.make_durable(now, id);
+        }
+    }
+
+    /// Judges the pieces that need not be read to know what is in them.
+    fn pass_holes(&mut self, id: TorrentId) {
+        loop {
+            let torrent = &mut self.torrents[id.0 as usize];
+            let hole = torrent.checking.as_mut().and_then(Check::next_hole);
+            let Some((piece, digest)) = hole else { return };
+            let is_right = torrent.metainfo.hashes.get(piece as usize) == Some(&digest);
+            self.on_checked(id, piece, is_right);
+        }
     }
 
     pub(super) fn on_loaded(&mut self, now: Instant, id: TorrentId, bytes: &[u8]) {
@@ -214,12 +254,15 @@ impl Session {
     /// A piece was read from disk.
     fn on_checked(&mut self, id: TorrentId, piece: u32, is_right: bool) {
         let torrent = &mut self.torrents[id.0 as usize];
-        let bytes = torrent.wanted_bytes(piece);
-        if is_right && torrent.download.found(piece) {
-            torrent.done_bytes += bytes;
+        if is_right && torrent.download.have().has(piece) {
+            torrent.durability.found(piece);
+        } else if is_right && torrent.download.found(piece) {
+            torrent.durability.found(piece);
+            torrent.done_bytes += torrent.wanted_bytes(piece);
             self.unwant(id, piece);
         } else if !is_right && torrent.download.lost(piece) {
-            torrent.done_bytes -= bytes;
+            torrent.durability.lost(piece);
+            torrent.done_bytes -= torrent.wanted_bytes(piece);
             self.want_again(id, piece);
         }
     }

@@ -13,7 +13,8 @@ impl Session {
         let torrents = self.torrents.iter().flat_map(|torrent| {
             let announce = torrent.trackers.next_deadline();
             let flush = torrent.download.next_deadline().filter(|_| torrent.stall.is_none());
-            [announce, flush, torrent.stall.map(|stall| stall.retry)]
+            let durable = Self::durable_deadline(torrent);
+            [announce, flush, torrent.stall.map(|stall| stall.retry), durable]
         });
         let giving = [self.choke_deadline, self.spread_deadline, self.pace_deadline(), self.seed_deadline()];
         let giving = giving.into_iter().filter(|_| self.quitting.is_none());
@@ -31,6 +32,7 @@ impl Session {
             self.torrents[nth].download.on_time(now);
             self.wish_stores(id);
             self.retry_stores(now, id);
+            self.make_durable(now, id);
         }
         if self.choke_deadline.is_some_and(|due| due <= now) {
             self.choke_round(now);
@@ -101,6 +103,7 @@ impl Session {
             Role::Arrival(arrival) => Some(arrival.deadline),
             Role::Tracker { .. } => None,
         });
+        let next = next.chain(self.cull_deadline(now));
         // Never in a hurry: what is due a little earlier is found a little later.
         self.peers_deadline = next.min().map(|due| due.max(now + STARVED_INTERVAL));
     }

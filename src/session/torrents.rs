@@ -1,10 +1,12 @@
 //! One torrent of the run: its rooms side by side, and what it is doing.
 
+use super::durable::Durability;
 use super::spreading::Spreading;
-use crate::base::{Instant, Rate, Rng};
+use crate::base::{Instant, Rate, Rng, TorrentId};
 use crate::candidates::{Candidates, Source};
 use crate::download::{Check, Download};
 use crate::meta::{FileKind, Metainfo};
+use crate::proxy::Routes;
 use crate::session::{Phase, StorageFault};
 use crate::tracker::{Identity, Trackers};
 use alloc::sync::Arc;
@@ -13,8 +15,10 @@ use core::net::SocketAddr;
 /// A torrent and everything that belongs to it alone.
 #[derive(Debug)]
 pub struct Torrent {
+    pub id: TorrentId,
     pub metainfo: Arc<Metainfo>,
     pub download: Download,
+    pub durability: Durability,
     pub candidates: Candidates,
     pub trackers: Trackers,
     /// The check of what is on disk, while it goes on.
@@ -63,13 +67,23 @@ pub struct Stall {
 
 impl Torrent {
     /// A torrent of which nothing is known to be there.
-    pub fn new(now: Instant, metainfo: Arc<Metainfo>, identity: Identity, rng: &mut Rng) -> Self {
+    pub fn new(
+        now: Instant,
+        id: TorrentId,
+        metainfo: Arc<Metainfo>,
+        identity: Identity,
+        routes: Arc<Routes>,
+        memory_bytes: u64,
+        rng: &mut Rng,
+    ) -> Self {
         let download = Download::new(metainfo.clone(), rng);
         Self {
             checking: None,
+            durability: Durability::new(download.geometry().pieces, memory_bytes),
+            id,
             download,
             candidates: Candidates::default(),
-            trackers: Trackers::new(now, identity, &metainfo.tiers, rng),
+            trackers: Trackers::routed(now, identity, routes, &metainfo.tiers, rng),
             metainfo,
             recheck: false,
             paused: false,

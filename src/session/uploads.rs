@@ -129,7 +129,8 @@ impl Session {
     pub fn sent_file(&mut self, now: Instant, stream: StreamId, count: usize) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let Some(sending) = &mut open.service.sending else { return };
-        if sending.on_sent(count as u32) {
+        let sent = sending.on_sent(count as u32).then_some(sending.block);
+        if sent.is_some() {
             open.service.sending = None;
         }
         open.service.progress = now;
@@ -138,6 +139,9 @@ impl Session {
         self.up_pacer.took(now, &mut open.service.up, count as u64);
         open.flushing = open.has_output();
         self.torrents[id.0 as usize].up.add(now, count as u64);
+        if let Some(block) = sent {
+            self.on_block_sent(now, stream, block);
+        }
         self.end_seeding_if_given_enough(now, id);
     }
 
@@ -169,6 +173,7 @@ impl Session {
         if !torrent.download.lose(piece) {
             return;
         }
+        torrent.durability.lost(piece);
         torrent.done_bytes = torrent.done_bytes.saturating_sub(torrent.wanted_bytes(piece));
         (torrent.complete, torrent.durable, torrent.spreading) = (false, false, None);
         for (stream, of, open) in self.streams.iter_open_mut() {

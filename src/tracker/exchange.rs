@@ -3,13 +3,16 @@
 
 use crate::base::Instant;
 use crate::base::limits::{ADDRESSES_PER_NAME_MAX, CONNECT_TIMEOUT, REDIRECTS_MAX};
+use crate::proxy::Routes;
 use crate::tracker::reply::ReplyFault;
 use crate::tracker::request::{Kind, request};
+use crate::wire::Server;
 use crate::wire::address::is_local;
 use crate::wire::http::{HttpFault, Progress, ReplyReader};
 use crate::wire::url::{Host, Scheme, Url, UrlFault};
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -21,6 +24,7 @@ pub(crate) struct Exchange {
     pub kind: Kind,
     query: String,
     url: Url,
+    routes: Arc<Routes>,
     redirects: u8,
     /// True once a server outside the local network has sent us elsewhere: it must not send us inside.
     confined: bool,
@@ -48,6 +52,8 @@ pub(crate) enum Step {
     Resolve(String),
     /// A stream to this address; an earlier one is of no more use.
     Connect(SocketAddr),
+    /// The same, with TLS or through a proxy.
+    Reach(Server),
     /// These bytes sent.
     Send(Vec<u8>),
     /// Nothing more: here are status and body.
@@ -68,7 +74,9 @@ pub enum Fault {
     /// More than [`REDIRECTS_MAX`] redirects.
     Redirects,
     /// A redirect to a scheme that this build does not speak.
-    RedirectScheme(Scheme),
+    RedirectScheme(Scheme, &'static str),
+    /// A redirect from HTTPS to plain HTTP, where everybody on the way could read what was meant for one.
+    RedirectPlain,
     /// A redirect to something that is no URL.
     RedirectUrl(UrlFault),
     /// A redirect from outside into the local network.
@@ -86,9 +94,8 @@ impl fmt::Display for Fault {
             Self::Broken(why) => f.write_str(why),
             Self::Late => f.write_str("the tracker did not answer in time"),
             Self::Redirects => write!(f, "more than {REDIRECTS_MAX} redirects"),
-            Self::RedirectScheme(scheme) => {
-                write!(f, "redirect to {}, {}", scheme.name(), unsupported(*scheme))
-            }
+            Self::RedirectScheme(scheme, why) => write!(f, "redirect to {}, {why}", scheme.name()),
+            Self::RedirectPlain => f.write_str("redirect from HTTPS to plain HTTP refused"),
             Self::RedirectUrl(fault) => write!(f, "redirect to nowhere: {fault}"),
             Self::RedirectInside => f.write_str("redirect from the internet into the local network refused"),
             Self::Http(fault) => fault.fmt(f),
@@ -97,22 +104,25 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Why a scheme is not spoken; empty for plain HTTP, which is.
-pub(crate) fn unsupported(scheme: Scheme) -> &'static str {
-    match scheme {
-        Scheme::Http => "",
-        Scheme::Https => "but this build has no TLS",
-        Scheme::Udp => "but UDP trackers are not spoken",
+/// Why the server of a URL cannot be spoken to, if so.
+pub(crate) fn unsupported(url: &Url, routes: &Routes) -> Option<&'static str> {
+    match url.scheme() {
+        Scheme::Http => None,
+        Scheme::Https if cfg!(feature = "tls") => None,
+        Scheme::Https => Some("but this build has no TLS"),
+        Scheme::Udp if routes.is_closed_to(url.host()) => Some("but UDP does not go through the proxy"),
+        Scheme::Udp => Some("but UDP trackers are not spoken"),
     }
 }
 
 impl Exchange {
     /// An announce with our `query` to `url`, which has failed at `deadline`. [`Exchange::begin`] starts it.
-    pub fn new(kind: Kind, url: Url, query: String, deadline: Instant) -> Self {
+    pub fn new(kind: Kind, url: Url, query: String, routes: Arc<Routes>, deadline: Instant) -> Self {
         Self {
             kind,
             query,
             url,
+            routes,
             redirects: 0,
             confined: false,
             untried: VecDeque::new(),
@@ -126,6 +136,7 @@ impl Exchange {
     pub fn begin(&mut self, now: Instant, known: Option<SocketAddr>) -> Step {
         match (self.url.host(), known) {
             (Host::Address(ip), _) => self.dial(now, &[*ip]),
+            (Host::Name(_), _) if self.is_proxied() => self.reach(now, None),
             (Host::Name(_), Some(address)) => self.dial(now, &[address.ip()]),
             (Host::Name(name), None) => {
                 let name = name.clone();
@@ -190,10 +201,22 @@ impl Exchange {
     /// Tries the next address; without one, `fault` is why the announce has failed.
     fn connect(&mut self, now: Instant, fault: Fault) -> Step {
         let Some(ip) = self.untried.pop_front() else { return Step::Failed(fault) };
-        let address = SocketAddr::new(ip, self.url.port());
-        self.address = Some(address);
+        self.reach(now, Some(SocketAddr::new(ip, self.url.port())))
+    }
+
+    /// Opens a stream to `address`; without one, a proxy finds it.
+    fn reach(&mut self, now: Instant, address: Option<SocketAddr>) -> Step {
+        self.address = address;
         self.leg = Leg::Connecting { until: now + CONNECT_TIMEOUT };
-        Step::Connect(address)
+        let (scheme, port) = (self.url.scheme(), self.url.port());
+        match address {
+            Some(address) if scheme != Scheme::Https && !self.is_proxied() => Step::Connect(address),
+            _ => Step::Reach(Server { scheme, host: self.url.host().clone(), port, address }),
+        }
+    }
+
+    fn is_proxied(&self) -> bool {
+        self.routes.to_server(self.url.scheme(), self.url.host()).is_some()
     }
 
     /// The stream is open.
@@ -257,10 +280,14 @@ impl Exchange {
             return Err(Fault::Redirects);
         }
         let url = self.url.join(location).map_err(Fault::RedirectUrl)?;
-        if url.scheme() != Scheme::Http {
-            return Err(Fault::RedirectScheme(url.scheme()));
+        if let Some(why) = unsupported(&url, &self.routes) {
+            return Err(Fault::RedirectScheme(url.scheme(), why));
         }
-        self.confined |= self.address.is_some_and(|address| !is_local(address.ip()));
+        if (self.url.scheme(), url.scheme()) == (Scheme::Https, Scheme::Http) {
+            return Err(Fault::RedirectPlain);
+        }
+        // A server that only the proxy knows the address of may be anywhere.
+        self.confined |= self.address.is_none_or(|address| !is_local(address.ip()));
         self.url = url;
         Ok(())
     }

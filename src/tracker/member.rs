@@ -5,10 +5,11 @@ use crate::base::limits::{
     TRACKER_BACKOFF_MAX, TRACKER_BACKOFF_MIN,
 };
 use crate::base::{Instant, Rng, backoff};
+use crate::proxy::Routes;
 use crate::tracker::exchange::{Exchange, Fault, unsupported};
 use crate::tracker::reply::{Reply, ReplyFault};
 use crate::tracker::request::Kind;
-use crate::wire::url::{Scheme, Url};
+use crate::wire::url::Url;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -59,13 +60,12 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub fn new(tier: usize, text: &str) -> Self {
+    pub fn new(tier: usize, text: &str, routes: &Routes) -> Self {
         let (url, state) = match Url::parse(text) {
-            Ok(url) if url.scheme() == Scheme::Http => (Some(url), State::Untried),
-            Ok(url) => (
-                None,
-                State::Unsupported(format!("{} tracker, {}", url.scheme().name(), unsupported(url.scheme()))),
-            ),
+            Ok(url) => match unsupported(&url, routes) {
+                None => (Some(url), State::Untried),
+                Some(why) => (None, State::Unsupported(format!("{} tracker, {why}", url.scheme().name()))),
+            },
             Err(fault) => (None, State::Unsupported(fault.to_string())),
         };
         Self {

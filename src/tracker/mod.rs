@@ -21,8 +21,10 @@ pub use wish::{Handle, News, View, Wish};
 
 use crate::base::limits::{ANNOUNCE_TIMEOUT, ANNOUNCES_MAX, STOP_TIMEOUT, TRACKERS_MAX};
 use crate::base::{Instant, Rng};
+use crate::proxy::Routes;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 use core::net::IpAddr;
@@ -45,6 +47,7 @@ struct Tier {
 #[derive(Debug)]
 pub struct Trackers {
     identity: Identity,
+    routes: Arc<Routes>,
     /// Random, the same for the run, so that a tracker knows us again after our address has changed.
     key: u32,
     members: Vec<Member>,
@@ -64,11 +67,22 @@ impl Trackers {
     /// The trackers of `tiers`, each tier in random order; URLs that appear again and those beyond [`TRACKERS_MAX`]
     /// are left out. The first announces are due at `now`.
     pub fn new(now: Instant, identity: Identity, tiers: &[Vec<String>], rng: &mut Rng) -> Self {
+        Self::routed(now, identity, Arc::default(), tiers, rng)
+    }
+
+    /// The same, along `routes`.
+    pub fn routed(
+        now: Instant,
+        identity: Identity,
+        routes: Arc<Routes>,
+        tiers: &[Vec<String>],
+        rng: &mut Rng,
+    ) -> Self {
         let mut members: Vec<Member> = Vec::new();
         for (tier, urls) in tiers.iter().enumerate() {
             for url in urls {
                 if members.len() < TRACKERS_MAX && !members.iter().any(|member| member.text == *url) {
-                    members.push(Member::new(tier, url));
+                    members.push(Member::new(tier, url, &routes));
                 }
             }
         }
@@ -88,6 +102,7 @@ impl Trackers {
         let wishes = VecDeque::new();
         let mut trackers = Self {
             identity,
+            routes,
             key,
             members,
             tiers,
@@ -290,7 +305,7 @@ impl Trackers {
         let deadline = self.gone.unwrap_or(now + ANNOUNCE_TIMEOUT);
         // A goodbye has no time to ask for a name again.
         let known = member.address.filter(|_| self.gone.is_some());
-        member.exchange = Some(Exchange::new(kind, url, query, deadline));
+        member.exchange = Some(Exchange::new(kind, url, query, Arc::clone(&self.routes), deadline));
         self.advance(now, at, rng, |exchange| exchange.begin(now, known));
     }
 
@@ -326,7 +341,7 @@ impl Trackers {
         if had_stream && !matches!(step, Step::Wait | Step::Send(_)) {
             self.wishes.push_back(Wish::Close { handle: old });
         }
-        if matches!(step, Step::Resolve(_) | Step::Connect(_)) {
+        if matches!(step, Step::Resolve(_) | Step::Connect(_) | Step::Reach(_)) {
             member.generation += 1;
         }
         let handle = Handle { generation: member.generation, ..old };
@@ -334,6 +349,7 @@ impl Trackers {
             Step::Wait => {}
             Step::Resolve(host) => self.wishes.push_back(Wish::Resolve { handle, host }),
             Step::Connect(address) => self.wishes.push_back(Wish::Connect { handle, address }),
+            Step::Reach(server) => self.wishes.push_back(Wish::Reach { handle, server }),
             Step::Send(bytes) => self.wishes.push_back(Wish::Send { handle, bytes }),
             Step::Answered(status, body) => match Reply::parse(status, &body, rng) {
                 Ok(reply) => self.succeeded(now, at, reply, rng),

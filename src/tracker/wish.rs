@@ -2,6 +2,7 @@
 
 use crate::base::Instant;
 use crate::tracker::{Fault, State};
+use crate::wire::Server;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -32,6 +33,13 @@ pub enum Wish {
         handle: Handle,
         /// Where to.
         address: SocketAddr,
+    },
+    /// Open a stream with TLS or through a proxy; answers as for [`Wish::Connect`].
+    Reach {
+        /// The stream's name in this room.
+        handle: Handle,
+        /// Where to.
+        server: Server,
     },
     /// Send bytes on an open stream.
     Send {

@@ -69,12 +69,17 @@ impl<'a> ExtendedHandshake<'a> {
     }
 
     /// Appends the payload of ours. `port` is the TCP port that we listen on, 0 for none; `upload_only`: we download
-    /// nothing any more (BEP 21). Keys are sorted.
-    pub fn encode_ours(port: u16, upload_only: bool, out: &mut Vec<u8>) {
+    /// nothing any more (BEP 21); `your_ip` is the receiver's address as we see it. Keys are sorted.
+    pub fn encode_ours(port: u16, upload_only: bool, your_ip: IpAddr, out: &mut Vec<u8>) {
         let port = if port > 0 { format!("1:pi{port}e") } else { Default::default() };
         let seed = if upload_only { "11:upload_onlyi1e" } else { "" };
-        let ours = format!("d1:mde{port}4:reqqi{REQQ}e{seed}1:v{}:{OUR_CLIENT}e", OUR_CLIENT.len());
+        let ours = format!("d1:mde{port}4:reqqi{REQQ}e{seed}1:v{}:{OUR_CLIENT}6:yourip", OUR_CLIENT.len());
         out.extend_from_slice(ours.as_bytes());
+        match your_ip.to_canonical() {
+            IpAddr::V4(ip) => out.extend(b"4:".iter().chain(&ip.octets())),
+            IpAddr::V6(ip) => out.extend(b"16:".iter().chain(&ip.octets())),
+        }
+        out.push(b'e');
     }
 }
 
@@ -99,13 +104,13 @@ mod tests {
     #[test]
     fn ours_is_read_back() {
         let mut payload = Vec::new();
-        ExtendedHandshake::encode_ours(6881, true, &mut payload);
+        ExtendedHandshake::encode_ours(6881, true, [1, 2, 3, 4].into(), &mut payload);
         let ours = ExtendedHandshake::parse(&payload).unwrap();
         assert_eq!((ours.client, ours.reqq, ours.port), (OUR_CLIENT.as_bytes(), Some(REQQ), Some(6881)));
-        assert_eq!(ours.upload_only, Some(true));
+        assert_eq!((ours.upload_only, ours.your_ip), (Some(true), Some([1, 2, 3, 4].into())));
         assert!(payload.starts_with(b"d1:mde1:pi6881e4:reqq"), "keys must be sorted");
         payload.clear();
-        ExtendedHandshake::encode_ours(0, false, &mut payload);
+        ExtendedHandshake::encode_ours(0, false, core::net::Ipv6Addr::LOCALHOST.into(), &mut payload);
         assert_eq!(ExtendedHandshake::parse(&payload).unwrap().port, None);
     }
 

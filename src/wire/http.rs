@@ -182,24 +182,43 @@ impl ReplyReader {
     }
 }
 
+/// Length and status of the head at the start of `bytes`, `None` while it is not whole: all that the reply to a CONNECT
+/// says.
+///
+/// # Errors
+/// [`HttpFault::Head`] or [`HttpFault::TooManyHeaders`].
+pub fn head_status(bytes: &[u8]) -> Result<Option<(usize, u16)>, HttpFault> {
+    let mut headers = [httparse::EMPTY_HEADER; HTTP_HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut headers);
+    let length = parse_response(&mut response, bytes)?;
+    Ok(length.map(|length| (length, response.code.unwrap_or(0))))
+}
+
 /// Reads one head at the start of `bytes`: its length and what it says, `None` while it is not whole.
 fn parse_head(bytes: &[u8]) -> Result<Option<(usize, Head)>, HttpFault> {
     let mut headers = [httparse::EMPTY_HEADER; HTTP_HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
+    let Some(length) = parse_response(&mut response, bytes)? else { return Ok(None) };
+    let status = response.code.unwrap_or(0);
+    Ok(Some((length, read_headers(status, response.headers)?)))
+}
+
+fn parse_response<'b>(
+    response: &mut httparse::Response<'_, 'b>,
+    bytes: &'b [u8],
+) -> Result<Option<usize>, HttpFault> {
     let parsed = httparse::ParserConfig::default()
         .allow_spaces_after_header_name_in_responses(true)
         .allow_obsolete_multiline_headers_in_responses(true)
         .allow_multiple_spaces_in_response_status_delimiters(true)
         .ignore_invalid_headers_in_responses(true)
-        .parse_response(&mut response, bytes);
-    let length = match parsed {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => return Err(HttpFault::TooManyHeaders),
-        Err(_) => return Err(HttpFault::Head),
-    };
-    let status = response.code.unwrap_or(0);
-    Ok(Some((length, read_headers(status, response.headers)?)))
+        .parse_response(response, bytes);
+    match parsed {
+        Ok(httparse::Status::Complete(length)) => Ok(Some(length)),
+        Ok(httparse::Status::Partial) => Ok(None),
+        Err(httparse::Error::TooManyHeaders) => Err(HttpFault::TooManyHeaders),
+        Err(_) => Err(HttpFault::Head),
+    }
 }
 
 fn read_headers(status: u16, headers: &[httparse::Header<'_>]) -> Result<Head, HttpFault> {

@@ -15,6 +15,7 @@ pub mod handshake;
 pub mod http;
 pub mod message;
 pub mod misbehaved;
+pub mod server;
 pub mod url;
 
 pub use cursor::Cursor;
@@ -23,3 +24,4 @@ pub use framer::{Framer, Item};
 pub use handshake::{Handshake, HandshakeReader};
 pub use message::Message;
 pub use misbehaved::Misbehaved;
+pub use server::Server;

@@ -89,7 +89,7 @@ impl Url {
             scheme,
             userinfo: userinfo.filter(|userinfo| !userinfo.is_empty()).map(with_password),
             host: Host::parse(host)?,
-            port: parse_port(port, scheme)?,
+            port: parse_port(port, scheme.usual_port())?,
             target: clean_target(target),
         })
     }
@@ -156,12 +156,12 @@ impl Url {
 
     /// What the `Host` header says: the port is named only where it is not the usual one.
     pub fn authority(&self) -> String {
-        let host = match &self.host {
-            Host::Name(name) => name.clone(),
-            Host::Address(IpAddr::V4(address)) => format!("{address}"),
-            Host::Address(IpAddr::V6(address)) => format!("[{address}]"),
-        };
-        if self.scheme.usual_port() == Some(self.port) { host } else { format!("{host}:{}", self.port) }
+        let host = &self.host;
+        if self.scheme.usual_port() == Some(self.port) {
+            format!("{host}")
+        } else {
+            format!("{host}:{}", self.port)
+        }
     }
 
     /// What the `Authorization` header says (RFC 7617), if the URL has a user name.
@@ -174,6 +174,17 @@ impl fmt::Display for Url {
     /// The URL without user and password, so that it may be shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}{}", self.scheme.name(), self.authority(), self.target)
+    }
+}
+
+impl fmt::Display for Host {
+    /// As it stands in a URL: an IPv6 address in brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(IpAddr::V4(address)) => address.fmt(f),
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+        }
     }
 }
 
@@ -208,7 +219,8 @@ impl Scheme {
 }
 
 impl Host {
-    fn parse(text: &str) -> Result<Self, UrlFault> {
+    /// Reads a name, an IPv4 address, or an IPv6 address in brackets.
+    pub(crate) fn parse(text: &str) -> Result<Self, UrlFault> {
         if let Some(inner) = text.strip_prefix('[') {
             let inner = inner.strip_suffix(']').ok_or(UrlFault::Host)?;
             // `Ipv6Addr` takes no zone (`%eth0`): a zone means something on the author's machine only.
@@ -258,7 +270,7 @@ fn has_scheme(reference: &str) -> bool {
 }
 
 /// `host:port` → host and what follows the colon; an IPv6 address keeps its brackets and colons.
-fn split_port(place: &str) -> Result<(&str, &str), UrlFault> {
+pub(crate) fn split_port(place: &str) -> Result<(&str, &str), UrlFault> {
     let end_of_literal = if place.starts_with('[') { place.find(']').ok_or(UrlFault::Host)? + 1 } else { 0 };
     let (literal, rest) = place.split_at(end_of_literal);
     match rest.split_once(':') {
@@ -269,9 +281,10 @@ fn split_port(place: &str) -> Result<(&str, &str), UrlFault> {
     }
 }
 
-fn parse_port(text: &str, scheme: Scheme) -> Result<u16, UrlFault> {
+/// The port in `text`; where it is empty, the `usual` one.
+pub(crate) fn parse_port(text: &str, usual: Option<u16>) -> Result<u16, UrlFault> {
     if text.is_empty() {
-        return scheme.usual_port().ok_or(UrlFault::Port);
+        return usual.ok_or(UrlFault::Port);
     }
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let port = if digits { text.parse().ok() } else { None };

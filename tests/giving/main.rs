@@ -1,5 +1,7 @@
 //! What the session gives, to whom and how fast; and what strangers who misuse that get.
 
+mod manners;
+mod places;
 mod stage;
 
 use core::time::Duration;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use swarmlet::base::{Instant, PeerId, Rng, StreamId, TorrentId};
 use swarmlet::meta::Metainfo;
-use swarmlet::session::{Action, Event, Giving, Outcome, Session, Settings};
+use swarmlet::session::{Action, CloseCause, Event, Giving, Outcome, Session, Settings};
 use swarmlet::wire::{Framer, Handshake, Item, Message};
 
 pub const PIECE_BYTES: usize = 64 << 10;
@@ -20,6 +20,8 @@ pub struct Stage {
     pub closed: HashSet<StreamId>,
     pub outcome: Option<Outcome>,
     pub dialled: Vec<StreamId>,
+    /// What the tracker was told.
+    pub announces: Vec<String>,
 }
 
 impl Stage {
@@ -30,11 +32,16 @@ impl Stage {
 
     /// The same, with everything or nothing on disk.
     pub fn new(pieces: usize, giving: Giving, complete: bool) -> Self {
+        Self::with(pieces, giving, complete, 200)
+    }
+
+    /// The same, with places for `max_peers`, and a tracker.
+    pub fn with(pieces: usize, giving: Giving, complete: bool, max_peers: u32) -> Self {
         let content: Vec<u8> = (0..pieces * PIECE_BYTES).map(|n| (n % 251) as u8 ^ (n >> 16) as u8).collect();
         let hashes: Vec<u8> =
             content.chunks(PIECE_BYTES).flat_map(|piece| <[u8; 20]>::from(Sha1::digest(piece))).collect();
         let head = format!(
-            "d4:infod6:lengthi{}e4:name1:a12:piece lengthi{PIECE_BYTES}e6:pieces{}:",
+            "d8:announce18:http://9.9.9.9:8/a4:infod6:lengthi{}e4:name1:a12:piece lengthi{PIECE_BYTES}e6:pieces{}:",
             content.len(),
             hashes.len()
         );
@@ -42,7 +49,7 @@ impl Stage {
         let metainfo = Arc::new(Metainfo::parse(&bytes).unwrap());
         let settings = Settings {
             memory_bytes: 8 << 20,
-            max_peers: 200,
+            max_peers,
             port: 6881,
             peers: Vec::new(),
             give_up: None,
@@ -52,8 +59,8 @@ impl Stage {
         let mut session = Session::new(now, Rng::new(1), settings);
         session.give(now, giving);
         session.add_torrent(now, metainfo.clone(), !complete);
-        let (closed, dialled) = (HashSet::new(), Vec::new());
-        let mut stage = Self { session, now, metainfo, content, closed, outcome: None, dialled };
+        let (closed, dialled, announces) = (HashSet::new(), Vec::new(), Vec::new());
+        let mut stage = Self { session, now, metainfo, content, closed, outcome: None, dialled, announces };
         stage.act();
         stage
     }
@@ -67,15 +74,49 @@ impl Stage {
                     self.session.handle(self.now, Event::Loaded { torrent, offset, bytes });
                 }
                 Action::Complete { torrent } => self.session.handle(self.now, Event::Completed { torrent }),
+                Action::Sync { torrent, .. } => self.session.handle(self.now, Event::Synced { torrent }),
                 Action::Close { stream } => {
                     self.closed.insert(stream);
                 }
+                Action::Connect { stream, address } if address.port() == 8 => {
+                    self.announce(stream);
+                }
                 Action::Connect { stream, .. } => self.dialled.push(stream),
+                Action::Store { torrent, store } => {
+                    let view = self.session.store(torrent, store).expect("a wish that is not answered");
+                    let from = view.offset as usize;
+                    assert!(self.content[from..].starts_with(&view.parts.concat()), "other bytes");
+                    self.session.handle(self.now, Event::Stored { torrent, store });
+                }
                 Action::Finish(outcome) => self.outcome = Some(outcome),
                 _ => {}
             }
         }
         self.session.check();
+    }
+
+    /// The tracker takes a call, and answers that there is nobody.
+    fn announce(&mut self, stream: StreamId) {
+        self.session.handle(self.now, Event::Connected { stream });
+        let request = self.session.outgoing(stream).to_vec();
+        self.session.sent(self.now, stream, request.len());
+        self.announces.push(String::from_utf8_lossy(&request).into_owned());
+        let answer = b"HTTP/1.0 200 OK\r\n\r\nd8:intervali1800e5:peers0:e";
+        self.session.received(self.now, stream, answer);
+        self.session.handle(self.now, Event::Closed { stream, cause: CloseCause::Ended });
+    }
+
+    /// `stream` sends a block.
+    pub fn send_block(&mut self, stream: StreamId, piece: usize, begin: usize) {
+        let from = piece * PIECE_BYTES + begin;
+        let mut bytes = (9 + (16_u32 << 10)).to_be_bytes().to_vec();
+        bytes.push(7);
+        bytes.extend((piece as u32).to_be_bytes());
+        bytes.extend((begin as u32).to_be_bytes());
+        bytes.extend_from_slice(&self.content[from..from + (16 << 10)]);
+        self.session.received(self.now, stream, &bytes);
+        self.session.work(self.now, 1 << 20);
+        self.act();
     }
 
     /// Lets time pass, in which the session does what is due.

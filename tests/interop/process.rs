@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// What installs the clients that these tests talk to.
-pub const INSTALL: &str = "apt-get install -y transmission-daemon aria2 python3-libtorrent opentracker";
+pub const INSTALL: &str = "apt-get install -y transmission-daemon aria2 python3-libtorrent opentracker rtorrent microsocks tinyproxy strace";
 
 /// A folder that goes when the test ends.
 pub struct Scratch(PathBuf);
@@ -73,6 +73,11 @@ impl Running {
     pub fn wait(&mut self, patience: Duration) -> ExitStatus {
         let name = self.name.clone();
         wait_for(&format!("the end of {name}"), patience, || self.child.try_wait().unwrap())
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it still runs.

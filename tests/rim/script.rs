@@ -7,6 +7,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use swarmlet::base::{Instant, StreamId, TorrentId};
+use swarmlet::rim::storage::{Done, Syncer, Task};
 use swarmlet::rim::{Files, Machine, Rim, Screen};
 use swarmlet::session::{
     Action, CloseCause, Command, Event, Landing, Outcome, Report, StorageFault, StorageFaultKind, StoreId,
@@ -33,6 +34,8 @@ pub enum Fact {
     StoreFailed(u32, i32),
     Loaded(u64, Vec<u8>),
     LoadFailed(u64),
+    Synced(bool),
+    Saved(bool),
     Completed,
     CompleteFailed(i32),
     Resolved(u32, usize),
@@ -101,6 +104,9 @@ impl<S: FnMut(&mut Desk, Fact)> Machine for Script<S> {
             Event::Closed { stream, cause } => Fact::Closed(stream, cause),
             Event::Stored { store, .. } => Fact::Stored(store.0),
             Event::StoreFailed { store, fault, .. } => Fact::StoreFailed(store.0, fault.os_error),
+            Event::Synced { .. } => Fact::Synced(true),
+            Event::SyncFailed { .. } => Fact::Synced(false),
+            Event::Saved { good, .. } => Fact::Saved(good),
             Event::Completed { .. } => Fact::Completed,
             Event::CompleteFailed { fault, .. } => Fact::CompleteFailed(fault.os_error),
             Event::Loaded { offset, bytes, .. } => Fact::Loaded(offset, bytes.to_vec()),
@@ -165,7 +171,8 @@ fn fault(kind: StorageFaultKind, file: u32, os_error: i32) -> StorageFault {
 }
 
 /// Files of 26 letters, the disk of which is full from offset 5 on.
-pub struct Letters;
+#[derive(Default)]
+pub struct Letters(VecDeque<Task>);
 
 impl Files for Letters {
     fn store(&mut self, offset: u64, parts: &[&[u8]]) -> Result<(), StorageFault> {
@@ -181,8 +188,22 @@ impl Files for Letters {
         Ok(())
     }
 
-    fn complete(&mut self) -> Result<(), StorageFault> {
-        Err(fault(StorageFaultKind::Io, 3, libc::EIO))
+    fn begin(&mut self, task: Task) {
+        self.0.push_back(task);
+    }
+
+    fn go_on(&mut self, _: TorrentId, _: &mut Syncer) -> Option<Done> {
+        let broken = Err(fault(StorageFaultKind::Io, 3, libc::EIO));
+        Some(match self.0.pop_front()? {
+            Task::Sync { everything: true } => Done::Synced(Ok(())),
+            Task::Sync { everything: false } => Done::Synced(broken),
+            Task::Save(state) => Done::Saved(state.is_empty()),
+            Task::Complete => Done::Completed(broken),
+        })
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.0.is_empty()
     }
 
     fn tick(&mut self, _: Instant) {}
@@ -231,7 +252,7 @@ pub fn play_with(commands: &impl AsFd, mut paper: Paper, mut script: impl FnMut(
     let mut desk = Desk { now: rim.now(), ..Desk::default() };
     script(&mut desk, Fact::Start);
     let mut machine = Script { desk, script, late };
-    let outcome = rim.run(&mut machine, vec![Letters], &mut paper).unwrap();
+    let outcome = rim.run(&mut machine, vec![Letters::default()], &mut paper).unwrap();
     let turns = paper.said.iter().filter(|said| said.is_empty()).count();
     paper.said.retain(|said| !said.is_empty());
     Play { outcome, desk: machine.desk, paper, turns }

@@ -47,15 +47,23 @@ fn storing_is_answered_with_success_or_the_fault() {
             for store in [1, 5, 99] {
                 desk.wish(Action::Store { torrent: TORRENT, store: StoreId(store) });
             }
+            for everything in [true, false] {
+                desk.wish(Action::Sync { torrent: TORRENT, everything });
+            }
+            desk.wish(Action::Save { torrent: TORRENT });
             desk.wish(Action::Complete { torrent: TORRENT });
-            desk.deadline = Some(desk.now);
         }
-        Fact::Time => desk.finish(),
-        fact => desk.note(format!("{fact:?}")),
+        fact => {
+            desk.note(format!("{fact:?}"));
+            if matches!(fact, Fact::CompleteFailed(_)) {
+                desk.finish();
+            }
+        }
     });
     let full = format!("StoreFailed(5, {})", libc::ENOSPC);
     let broken = format!("CompleteFailed({})", libc::EIO);
-    assert_eq!(run.desk.notes, ["Stored(1)".to_string(), full, broken]);
+    let expected = ["Stored(1)", &full, "Synced(true)", "Synced(false)", "Saved(true)", &broken];
+    assert_eq!(run.desk.notes, expected);
 }
 
 #[test]

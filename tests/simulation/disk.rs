@@ -1,7 +1,9 @@
 //! The files of one torrent in memory, with a plan of what goes wrong. Only right bytes may arrive here.
 
+use crate::device::Device;
 use crate::torrent::Torrent;
 use std::sync::Arc;
+use swarmlet::base::{Bitfield, Rng};
 use swarmlet::session::{StorageFault, StorageFaultKind};
 
 /// A larger torrent is not kept in memory.
@@ -16,13 +18,17 @@ pub struct Plan {
     pub fails: Option<(u32, u32)>,
     /// Of so many loads one fails.
     pub load_fails: Option<u32>,
+    /// Of so many syncs one fails and loses bytes.
+    pub sync_fails: Option<u32>,
 }
 
 #[derive(Debug)]
 pub struct Disk {
     torrent: Arc<Torrent>,
     /// Empty for a large torrent, of which only the amount is kept.
-    bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
+    /// What is under the bytes.
+    pub device: Device,
     /// Bytes stored of each piece.
     amounts: Vec<u32>,
     /// Pieces known to be right.
@@ -31,6 +37,7 @@ pub struct Disk {
     pub stored_bytes: u64,
     stores: u32,
     loads: u32,
+    syncs: u32,
     pub faults: u32,
     pub completed: bool,
 }
@@ -41,6 +48,7 @@ impl Disk {
         let kept_bytes = if torrent.total_bytes > LARGE_BYTES { 0 } else { torrent.total_bytes };
         let (bytes, amounts) = (vec![0; kept_bytes as usize], vec![0; torrent.pieces as usize]);
         Self {
+            device: Device::new(&torrent, &bytes),
             torrent,
             bytes,
             amounts,
@@ -49,6 +57,7 @@ impl Disk {
             stored_bytes: 0,
             stores: 0,
             loads: 0,
+            syncs: 0,
             faults: 0,
             completed: false,
         }
@@ -60,7 +69,7 @@ impl Disk {
     }
 
     /// Carries out a store, and checks that only right bytes are stored.
-    pub fn store(&mut self, offset: u64, parts: &[&[u8]]) -> Result<(), StorageFault> {
+    pub fn store(&mut self, now: u64, offset: u64, parts: &[&[u8]]) -> Result<(), StorageFault> {
         let bytes = parts.concat();
         assert!(!bytes.is_empty() && parts.iter().all(|part| !part.is_empty()), "an empty store");
         assert!(self.torrent.is_right(offset, &bytes), "bytes that are not verified would be stored");
@@ -80,6 +89,7 @@ impl Disk {
         self.stored_bytes += bytes.len() as u64;
         if !self.bytes.is_empty() {
             self.put(offset, &bytes);
+            self.device.stored(now, offset..offset + bytes.len() as u64);
         }
         let mut at = offset;
         let end = offset + bytes.len() as u64;
@@ -90,6 +100,39 @@ impl Disk {
             at += here;
         }
         Ok(())
+    }
+
+    /// A sync is over; the fault, if it has failed. Then some of its bytes are what they were before.
+    pub fn end_sync(&mut self, rng: &mut Rng) -> Option<StorageFault> {
+        self.syncs += 1;
+        let fails = self.plan.sync_fails.is_some_and(|one_in| self.syncs.is_multiple_of(one_in));
+        if !fails {
+            self.device.end_sync(&self.bytes);
+            return None;
+        }
+        self.faults += 1;
+        self.device.lose_sync(&mut self.bytes, rng);
+        self.good.fill(false);
+        Some(StorageFault { kind: StorageFaultKind::Io, file: 0, os_error: 5, missing_bytes: 0 })
+    }
+
+    /// The program is gone; with `cut`, so is the power.
+    pub fn end_of_run(&mut self, now: u64, cut: bool, rng: &mut Rng) {
+        self.device.end_of_run(now, cut, &mut self.bytes, rng);
+        self.good.fill(false);
+        self.completed = false;
+    }
+
+    /// Pieces of zeros.
+    pub fn holes(&self) -> Bitfield {
+        let mut holes = Bitfield::new(self.torrent.pieces);
+        for piece in 0..self.torrent.pieces {
+            let range = self.torrent.piece_range(piece);
+            if self.bytes[range.start as usize..range.end as usize].iter().all(|&byte| byte == 0) {
+                holes.insert(piece);
+            }
+        }
+        holes
     }
 
     pub fn load(&mut self, offset: u64, length: usize) -> Result<Vec<u8>, StorageFault> {

@@ -3,6 +3,8 @@
 //! A seed that fails is printed; `SIM_SEED=n cargo test --test simulation one_seed -- --nocapture` runs it alone, and
 //! `SIM_SEEDS=a..b` runs a range of them instead of the usual ones.
 
+mod cuts;
+mod device;
 mod disk;
 mod efficiency;
 mod frames;

@@ -19,6 +19,10 @@ impl World {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Connect { stream, address } => self.connect(stream, address),
+            // What lies on the way to a server is not the session's business, so it is not simulated.
+            Action::Reach { stream, server } => {
+                self.connect(stream, server.address.expect("there is no proxy"));
+            }
             Action::Flush { stream } => {
                 self.trace(&[3, stream.generation.into()]);
                 assert!(!self.closed.contains(&stream), "flush of a closed stream");
@@ -32,7 +36,7 @@ impl World {
             }
             Action::Store { torrent, store } => {
                 let Some(view) = self.session.store(torrent, store) else { return };
-                let result = self.disk.store(view.offset, &view.parts);
+                let result = self.disk.store(self.now, view.offset, &view.parts);
                 let sum = [5, view.offset, view.parts.len() as u64, u64::from(result.is_ok())];
                 self.trace(&sum);
                 let event = match result {
@@ -43,9 +47,26 @@ impl World {
             }
             Action::Resume { stream } => panic!("{stream:?} was never told to wait"),
             Action::Load { offset, length, .. } => self.loads.push_back((offset, length)),
+            Action::Sync { torrent, .. } => {
+                self.disk.device.begin_sync();
+                let at = self.now + self.disk.device.busy_us(&mut self.rng);
+                self.plan(at, Happening::Synced(torrent));
+            }
+            Action::Save { torrent } => {
+                let device = &mut self.disk.device;
+                let written_ns = device.clock_ns(self.now);
+                let state =
+                    self.session.state(Instant::from_micros(self.now), torrent, written_ns, device.synced());
+                device.begin_save(state);
+                let at = self.now + device.busy_us(&mut self.rng);
+                self.plan(at, Happening::Saved(torrent));
+            }
+            Action::ForgetState { .. } => self.disk.device.forget_state(),
             Action::Complete { torrent } => {
                 assert!(self.disk.is_complete() && !self.disk.completed);
                 self.disk.completed = true;
+                self.disk.device.begin_sync();
+                self.disk.device.end_sync(&self.disk.bytes);
                 self.session.handle(Instant::from_micros(self.now), Event::Completed { torrent });
             }
             Action::Resolve { query, host } => {

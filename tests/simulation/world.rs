@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use swarmlet::base::{Instant, Rng, StreamId};
-use swarmlet::session::{CloseCause, Command, Event, Note, Outcome, Session, Settings};
+use swarmlet::base::{Instant, Rng, StreamId, TorrentId};
+use swarmlet::session::{CloseCause, Command, Event, Note, Outcome, Remains, Session, Settings};
 
 /// Turns without time passing after which the session is said to run in circles.
 const TURNS_AT_ONCE_MAX: u32 = 3_000;
@@ -31,6 +31,8 @@ pub enum Happening {
     Tick(StreamId),
     Free(StreamId),
     Resolved(u32, Vec<IpAddr>),
+    Synced(TorrentId),
+    Saved(TorrentId),
     Do(Deed),
 }
 
@@ -120,12 +122,27 @@ impl World {
         Settings { memory_bytes, max_peers: 200, port: 6881, peers, give_up: None, check_only: false }
     }
 
-    /// Gives the session its torrent; `empty` as the storage would say.
-    pub fn start(&mut self, empty: bool) {
+    fn lend(&mut self) {
         let missing = self.session.missing_buffer_bytes(&self.torrent.metainfo);
         if missing > 0 {
             self.session.lend(Box::leak(vec![0; missing as usize].into_boxed_slice()));
         }
+    }
+
+    /// Gives the session its torrent, and what an earlier run has left of it.
+    pub fn resume(&mut self) {
+        self.lend();
+        let (device, instant) = (&self.disk.device, Instant::from_micros(self.now));
+        let (state, holes) = (device.state().to_vec(), self.disk.holes());
+        let remains =
+            Remains { state: &state, stamps: device.stamps(), holes, era: device.era(), empty: false };
+        self.session.resume_torrent(instant, self.torrent.metainfo.clone(), remains);
+        self.turn();
+    }
+
+    /// Gives the session its torrent; `empty` as the storage would say.
+    pub fn start(&mut self, empty: bool) {
+        self.lend();
         self.session.add_torrent(self.instant(), self.torrent.metainfo.clone(), empty);
         self.turn();
     }
@@ -229,6 +246,16 @@ impl World {
             Happening::Free(stream) => self.wake_guest(stream, true),
             Happening::Resolved(query, addresses) => {
                 self.tell(Event::Resolved { query, addresses: &addresses });
+            }
+            Happening::Synced(torrent) => {
+                let fault = self.disk.end_sync(&mut self.rng);
+                self.tell(
+                    fault.map_or(Event::Synced { torrent }, |fault| Event::SyncFailed { torrent, fault }),
+                );
+            }
+            Happening::Saved(torrent) => {
+                self.disk.device.end_save();
+                self.tell(Event::Saved { torrent, good: true });
             }
             Happening::Do(deed) => self.do_deed(deed),
         }

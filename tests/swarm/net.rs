@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 use sha1::{Digest as _, Sha1};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use swarmlet::base::{Instant, Rng, StreamId};
 use swarmlet::meta::Metainfo;
-use swarmlet::session::{Action, CloseCause, Event, Giving, Report, Session, Settings, TorrentStatus};
+use swarmlet::session::{Action, CloseCause, Event, Giving, Session, Settings, TorrentStatus};
 
 /// Bytes of a connection that are on their way at a time: what two sockets hold.
 const WINDOW_BYTES: usize = 512 << 10;
@@ -52,7 +52,6 @@ pub struct Node {
     wake: Option<u64>,
     /// When everything was there, in µs.
     pub completed: Option<u64>,
-    pub notes: Vec<Report>,
 }
 
 /// One end of a connection.
@@ -103,7 +102,8 @@ pub fn address(node: usize) -> SocketAddr {
 /// How one takes part.
 #[derive(Clone)]
 pub struct Part {
-    pub has_all: bool,
+    /// How much of it is there when it comes, in percent.
+    pub has_percent: u32,
     pub giving: Giving,
     /// Bytes per second that its line carries away.
     pub line: u64,
@@ -130,8 +130,14 @@ impl Net {
         };
         let mut session = Session::new(now, Rng::new(1000 + nth as u64), settings);
         session.give(now, part.giving.clone());
-        let disk = if part.has_all { self.content.bytes.clone() } else { vec![0; self.content.bytes.len()] };
-        session.add_torrent(now, self.content.metainfo.clone(), !part.has_all);
+        let (mut rng, geometry) = (Rng::new(nth as u64), self.content.metainfo.geometry());
+        let mut disk = vec![0; self.content.bytes.len()];
+        for piece in (0..geometry.pieces).filter(|_| rng.below(100) < part.has_percent) {
+            let range = geometry.piece_range(piece);
+            let range = range.start as usize..range.end as usize;
+            disk[range.clone()].copy_from_slice(&self.content.bytes[range]);
+        }
+        session.add_torrent(now, self.content.metainfo.clone(), part.has_percent == 0);
         self.nodes.push(Node {
             session,
             disk,
@@ -141,7 +147,6 @@ impl Net {
             flush: VecDeque::new(),
             wake: None,
             completed: None,
-            notes: Vec::new(),
         });
         self.pump(nth);
         nth
@@ -283,7 +288,11 @@ impl Net {
             match action {
                 Action::Connect { stream, address } => self.connect(node, stream, address),
                 Action::Flush { stream } => self.list(node, stream),
-                Action::Resume { .. } | Action::Resolve { .. } | Action::Finish(_) => {}
+                Action::Reach { .. }
+                | Action::Resume { .. }
+                | Action::Resolve { .. }
+                | Action::Finish(_)
+                | Action::Say(_) => {}
                 Action::Close { stream } => {
                     if let Some(end) = self.nodes[node].ends.remove(&stream) {
                         let at = self.nodes[node].line_free.max(self.now) + LATENCY_US;
@@ -306,10 +315,16 @@ impl Net {
                     let bytes = &disk[offset as usize..offset as usize + length];
                     session.handle(now, Event::Loaded { torrent, offset, bytes });
                 }
+                Action::Sync { torrent, .. } => {
+                    self.nodes[node].session.handle(now, Event::Synced { torrent });
+                }
+                Action::Save { torrent } => {
+                    self.nodes[node].session.handle(now, Event::Saved { torrent, good: true });
+                }
+                Action::ForgetState { .. } => {}
                 Action::Complete { torrent } => {
                     self.nodes[node].session.handle(now, Event::Completed { torrent });
                 }
-                Action::Say(report) => self.nodes[node].notes.push(report),
             }
         }
     }
@@ -376,10 +391,5 @@ impl Net {
             }
         }
         bytes
-    }
-
-    /// Machines that are connected to `node`.
-    pub fn neighbours(&self, node: usize) -> BTreeSet<usize> {
-        self.nodes[node].ends.values().map(|end| end.node).collect()
     }
 }

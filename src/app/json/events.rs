@@ -28,6 +28,8 @@ fn kind(note: &Note) -> &'static str {
         Note::TrackerAnswered { .. } => "tracker_answered",
         Note::TrackerFailed { .. } => "tracker_failed",
         Note::TrackerWarning { .. } => "tracker_warning",
+        Note::Resumed { .. } => "resumed",
+        Note::StateNotSaved { .. } => "state_not_saved",
         Note::StorageFault { .. } => "storage_fault",
         Note::StorageRecovered { .. } => "storage_recovered",
     }
@@ -57,7 +59,11 @@ fn values(object: Object, note: &Note) -> Object {
         Note::StorageFault { fault, .. } => {
             object.number("file", fault.file).number("os_error", fault.os_error)
         }
-        Note::StorageRecovered { .. } => object,
+        Note::Resumed { believed, pieces, doubtful_files, .. } => object
+            .number("believed", *believed)
+            .number("pieces", *pieces)
+            .number("doubtful_files", *doubtful_files),
+        Note::StateNotSaved { .. } | Note::StorageRecovered { .. } => object,
     }
 }
 

@@ -20,6 +20,8 @@ pub fn torrent_of(note: &Note) -> TorrentId {
         | Note::TrackerAnswered { torrent, .. }
         | Note::TrackerFailed { torrent, .. }
         | Note::TrackerWarning { torrent, .. }
+        | Note::Resumed { torrent, .. }
+        | Note::StateNotSaved { torrent }
         | Note::StorageFault { torrent, .. }
         | Note::StorageRecovered { torrent } => *torrent,
     }
@@ -60,6 +62,18 @@ fn words(note: &Note, torrents: &Torrents) -> String {
         }
         Note::StorageFault { torrent, fault } => {
             format!("{}; tried again until it works", storage_fault(*torrent, fault, torrents))
+        }
+        Note::Resumed { fault: Some(fault), .. } => format!("{fault}: everything is verified"),
+        Note::Resumed { believed, pieces, doubtful_files, .. } => {
+            let pieces = count(u64::from(*pieces), "piece", "pieces");
+            let doubt = match doubtful_files {
+                0 => String::new(),
+                files => format!("; {} may have been changed", count(u64::from(*files), "file", "files")),
+            };
+            format!("resumed: {believed} of {pieces} are known to be good{doubt}")
+        }
+        Note::StateNotSaved { .. } => {
+            "the resume state cannot be saved: after a power cut more has to be verified".to_string()
         }
         Note::StorageRecovered { .. } => "storing works again".to_string(),
     }

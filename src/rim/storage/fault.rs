@@ -26,6 +26,11 @@ pub enum OpenFault {
         /// What is there.
         found: Found,
     },
+    /// Another process works on the same output.
+    Busy {
+        /// Whose lock says so; may hold what a stranger wrote.
+        path: PathBuf,
+    },
     /// The operating system does not let us look.
     System {
         /// At what; may hold what a stranger wrote.
@@ -91,6 +96,9 @@ impl fmt::Display for OpenFault {
             }
             Self::Occupied { path, found } => {
                 write!(f, "output {} exists and is {found}", printable(path))
+            }
+            Self::Busy { path } => {
+                write!(f, "another process works on this output: it has locked {}", printable(path))
             }
             Self::System { path, error } => write!(f, "cannot use output {}: {error}", printable(path)),
         }

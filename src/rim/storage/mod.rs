@@ -10,13 +10,18 @@
 //! | bytes on their way to a peer | `send` |
 //! | bytes on their way from a slow device | `ahead` |
 //! | a disk or a neighbour that takes pages away | `sigbus` |
-//! | bytes on their way to the device | `write_back` |
-//! | exact lengths, and all bytes on the device | `complete` |
+//! | what is not on the device yet | `write_back` |
+//! | waiting for the device, in the kernel's time | `aio`, `sync` |
+//! | making durable, step by step | `tasks` |
+//! | exact lengths | `complete` |
+//! | the resume state's file, and its lock | `state`, `era` |
 
 mod ahead;
+mod aio;
 mod arena;
 mod backend;
 mod complete;
+mod era;
 mod fault;
 mod files;
 mod parts;
@@ -25,8 +30,11 @@ mod prices;
 mod reserve;
 mod send;
 mod sigbus;
+mod state;
 mod survey;
+mod sync;
 mod sys;
+mod tasks;
 mod tree;
 mod window;
 mod write_back;
@@ -37,22 +45,27 @@ pub use fault::{Found, OpenFault};
 pub use reserve::Allocate;
 use send::SendFault;
 pub use survey::Existing;
+pub use sync::{Synced, Syncer};
+pub use tasks::{Done, Task};
 
-use crate::base::Instant;
 use crate::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX};
 use crate::base::units::Bytes;
+use crate::base::{Bitfield, Instant, Printable};
 use crate::meta::{File, Metainfo, Segment};
+use crate::resume::{Era, Stamp};
 use crate::session::StorageFault;
 use backend::Backend;
-use complete::{Sync, complete_file};
 use files::Files;
 use parts::Parts;
 use reserve::Reserver;
+use state::{Locked, StateFile};
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use tasks::Tasks;
 use tree::Tree;
 use write_back::{Range, WriteBack};
 
@@ -88,6 +101,12 @@ pub struct Storage {
     needed_bytes: u64,
     backend: Backend,
     write_back: WriteBack,
+    /// For each file how it was when it was last synced, or at the start.
+    stamps: Box<[Stamp]>,
+    /// For each file, whether its name is on the device, as far as that is ours to see to.
+    entered: Box<[bool]>,
+    tasks: Tasks,
+    state: StateFile,
     now: Instant,
 }
 
@@ -103,19 +122,23 @@ impl Storage {
     ) -> Result<(Self, Existing), OpenFault> {
         sigbus::ignore_file_size_signal();
         let mut tree = Tree::new(root);
-        let (existing, needed_bytes) =
-            survey::survey(&mut tree, &metainfo.layout, options.allocate, options.claimed_bytes)?;
-        let count = metainfo.layout.count();
-        let reserved = vec![false; count as usize].into();
+        let files = metainfo.layout.count();
+        let mut stamps: Box<[Stamp]> = vec![Stamp::default(); files as usize].into();
+        let (existing, needed_bytes) = survey::survey(&mut tree, &metainfo.layout, options, &mut stamps)?;
+        let reserved = vec![false; files as usize].into();
         let storage = Self {
+            write_back: WriteBack::new(files),
+            entered: stamps.iter().map(|stamp| *stamp != Stamp::default()).collect(),
+            stamps,
+            tasks: Tasks::default(),
+            state: StateFile::new(&metainfo),
             metainfo,
             tree,
-            files: Files::new(count),
+            files: Files::new(files),
             reserved,
             reserver: Reserver::new(options.allocate),
             needed_bytes,
             backend: Backend::new(options.map),
-            write_back: WriteBack::default(),
             now: Instant::ZERO,
         };
         Ok((storage, existing))
@@ -228,25 +251,43 @@ impl Storage {
         })
     }
 
-    /// Makes the files what the torrent says, when all of its pieces are stored: every file is there, also the empty
-    /// ones, has its exact length, its bytes are on the device, and it may be executed if that is wished. Then all
-    /// are closed. Blocks for as long as the device takes; what is behind by then is bounded by `UNSENT_BYTES_MAX`
-    /// and the kernel's own patience.
+    /// Takes the output for this process and reads the resume state: empty if there is none. Makes the output directory
+    /// and an empty state, if they are missing. Where nothing can be written no state is kept, and nothing is taken.
     ///
     /// # Errors
-    /// The first fault. Calling again is harmless.
-    pub fn complete(&mut self) -> Result<(), StorageFault> {
-        let metainfo = Arc::clone(&self.metainfo);
-        self.tell_ways();
-        self.files.close_all();
-        let mut sync = Sync::new(metainfo.layout.count());
-        for (index, file) in (0_u32..).zip(metainfo.layout.files()).filter(|(_, file)| !file.is_pad()) {
-            let completed = complete_file(&mut self.tree, &file).and_then(|file| sync.add(file));
-            completed.map_err(|error| self.fault(index, &error))?;
+    /// [`OpenFault::Busy`] if another process has taken it.
+    pub fn take(&mut self) -> Result<Vec<u8>, OpenFault> {
+        match self.state.lock(&mut self.tree) {
+            Locked::Ours(bytes) => Ok(bytes),
+            Locked::Busy => {
+                Err(OpenFault::Busy { path: self.tree.place(core::iter::once(self.state.name())) })
+            }
+            Locked::Absent(error) => {
+                let path = self.tree.place(core::iter::once(self.state.name()));
+                log::info!("no resume state is kept in {}: {error}", Printable(path.as_os_str().as_bytes()));
+                Ok(Vec::new())
+            }
         }
-        sync.finish().map_err(|error| self.fault(metainfo.layout.count().saturating_sub(1), &error))?;
-        self.tree.forget();
-        Ok(())
+    }
+
+    /// How each file was when it was last synced, or at the start.
+    pub fn stamps(&self) -> &[Stamp] {
+        &self.stamps
+    }
+
+    /// Pieces for which the file system has nothing: they are all zeros without being read.
+    pub fn holes(&mut self) -> Bitfield {
+        survey::holes(&mut self.tree, &self.metainfo, &self.stamps)
+    }
+
+    /// In which era the output directory is.
+    pub fn era(&mut self) -> Era {
+        self.tree.root(false).map_or_else(|_| Era::default(), |root| era::current(&root))
+    }
+
+    /// Removes the resume state: there is nothing to be resumed.
+    pub fn forget_state(&mut self) {
+        self.state.remove(&mut self.tree);
     }
 
     /// To be called now and then, with the time: files that nobody used for a while are closed, so that the user may
@@ -266,6 +307,7 @@ impl Storage {
         self.backend.tally()
     }
 
+    /// Says which ways the bytes took, at `-v`.
     fn tell_ways(&self) {
         let Tally { mapped_bytes, written_bytes } = self.backend.tally();
         let (mapped, written) = (Bytes(mapped_bytes), Bytes(written_bytes));
@@ -292,17 +334,17 @@ impl Storage {
         if let Some(known) = self.reserved.get_mut(index as usize) {
             *known = reserved;
         }
-        self.write_back.note(Range { file: index, offset: at, length });
-        self.start_write_back();
+        self.note_stored(Range { file: index, offset: at, length });
         Ok(())
     }
 
-    /// Starts what is due. A file that is closed by now is left to the kernel, as is a kernel that cannot do it.
-    fn start_write_back(&mut self) {
-        while let Some(Range { file, offset, length }) = self.write_back.due() {
-            if let Some(open) = self.files.peek(file) {
-                let _ = sys::start_write_back(&open.file, offset, length);
-            }
+    /// A range that is remembered no longer starts its way to the device. A file that is closed by now is left to the
+    /// kernel, as is a kernel that cannot do it.
+    fn note_stored(&mut self, range: Range) {
+        if let Some(Range { file, offset, length }) = self.write_back.note(range)
+            && let Some(open) = self.files.peek(file)
+        {
+            let _ = sys::start_write_back(&open.file, offset, length);
         }
     }
 
@@ -320,7 +362,7 @@ impl Storage {
             && let Some(open) = self.files.peek(index)
         {
             // After write-back failed, memory has bytes that the device has not: they must not pass for stored ones.
-            let _ = sys::forget_pages(&open.file);
+            sys::forget_cached(&open.file);
         }
         self.files.close(index);
         self.tree.forget();
@@ -333,6 +375,12 @@ impl Storage {
             fault.missing_bytes = self.needed_bytes.saturating_sub(free);
         }
         fault
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        self.state.remove_if_empty(&mut self.tree);
     }
 }
 

@@ -69,3 +69,25 @@ pub(super) fn allocated(metadata: &Metadata) -> u64 {
 fn is_unsupported(fault: &io::Error) -> bool {
     matches!(fault.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::ENODEV))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_holes_takes_the_room_that_it_lacks_and_a_whole_one_none() {
+        let path = std::env::temp_dir().join(format!("swarmlet-reserve-{}", std::process::id()));
+        let file = File::options().read(true).write(true).create_new(true).open(&path).expect("new file");
+        std::fs::remove_file(&path).expect("ours");
+        file.set_len(1 << 20).expect("a hole");
+        let mut reserver = Reserver::new(Allocate::Full);
+        let took = reserver.reserve(&file, 1 << 20).expect("room for a mebibyte");
+        // A file system that cannot reserve says so, and is not asked again.
+        if took.is_some() {
+            assert_eq!(took, Some(1 << 20));
+            assert!(allocated(&file.metadata().expect("open")) >= 1 << 20);
+            assert_eq!(reserver.reserve(&file, 1 << 20).expect("the same room"), Some(0));
+        }
+        assert_eq!(Reserver::new(Allocate::Sparse).reserve(&file, 2 << 20).expect("not asked"), None);
+    }
+}

@@ -1,11 +1,16 @@
 //! What is on disk before anything is done: is there something to continue, something in the way, room enough?
 
+use super::Options;
 use super::fault::{Found, OpenFault};
 use super::reserve::{Allocate, allocated};
+use super::sys;
 use super::tree::Tree;
-use crate::meta::{File, Layout};
+use crate::base::Bitfield;
+use crate::meta::{File, Layout, Metainfo};
+use crate::resume::Stamp;
 use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
 /// Whether anything of the torrent is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,19 +21,20 @@ pub enum Existing {
     Something,
 }
 
-/// Looks at every place where a file has to be, and compares what is needed, `claimed` by others of the run included, with
-/// what is free. Also answers the bytes that the files of the torrent still need.
+/// Looks at every place where a file has to be, and compares what is needed, by others of the run as well, with what is free.
+/// Puts down in `stamps` how each file is. Also answers the bytes that the files of the torrent still need.
 pub(super) fn survey(
     tree: &mut Tree,
     layout: &Layout,
-    allocate: Allocate,
-    claimed: u64,
+    options: &Options,
+    stamps: &mut [Stamp],
 ) -> Result<(Existing, u64), OpenFault> {
     let (mut existing, mut needed) = (Existing::Nothing, 0_u64);
-    for file in layout.files().filter(|file| !file.is_pad()) {
+    for (file, stamp) in layout.files().zip(stamps).filter(|(file, _)| !file.is_pad()) {
         let mut room = 0;
         if let Some(metadata) = tree.look(&file).map_err(|error| in_the_way(tree, &file, error))? {
             usable(tree, &file, &metadata)?;
+            *stamp = stamp_of(&metadata);
             room = allocated(&metadata).min(file.length);
             if metadata.len() > 0 {
                 existing = Existing::Something;
@@ -36,14 +42,49 @@ pub(super) fn survey(
         }
         needed += file.length - room;
     }
-    let wanted = needed.saturating_add(claimed);
-    match (allocate, tree.free_bytes()) {
+    let wanted = needed.saturating_add(options.claimed_bytes);
+    match (options.allocate, tree.free_bytes()) {
         // What needs nothing more is not refused because of others.
         (Allocate::Full, Some(free)) if needed > 0 && wanted > free => {
             Err(OpenFault::NoSpace { needed: wanted, free })
         }
         _ => Ok((existing, needed)),
     }
+}
+
+/// How a file is. One that is there is never like one that is not.
+pub(super) fn stamp_of(metadata: &Metadata) -> Stamp {
+    let seconds = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    let changed_ns = i64::try_from(seconds).unwrap_or(i64::MAX);
+    Stamp { length: metadata.len(), changed_ns: if changed_ns == 0 { 1 } else { changed_ns } }
+}
+
+/// Pieces for which the file system has nothing: they are all zeros without being read. `stamps` as the survey found.
+pub(super) fn holes(tree: &mut Tree, metainfo: &Metainfo, stamps: &[Stamp]) -> Bitfield {
+    let geometry = metainfo.geometry();
+    let mut holes = Bitfield::full(geometry.pieces);
+    let there = metainfo.layout.files().zip(stamps).filter(|(_, stamp)| stamp.length > 0);
+    for (file, _) in there {
+        let mut at = 0;
+        while let Some(range) = next_data(tree, &file, at) {
+            let (start, end) = (range.start.min(file.length), range.end.min(file.length));
+            let pieces = geometry.pieces_of(file.offset + start..file.offset + end);
+            for piece in pieces {
+                holes.remove(piece);
+            }
+            at = range.end;
+        }
+    }
+    holes
+}
+
+/// The next range of `file` that may be something else than zeros. A file that does not tell is all something.
+fn next_data(tree: &mut Tree, file: &File<'_>, at: u64) -> Option<std::ops::Range<u64>> {
+    if at >= file.length {
+        return None;
+    }
+    let range = tree.open(file, libc::O_RDONLY).and_then(|opened| sys::next_data(&opened, at));
+    range.unwrap_or(Some(at..file.length))
 }
 
 /// A plain file that is not too long can be continued; everything else is in the way.

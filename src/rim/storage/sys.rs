@@ -43,6 +43,15 @@ pub(super) fn open_at(
     })
 }
 
+/// Opens the directory `dir`, which is only a place to start from, so that it can be synced.
+pub(super) fn reopen_directory(dir: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: the name ends with a zero.
+    let fd = checked(unsafe { libc::openat64(dir.as_raw_fd(), c".".as_ptr(), flags) })?;
+    // SAFETY: the kernel has just given this descriptor to us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Makes the directory `name` in `dir`, if nothing of that name is there.
 pub(super) fn make_directory_at(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     with_name(name, |name| {
@@ -115,11 +124,6 @@ pub(super) fn read_ahead(file: &File, offset: u64, length: u64) -> io::Result<()
     advise(file, offset, length, libc::POSIX_FADV_WILLNEED)
 }
 
-/// Drops what the page cache has of the file and the device has, too.
-pub(super) fn forget_pages(file: &File) -> io::Result<()> {
-    advise(file, 0, 0, libc::POSIX_FADV_DONTNEED)
-}
-
 fn advise(file: &File, offset: u64, length: u64, advice: libc::c_int) -> io::Result<()> {
     let (offset, length) = (wire_offset(offset)?, wire_offset(length)?);
     // SAFETY: takes numbers only. The answer is the error number itself.
@@ -158,10 +162,74 @@ pub(super) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Res
         .map(drop)
 }
 
-/// Waits until all of the file system of `file` is on its device. Tells errors of write-back since Linux 5.8.
-pub(super) fn sync_file_system(file: &File) -> io::Result<()> {
-    // SAFETY: takes a number only.
-    checked(unsafe { libc::syncfs(file.as_raw_fd()) }).map(drop)
+/// Starts writing `length` bytes at `offset` to the device and waits for them, without any promise.
+pub(super) fn wait_for_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    const ALL: libc::c_uint =
+        libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    let (offset, length) = (wire_offset(offset)?, wire_offset(length)?);
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, ALL) }).map(drop)
+}
+
+/// Lets the kernel forget what it remembers of `file` and has written: what is read next comes from the device.
+pub(super) fn forget_cached(file: &File) {
+    // SAFETY: takes numbers only. It is a hint: where it is not taken, nothing changes.
+    unsafe { libc::posix_fadvise64(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+}
+
+/// Takes the lock of `file` for this process, until the file is closed. False if another has it; a file system without
+/// locks gives it to everybody.
+pub(super) fn try_lock(file: &File) -> io::Result<bool> {
+    // SAFETY: takes numbers only.
+    match checked(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }) {
+        Ok(_) => Ok(true),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EWOULDBLOCK) => Ok(false),
+            Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::ENOLCK) => Ok(true),
+            _ => Err(error),
+        },
+    }
+}
+
+/// Gives the entry `from` of the directory `dir` the name `to`, in whose place nothing is left.
+pub(super) fn rename_at(dir: BorrowedFd<'_>, from: &[u8], to: &[u8]) -> io::Result<()> {
+    with_name(from, |from| {
+        with_name(to, |to| {
+            let dir = dir.as_raw_fd();
+            // SAFETY: both names end with a zero and live through the call.
+            checked(unsafe { libc::renameat(dir, from.as_ptr(), dir, to.as_ptr()) }).map(drop)
+        })
+    })
+}
+
+/// Removes the entry `name` of the directory `dir`, which is no directory.
+pub(super) fn remove_at(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    with_name(name, |name| {
+        // SAFETY: `name` ends with a zero and lives through the call.
+        checked(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
+    })
+}
+
+/// The first byte from `offset` on for which the file system has something, and the end of that; `None` if there is
+/// nothing more. Where it does not tell, all up to the end of the file is something.
+pub(super) fn next_data(file: &File, offset: u64) -> io::Result<Option<std::ops::Range<u64>>> {
+    let seek = |offset: u64, whence| {
+        let offset = wire_offset(offset)?;
+        // SAFETY: takes numbers only.
+        let found = unsafe { libc::lseek64(file.as_raw_fd(), offset, whence) };
+        u64::try_from(found).map_err(|_| io::Error::last_os_error())
+    };
+    let start = match seek(offset, libc::SEEK_DATA) {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => offset,
+        found => found?,
+    };
+    let end = match seek(start, libc::SEEK_HOLE) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => file.metadata()?.len(),
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
+        found => found?,
+    };
+    Ok((start < end).then_some(start..end))
 }
 
 /// Bytes free for us on the file system of `file`; `None` where it does not count them (ramfs, some FUSE).

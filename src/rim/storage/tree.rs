@@ -62,6 +62,24 @@ impl Tree {
         place
     }
 
+    /// The output directory, made if it may be: a place to start from.
+    pub(super) fn root(&mut self, create: bool) -> io::Result<BorrowedFd<'_>> {
+        if self.base.is_none() {
+            if create {
+                std::fs::create_dir_all(&self.root)?;
+            }
+            self.base = Some(open_directory(&self.root)?);
+        }
+        Ok(self.base.as_ref().expect("set above, or an error was returned").as_fd())
+    }
+
+    /// The directory `names`, each with a slash behind it, for more than a place to start from.
+    pub(super) fn open_directory(&mut self, names: &[u8]) -> io::Result<File> {
+        let names = names.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+        let directory = self.parent(names, false)?;
+        sys::reopen_directory(directory).map(File::from)
+    }
+
     /// Forgets open directories: someone may have moved or removed them.
     pub(super) fn forget(&mut self) {
         self.base = None;
@@ -97,13 +115,7 @@ impl Tree {
 
     /// Opens the wanted directory, from the output directory down.
     fn descend(&mut self, create: bool) -> io::Result<File> {
-        if self.base.is_none() {
-            if create {
-                std::fs::create_dir_all(&self.root)?;
-            }
-            self.base = Some(open_directory(&self.root)?);
-        }
-        let mut directory = self.base.as_ref().expect("set above, or an error was returned").try_clone()?;
+        let mut directory = File::from(self.root(create)?.try_clone_to_owned()?);
         for name in self.wanted_names.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
             let open = || sys::retry(|| sys::open_at(directory.as_fd(), name, DIRECTORY, 0));
             let below = match open() {

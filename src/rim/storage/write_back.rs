@@ -1,10 +1,9 @@
-//! Starting the way of stored bytes to the device: in the order they came, a bounded number of bytes behind.
+//! What has been stored and is not known to be on the device: which files, and where in them.
 //!
-//! Left alone, the kernel waits for 30 seconds or a tenth of the memory: gigabytes on a big box, which the sync at the
-//! end would have to wait for. Started after each extent, it costs the caller 0.1 s of CPU per GiB; 64 MiB later, when
-//! neighbours go together, 0.03 s (mapped and positioned alike, ext4).
+//! How much may wait is the session's business; it asks for a sync long before the kernel would begin by itself (after
+//! 30 seconds, or a tenth of the memory: gigabytes on a big box).
 
-use crate::base::limits::{UNSENT_BYTES_MAX, UNSENT_RANGES_MAX};
+use crate::base::limits::UNSYNCED_RANGES_MAX;
 use std::collections::VecDeque;
 
 /// A stored range of a file.
@@ -18,31 +17,57 @@ pub(super) struct Range {
     pub(super) length: u64,
 }
 
-/// The ranges whose write-back has not been started, the oldest first.
-#[derive(Default)]
+/// Files and ranges that are to be synced.
 pub(super) struct WriteBack {
-    waiting: VecDeque<Range>,
-    bytes: u64,
+    files: Vec<u32>,
+    /// For each file, whether it is in `files`.
+    listed: Box<[bool]>,
+    /// The oldest first; as many as are worth remembering.
+    ranges: VecDeque<Range>,
 }
 
 impl WriteBack {
-    /// Notes a stored range. A range that continues the last one becomes one with it.
-    pub(super) fn note(&mut self, range: Range) {
-        self.bytes += range.length;
-        match self.waiting.back_mut() {
-            Some(last) if last.file == range.file && last.offset + last.length == range.offset => {
-                last.length += range.length;
-            }
-            _ => self.waiting.push_back(range),
+    /// Nothing is stored yet in any of so many files.
+    pub(super) fn new(files: u32) -> Self {
+        Self { files: Vec::new(), listed: vec![false; files as usize].into(), ranges: VecDeque::new() }
+    }
+
+    /// Notes a file that has changed or that is of doubtful age.
+    pub(super) fn note_file(&mut self, file: u32) {
+        if let Some(listed) = self.listed.get_mut(file as usize)
+            && !core::mem::replace(listed, true)
+        {
+            self.files.push(file);
         }
     }
 
-    /// The oldest range, if too much waits: its write-back is to be started.
-    pub(super) fn due(&mut self) -> Option<Range> {
-        let due = self.bytes > UNSENT_BYTES_MAX || self.waiting.len() > UNSENT_RANGES_MAX;
-        let range = if due { self.waiting.pop_front() } else { None };
-        self.bytes -= range.map_or(0, |range| range.length);
-        range
+    /// Notes a stored range. A range that continues the last one becomes one with it. Answers the oldest, if there are
+    /// too many: its way to the device is to be started, as nobody will wait for it in slices.
+    pub(super) fn note(&mut self, range: Range) -> Option<Range> {
+        self.note_file(range.file);
+        match self.ranges.back_mut() {
+            Some(last) if last.file == range.file && last.offset + last.length == range.offset => {
+                last.length += range.length;
+            }
+            _ => self.ranges.push_back(range),
+        }
+        if self.ranges.len() > UNSYNCED_RANGES_MAX { self.ranges.pop_front() } else { None }
+    }
+
+    /// Takes out all files.
+    pub(super) fn take_files(&mut self) -> Vec<u32> {
+        let files = core::mem::take(&mut self.files);
+        for &file in &files {
+            self.listed[file as usize] = false;
+        }
+        files
+    }
+
+    /// Takes out the ranges of a file.
+    pub(super) fn take_ranges(&mut self, file: u32) -> Vec<Range> {
+        let own = self.ranges.iter().copied().filter(|range| range.file == file).collect();
+        self.ranges.retain(|range| range.file != file);
+        own
     }
 }
 
@@ -51,24 +76,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_goes_when_too_many_bytes_wait() {
-        let mut write_back = WriteBack::default();
-        let range = |offset| Range { file: 1, offset, length: UNSENT_BYTES_MAX / 2 };
-        write_back.note(range(1 << 40));
-        write_back.note(range(0));
-        assert_eq!(write_back.due(), None);
-        write_back.note(range(2 << 40));
-        assert_eq!((write_back.due(), write_back.due()), (Some(range(1 << 40)), None));
+    fn each_file_is_taken_once_until_it_changes_again() {
+        let mut write_back = WriteBack::new(3);
+        for (file, offset) in [(2, 0), (1, 0), (2, 70), (9, 0)] {
+            assert_eq!(write_back.note(Range { file, offset, length: 50 }), None);
+        }
+        assert_eq!((write_back.take_files(), write_back.take_files()), (vec![2, 1], vec![]));
+        let two = |offset| Range { file: 2, offset, length: 50 };
+        assert_eq!(write_back.take_ranges(2), [two(0), two(70)]);
+        assert_eq!((write_back.take_ranges(2).len(), write_back.take_ranges(1).len()), (0, 1));
+        write_back.note_file(2);
+        assert_eq!(write_back.take_files(), [2]);
     }
 
     #[test]
     fn the_list_is_bounded_and_neighbours_are_joined() {
-        let mut write_back = WriteBack::default();
-        for n in 0..=UNSENT_RANGES_MAX as u64 {
-            write_back.note(Range { file: 0, offset: n * 100, length: 50 });
-            write_back.note(Range { file: 0, offset: n * 100 + 50, length: 49 });
+        let mut write_back = WriteBack::new(1);
+        for n in 0..UNSYNCED_RANGES_MAX as u64 {
+            assert_eq!(write_back.note(Range { file: 0, offset: n * 100, length: 50 }), None);
+            assert_eq!(write_back.note(Range { file: 0, offset: n * 100 + 50, length: 49 }), None);
         }
-        assert_eq!(write_back.due(), Some(Range { file: 0, offset: 0, length: 99 }));
-        assert_eq!(write_back.due(), None);
+        let oldest = write_back.note(Range { file: 0, offset: 1 << 40, length: 1 });
+        assert_eq!(oldest, Some(Range { file: 0, offset: 0, length: 99 }));
     }
 }

@@ -41,7 +41,6 @@ fn every_lie_ends_in_words_and_the_next_tracker() {
             "says: busy",
         ),
         (Lie::Says("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n".into()), "HTTP status 500"),
-        (redirect("https://t.example/"), "redirect to https, but this build has no TLS"),
         (redirect("udp://t.example:1/"), "redirect to udp, but UDP trackers are not spoken"),
         (redirect("http://"), "redirect to nowhere: the URL has no valid host"),
         (redirect("http://127.0.0.1:631/"), "into the local network refused"),

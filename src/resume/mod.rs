@@ -1,0 +1,294 @@
+//! Floor 3: the resume state of a torrent, as bytes: what an earlier run knew to be in the files, and what of it may be
+//! believed. Reads no file and no clock.
+//!
+//! # Format, version 1
+//!
+//! Numbers are big-endian.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 8 | `swarmlet` |
+//! | 2 | version |
+//! | 20 | info-hash |
+//! | 24 | [`Era`]: in which the `stored` pieces may be relied on |
+//! | 8 | when it was written: nanoseconds since 1970 |
+//! | 8, 8, 8 | [`Past`]: bytes downloaded, bytes uploaded, seconds given, over all runs |
+//! | 4, 4 | files, pieces |
+//! | 16 each | for each file its [`Stamp`]: length, and time of change in nanoseconds since 1970; both 0: not there |
+//! | ⌈pieces / 8⌉ | *durable* pieces, the high bit of the first byte is piece 0 (BEP 3): verified, and on the device |
+//! | ⌈pieces / 8⌉ | *stored* pieces: verified, and in their files; a power cut may have taken them |
+//! | 20 | SHA-1 of all before |
+//!
+//! It lies beside the output as `.NAME.swarmlet`. Whoever writes it has synced the durable pieces before, and puts it in
+//! the place of the last one in one step, so that there is always one that is whole.
+//!
+//! # What is believed
+//!
+//! Nothing of a state that is damaged, of another version or of another torrent. Else, file by file: a file that is
+//! shorter than it was, changed before the time that was noted, or changed after the state would have been written again,
+//! is doubtful, as is one that was finished and has changed since. Pieces in doubtful files are not believed. Of the
+//! others, durable pieces are believed; stored ones only in the same era. What is not believed is read and hashed, which
+//! costs time and no data.
+
+mod belief;
+
+pub use belief::Belief;
+
+use crate::base::{Bitfield, InfoHash};
+use crate::wire::Cursor;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+use sha1::{Digest, Sha1};
+
+/// What a state begins with.
+pub const MAGIC: &[u8; 8] = b"swarmlet";
+/// The version that is written, and the only one that is read.
+pub const VERSION: u16 = 1;
+const DIGEST_BYTES: usize = 20;
+
+/// A file as it was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Bytes.
+    pub length: u64,
+    /// When it was changed, in nanoseconds since 1970.
+    pub changed_ns: i64,
+}
+
+/// From one start of the machine to the next, and from one mounting of the disk to the next: while it lasts, what was
+/// given to the kernel is not lost, whatever becomes of the program. All zeros: not known, and like no other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Era(pub [u8; 24]);
+
+/// What all earlier runs have done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// Block bytes received from peers.
+    pub downloaded_bytes: u64,
+    /// Block bytes sent to peers.
+    pub uploaded_bytes: u64,
+    /// Time for which it was given to others when it was complete.
+    pub seeded: Duration,
+}
+
+/// Everything that a state says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Whose.
+    pub info_hash: InfoHash,
+    /// In which the stored pieces may be relied on.
+    pub era: Era,
+    /// When it was written, in nanoseconds since 1970.
+    pub written_ns: i64,
+    /// What was done.
+    pub past: Past,
+    /// The files, in the order of the torrent.
+    pub stamps: Box<[Stamp]>,
+    /// Pieces that are verified and on the device.
+    pub durable: Bitfield,
+    /// Pieces that are verified and in their files.
+    pub stored: Bitfield,
+}
+
+/// Why bytes are no state of a torrent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateFault {
+    /// It does not begin as a state does.
+    NotOurs,
+    /// Another version of this program wrote it.
+    Version(u16),
+    /// Its checksum is wrong.
+    Damaged,
+    /// It is another torrent's.
+    OtherTorrent,
+    /// Its parts do not fit each other or the torrent.
+    Misfit,
+}
+
+impl State {
+    /// Reads the state of the torrent `info_hash` with so many files and pieces.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn decode(bytes: &[u8], info_hash: InfoHash, files: u32, pieces: u32) -> Result<Self, StateFault> {
+        if !bytes.starts_with(MAGIC) {
+            return Err(StateFault::NotOurs);
+        }
+        let mut cursor = Cursor::new(&bytes[MAGIC.len()..]);
+        match cursor.u16() {
+            Some(VERSION) => {}
+            Some(other) => return Err(StateFault::Version(other)),
+            None => return Err(StateFault::Damaged),
+        }
+        let (body, digest) =
+            bytes.split_at_checked(bytes.len().saturating_sub(DIGEST_BYTES)).ok_or(StateFault::Damaged)?;
+        let right: [u8; DIGEST_BYTES] = Sha1::digest(body).into();
+        if digest != right {
+            return Err(StateFault::Damaged);
+        }
+        let state = Self::decode_fields(&mut cursor, files, pieces).ok_or(StateFault::Misfit)?;
+        if state.info_hash != info_hash {
+            return Err(StateFault::OtherTorrent);
+        }
+        // The checksum is all that is left.
+        (cursor.rest().len() == DIGEST_BYTES).then_some(state).ok_or(StateFault::Misfit)
+    }
+
+    fn decode_fields(cursor: &mut Cursor<'_>, files: u32, pieces: u32) -> Option<Self> {
+        let info_hash = InfoHash(cursor.array()?);
+        let era = Era(cursor.array()?);
+        let written_ns = i64::from_be_bytes(cursor.array()?);
+        let past = Past {
+            downloaded_bytes: u64::from_be_bytes(cursor.array()?),
+            uploaded_bytes: u64::from_be_bytes(cursor.array()?),
+            seeded: Duration::from_secs(u64::from_be_bytes(cursor.array()?)),
+        };
+        if (cursor.u32()?, cursor.u32()?) != (files, pieces) {
+            return None;
+        }
+        let stamps = cursor.bytes(16 * files as usize)?.chunks_exact(16).map(Stamp::decode);
+        let stamps = stamps.collect::<Option<Box<[Stamp]>>>()?;
+        let mut bitfield = || Bitfield::from_wire(cursor.bytes(pieces.div_ceil(8) as usize)?, pieces);
+        let (durable, stored) = (bitfield()?, bitfield()?);
+        Some(Self { info_hash, era, written_ns, past, stamps, durable, stored })
+    }
+
+    /// The state as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(256 + 16 * self.stamps.len() + 2 * self.durable.as_wire().len());
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&VERSION.to_be_bytes());
+        bytes.extend_from_slice(&self.info_hash.0);
+        bytes.extend_from_slice(&self.era.0);
+        bytes.extend_from_slice(&self.written_ns.to_be_bytes());
+        for number in [self.past.downloaded_bytes, self.past.uploaded_bytes, self.past.seeded.as_secs()] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        bytes.extend_from_slice(&(self.stamps.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(&self.durable.len().to_be_bytes());
+        for stamp in &self.stamps {
+            bytes.extend_from_slice(&stamp.length.to_be_bytes());
+            bytes.extend_from_slice(&stamp.changed_ns.to_be_bytes());
+        }
+        bytes.extend_from_slice(self.durable.as_wire());
+        bytes.extend_from_slice(self.stored.as_wire());
+        let digest = Sha1::digest(&bytes);
+        bytes.extend_from_slice(&digest);
+        bytes
+    }
+}
+
+impl Stamp {
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (length, changed) = bytes.split_first_chunk()?;
+        let changed_ns = i64::from_be_bytes(*changed.first_chunk()?);
+        Some(Self { length: u64::from_be_bytes(*length), changed_ns })
+    }
+}
+
+impl Era {
+    /// True if nothing that was given to the kernel in `other` can have been lost in this one.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self == other && *self != Self::default()
+    }
+}
+
+impl fmt::Display for StateFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOurs => f.write_str("the resume state is something else"),
+            Self::Version(version) => {
+                write!(f, "the resume state has version {version} instead of {VERSION}")
+            }
+            Self::Damaged => f.write_str("the resume state is damaged"),
+            Self::OtherTorrent => f.write_str("the resume state is another torrent's"),
+            Self::Misfit => f.write_str("the resume state does not fit the torrent"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn sample() -> State {
+        let mut durable = Bitfield::new(11);
+        durable.insert(3);
+        let mut stored = durable.clone();
+        stored.insert(10);
+        State {
+            info_hash: InfoHash([7; 20]),
+            era: Era([9; 24]),
+            written_ns: 1_700_000_000_000_000_000,
+            past: Past { downloaded_bytes: 5, uploaded_bytes: 1 << 40, seeded: Duration::from_secs(77) },
+            stamps: [Stamp { length: 6, changed_ns: -1 }, Stamp::default()].into(),
+            durable,
+            stored,
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Result<State, StateFault> {
+        State::decode(bytes, InfoHash([7; 20]), 2, 11)
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        assert_eq!(decode(&sample().encode()), Ok(sample()));
+    }
+
+    #[test]
+    fn every_changed_missing_or_added_byte_is_noticed() {
+        let bytes = sample().encode();
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x10;
+            assert!(decode(&changed).is_err(), "byte {at}");
+            assert!(decode(&bytes[..at]).is_err(), "cut at {at}");
+        }
+        assert!(decode(&[&bytes[..], &[0]].concat()).is_err());
+    }
+
+    /// A checksum that fits whatever stands before it.
+    fn signed(mut body: Vec<u8>) -> Vec<u8> {
+        let digest = Sha1::digest(&body);
+        body.extend_from_slice(&digest);
+        body
+    }
+
+    #[test]
+    fn states_of_others_are_refused_even_with_a_right_checksum() {
+        let bytes = sample().encode();
+        let body = &bytes[..bytes.len() - DIGEST_BYTES];
+        let with = |at: usize, byte: u8| {
+            let mut body = body.to_vec();
+            body[at] = byte;
+            signed(body)
+        };
+        let spare_bits = body.len() - 1;
+        let cases = [
+            (b"d4:infode".to_vec(), StateFault::NotOurs),
+            (b"swarmlet".to_vec(), StateFault::Damaged),
+            (with(9, 2), StateFault::Version(2)),
+            (with(10, 8), StateFault::OtherTorrent),
+            (with(89, 3), StateFault::Misfit),
+            (with(93, 12), StateFault::Misfit),
+            (with(spare_bits, 0xff), StateFault::Misfit),
+            (signed([body, &[0]].concat()), StateFault::Misfit),
+            (signed(body[..60].to_vec()), StateFault::Misfit),
+        ];
+        for (bytes, fault) in cases {
+            assert_eq!(decode(&bytes), Err(fault));
+            assert!(!fault.to_string().is_empty());
+        }
+        assert_eq!(State::decode(&bytes, InfoHash([7; 20]), u32::MAX, 11), Err(StateFault::Misfit));
+    }
+
+    #[test]
+    fn an_unknown_era_is_like_no_other() {
+        assert!(Era([1; 24]).is_same(&Era([1; 24])));
+        assert!(!Era([1; 24]).is_same(&Era([2; 24])));
+        assert!(!Era::default().is_same(&Era::default()));
+    }
+}

@@ -1,0 +1,179 @@
+//! Waiting for the device without keeping anybody waiting: the kernel syncs beside the loop ([`Ring`]), and where it
+//! cannot, the loop waits in small slices, one per turn.
+
+use super::aio::Ring;
+use super::sys;
+use super::write_back::Range;
+use crate::base::TorrentId;
+use crate::base::limits::{SYNC_SLICE_BYTES, SYNCS_MAX};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// A sync that is done.
+#[derive(Debug)]
+pub struct Synced {
+    /// Whose file.
+    pub torrent: TorrentId,
+    /// The number that it was given.
+    pub number: u32,
+    /// What the device said.
+    pub result: io::Result<()>,
+}
+
+/// Syncs files of all torrents, a bounded number at a time.
+#[derive(Debug)]
+pub struct Syncer {
+    ring: Option<Ring>,
+    under_way: usize,
+    /// What the loop waits for itself, the oldest first.
+    slow: VecDeque<Slow>,
+    done: VecDeque<Synced>,
+}
+
+/// A file that is synced by the loop.
+#[derive(Debug)]
+struct Slow {
+    torrent: TorrentId,
+    number: u32,
+    file: File,
+    ranges: Vec<Range>,
+}
+
+impl Syncer {
+    /// One for the run.
+    pub fn new() -> Self {
+        let ring = Ring::new(SYNCS_MAX).inspect_err(|error| {
+            log::debug!("no asynchronous I/O ({error}): waiting for the disk in slices");
+        });
+        Self { ring: ring.ok(), ..Self::waiting() }
+    }
+
+    /// One that does without the kernel's help.
+    pub fn waiting() -> Self {
+        Self { ring: None, under_way: 0, slow: VecDeque::new(), done: VecDeque::new() }
+    }
+
+    /// What becomes readable when a sync is done; `None` if the loop waits itself.
+    pub fn event(&self) -> Option<BorrowedFd<'_>> {
+        self.ring.as_ref().map(Ring::event)
+    }
+
+    /// True if another sync may begin.
+    pub fn has_room(&self) -> bool {
+        self.under_way + self.slow.len() + self.done.len() < SYNCS_MAX
+    }
+
+    /// True if [`Syncer::turn`] has something to do without waiting for an event.
+    pub fn is_busy(&self) -> bool {
+        !self.slow.is_empty() || !self.done.is_empty()
+    }
+
+    /// Begins to sync `file`. `ranges`: where bytes have been stored in it, as far as that is remembered.
+    pub(super) fn sync(&mut self, torrent: TorrentId, number: u32, file: File, ranges: Vec<Range>) {
+        if let Some(ring) = &self.ring {
+            let data = u64::from(torrent.0) << 32 | u64::from(number);
+            match ring.sync(file.as_fd(), data) {
+                Ok(()) => return self.under_way += 1,
+                // Full, or not for this file.
+                Err(error) => log::debug!("a file is not synced asynchronously ({error})"),
+            }
+        }
+        self.slow.push_back(Slow { torrent, number, file, ranges });
+    }
+
+    /// Gathers what is done, and does a slice of what the loop has to wait for itself.
+    pub fn turn(&mut self) {
+        let Self { ring, under_way, done, .. } = self;
+        if let Some(ring) = ring.as_mut().filter(|_| *under_way > 0) {
+            ring.take_done(|data, result| {
+                *under_way = under_way.saturating_sub(1);
+                let (torrent, number) = (TorrentId((data >> 32) as u32), data as u32);
+                done.push_back(Synced { torrent, number, result });
+            });
+        }
+        if let Some(result) = self.slow.front_mut().and_then(Slow::turn)
+            && let Some(Slow { torrent, number, .. }) = self.slow.pop_front()
+        {
+            self.done.push_back(Synced { torrent, number, result });
+        }
+    }
+
+    /// The next sync that is done.
+    pub fn next_done(&mut self) -> Option<Synced> {
+        self.done.pop_front()
+    }
+}
+
+impl Default for Syncer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Slow {
+    /// Waits for a slice; the answer, if that was the last.
+    fn turn(&mut self) -> Option<io::Result<()>> {
+        let Some(range) = self.ranges.last_mut() else {
+            // What the slices promise is little: this waits for the rest, and for the file's length and place.
+            return Some(sys::retry(|| self.file.sync_all()));
+        };
+        let length = range.length.min(SYNC_SLICE_BYTES);
+        // A kernel that cannot do it leaves all to the last step, which also tells of faults.
+        let _ = sys::wait_for_write_back(&self.file, range.offset, length);
+        range.offset += length;
+        range.length -= length;
+        if range.length == 0 {
+            self.ranges.pop();
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::time::Duration;
+
+    /// Syncs some files at once and returns the numbers in the order of their answers, and the turns it took.
+    fn numbers(mut syncer: Syncer, count: u32) -> (Vec<u32>, u32) {
+        let (mut numbers, mut turns, mut begun) = (Vec::new(), 0, 0);
+        while numbers.len() < count as usize {
+            while begun < count && syncer.has_room() {
+                let path = std::env::temp_dir().join(format!("swarmlet-sync-{begun}-{}", std::process::id()));
+                let mut file =
+                    File::options().write(true).create(true).truncate(true).open(&path).expect("new");
+                std::fs::remove_file(&path).expect("ours");
+                file.write_all(&[1; 3 * SYNC_SLICE_BYTES as usize]).expect("room");
+                let ranges = vec![Range { file: begun, offset: 0, length: 3 * SYNC_SLICE_BYTES }];
+                syncer.sync(TorrentId(9), begun, file, ranges);
+                begun += 1;
+            }
+            syncer.turn();
+            turns += 1;
+            while let Some(done) = syncer.next_done() {
+                assert!(done.torrent == TorrentId(9) && done.result.is_ok(), "{done:?}");
+                numbers.push(done.number);
+            }
+            if !syncer.is_busy() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        (numbers, turns)
+    }
+
+    #[test]
+    fn each_file_is_answered_once() {
+        let count = SYNCS_MAX as u32 + 3;
+        let (mut numbers, _) = numbers(Syncer::new(), count);
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..count).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn without_the_kernels_help_each_turn_waits_for_one_slice() {
+        assert_eq!(numbers(Syncer::waiting(), 2), (vec![0, 1], 8));
+    }
+}

@@ -1,0 +1,295 @@
+//! What takes the device's time, one task after the other, in steps that never wait: see [`Syncer`].
+
+use super::complete::complete_file;
+use super::survey::stamp_of;
+use super::sync::{Synced, Syncer};
+use super::{Storage, fault, sys};
+use crate::base::TorrentId;
+use crate::base::limits::TURN_FILES_MAX;
+use crate::resume::Stamp;
+use crate::session::StorageFault;
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+/// The numbers of syncs that are no file's of the torrent, which are [`FILES_MAX`](crate::base::limits::FILES_MAX) at
+/// most.
+const DIRECTORY: u32 = u32::MAX;
+const STATE: u32 = u32::MAX - 1;
+
+/// Something that takes the device's time.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Make durable what was stored; `everything`: also what was there before this run.
+    Sync {
+        /// Not only what this run has stored.
+        everything: bool,
+    },
+    /// Put the resume state in the place of the last one.
+    Save(Vec<u8>),
+    /// Give each file its exact length and mode, make durable what was stored, and close all.
+    Complete,
+}
+
+/// A task that is over.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Done {
+    /// What was stored before the task began is durable, or why not.
+    Synced(Result<(), StorageFault>),
+    /// The state is durable, or not: then the last one still holds.
+    Saved(bool),
+    /// The files are what the torrent says, and durable.
+    Completed(Result<(), StorageFault>),
+}
+
+/// The tasks of a torrent.
+#[derive(Default)]
+pub(super) struct Tasks {
+    waiting: VecDeque<Task>,
+    current: Option<Work>,
+}
+
+/// The task under way.
+struct Work {
+    task: Task,
+    /// The next file whose length and mode are to be settled; beyond the last one when that is done or not wished.
+    settling: u32,
+    /// Files to be synced, the next one last.
+    files: Vec<u32>,
+    /// Directories with new entries: their names from the output directory down, each with a slash behind it.
+    directories: BTreeSet<Vec<u8>>,
+    under_way: u32,
+    fault: Option<StorageFault>,
+    /// The new state is in its place, or will never be.
+    renamed: bool,
+}
+
+impl Storage {
+    /// Adds a task. [`Storage::go_on`] answers it.
+    pub fn begin(&mut self, task: Task) {
+        self.tasks.waiting.push_back(task);
+    }
+
+    /// True if [`Storage::go_on`] has something to do that waits for no answer of the device.
+    pub fn is_busy(&self) -> bool {
+        let settled = self.metainfo.layout.count();
+        self.tasks.current.as_ref().map_or(!self.tasks.waiting.is_empty(), |work| work.settling < settled)
+    }
+
+    /// Goes on with the task under way, a bounded step; what is over, if one is.
+    pub fn go_on(&mut self, torrent: TorrentId, syncer: &mut Syncer) -> Option<Done> {
+        let mut work = match self.tasks.current.take() {
+            Some(work) => work,
+            None => {
+                let task = self.tasks.waiting.pop_front()?;
+                self.work(task, torrent, syncer)
+            }
+        };
+        self.settle(&mut work);
+        self.sync_files(&mut work, torrent, syncer);
+        let is_idle = |work: &Work| work.under_way == 0 && work.files.is_empty();
+        if work.settling >= self.metainfo.layout.count() && is_idle(&work) {
+            self.put_state(&mut work);
+            self.sync_directories(&mut work, torrent, syncer);
+            if is_idle(&work) && work.directories.is_empty() {
+                return Some(self.done(&work));
+            }
+        }
+        self.tasks.current = Some(work);
+        None
+    }
+
+    /// The device has answered.
+    pub fn synced(&mut self, answer: Synced) {
+        let Some(work) = &mut self.tasks.current else { return };
+        work.under_way = work.under_way.saturating_sub(1);
+        match (answer.result, answer.number) {
+            (Ok(()), _) => {}
+            // A directory that cannot be synced (FUSE) loses names at worst, and what has no name is fetched again.
+            (Err(error), DIRECTORY) => log::debug!("a directory cannot be synced: {error}"),
+            (Err(error), STATE) => {
+                work.renamed = true;
+                work.fault = Some(fault::of_file(0, &error));
+            }
+            (Err(error), file) => {
+                let lost = fault::of_file(file, &error);
+                work.fault.get_or_insert(lost);
+                self.forget_cached(file);
+            }
+        }
+    }
+
+    /// What the task needs to be done.
+    fn work(&mut self, task: Task, torrent: TorrentId, syncer: &mut Syncer) -> Work {
+        let count = self.metainfo.layout.count();
+        let (mut settling, mut files) = (count, Vec::new());
+        match &task {
+            Task::Sync { everything } => {
+                if *everything {
+                    let there: Vec<u32> = (0..count).filter(|file| self.exists(*file)).collect();
+                    there.into_iter().for_each(|file| self.write_back.note_file(file));
+                }
+                files = self.write_back.take_files();
+            }
+            Task::Complete => {
+                self.tell_ways();
+                self.files.close_all();
+                settling = 0;
+            }
+            Task::Save(_) => {}
+        }
+        let mut work = Work {
+            task,
+            settling,
+            files,
+            directories: BTreeSet::new(),
+            under_way: 0,
+            fault: None,
+            renamed: false,
+        };
+        self.write_state(&mut work, torrent, syncer);
+        work
+    }
+
+    fn exists(&self, file: u32) -> bool {
+        self.stamps.get(file as usize).is_some_and(|stamp| *stamp != Stamp::default())
+    }
+
+    /// Gives some files their exact lengths and modes.
+    fn settle(&mut self, work: &mut Work) {
+        let metainfo = Arc::clone(&self.metainfo);
+        let count = metainfo.layout.count();
+        let end = work.settling.saturating_add(TURN_FILES_MAX as u32).min(count);
+        for index in work.settling..end {
+            let Some(file) = metainfo.layout.file(index).filter(|file| !file.is_pad()) else { continue };
+            match complete_file(&mut self.tree, &file) {
+                Ok(true) => self.write_back.note_file(index),
+                Ok(false) => {}
+                Err(error) => {
+                    work.fault = Some(self.fault(index, &error));
+                    work.settling = count;
+                    return;
+                }
+            }
+        }
+        let was_settling = work.settling < count;
+        work.settling = end;
+        if was_settling && end == count {
+            work.files = self.write_back.take_files();
+        }
+    }
+
+    /// Begins as many syncs as may be under way.
+    fn sync_files(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
+        let metainfo = Arc::clone(&self.metainfo);
+        while syncer.has_room()
+            && let Some(index) = work.files.pop()
+        {
+            let Some(file) = metainfo.layout.file(index).filter(|file| !file.is_pad()) else { continue };
+            let opened = self.tree.open(&file, libc::O_RDONLY).and_then(|opened| {
+                let stamp = stamp_of(&opened.metadata()?);
+                Ok((opened, stamp))
+            });
+            match opened {
+                Ok((opened, stamp)) => {
+                    if !core::mem::replace(&mut self.entered[index as usize], true) {
+                        let names: Vec<&[u8]> = file.components().collect();
+                        note_directories(&names, &mut work.directories);
+                    }
+                    self.stamps[index as usize] = stamp;
+                    work.under_way += 1;
+                    syncer.sync(torrent, index, opened, self.write_back.take_ranges(index));
+                }
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::NotFound {
+                        // Deleted by somebody: there is nothing of it that could be synced the next time.
+                        self.stamps[index as usize] = Stamp::default();
+                    }
+                    let fault = self.fault(index, &error);
+                    work.fault.get_or_insert(fault);
+                }
+            }
+        }
+    }
+
+    fn sync_directories(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
+        while syncer.has_room()
+            && let Some(names) = work.directories.pop_first()
+        {
+            // Without the right to read it there is nothing that could be done; see `synced`.
+            if let Ok(directory) = self.tree.open_directory(&names) {
+                work.under_way += 1;
+                syncer.sync(torrent, DIRECTORY, directory, Vec::new());
+            }
+        }
+    }
+
+    fn write_state(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
+        let Task::Save(bytes) = &work.task else { return };
+        match self.state.write(&mut self.tree, bytes) {
+            Ok(file) => {
+                work.under_way += 1;
+                syncer.sync(torrent, STATE, file, Vec::new());
+            }
+            Err(error) => {
+                work.renamed = true;
+                work.fault = Some(fault::of_file(0, &error));
+            }
+        }
+    }
+
+    /// The new state is on the device: it takes the place of the old one.
+    fn put_state(&mut self, work: &mut Work) {
+        if matches!(work.task, Task::Save(_)) && !core::mem::replace(&mut work.renamed, true) {
+            match self.state.put(&mut self.tree) {
+                Ok(()) => drop(work.directories.insert(Vec::new())),
+                Err(error) => work.fault = Some(fault::of_file(0, &error)),
+            }
+        }
+    }
+
+    fn done(&mut self, work: &Work) -> Done {
+        let result = work.fault.map_or(Ok(()), Err);
+        match work.task {
+            Task::Sync { .. } => Done::Synced(result),
+            Task::Save(_) => Done::Saved(result.is_ok()),
+            Task::Complete => {
+                self.tree.forget();
+                Done::Completed(result)
+            }
+        }
+    }
+
+    /// The device has refused a file: what is read of it from now on comes from the device.
+    fn forget_cached(&mut self, index: u32) {
+        let metainfo = Arc::clone(&self.metainfo);
+        let _ = self.fault(index, &io::ErrorKind::Other.into());
+        if let Some(file) = metainfo.layout.file(index)
+            && let Ok(opened) = self.tree.open(&file, libc::O_RDONLY)
+        {
+            sys::forget_cached(&opened);
+        }
+    }
+}
+
+/// Adds the directory of the file `names` and all above it, up to the output directory.
+fn note_directories(names: &[&[u8]], directories: &mut BTreeSet<Vec<u8>>) {
+    for depth in 0..names.len() {
+        let path = names[..depth].iter().flat_map(|name| name.iter().chain(b"/")).copied().collect();
+        directories.insert(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directories_of_a_file_are_all_down_to_it() {
+        let mut directories = BTreeSet::new();
+        note_directories(&[b"a", b"b", b"c"], &mut directories);
+        note_directories(&[b"d"], &mut directories);
+        let all: Vec<&[u8]> = directories.iter().map(Vec::as_slice).collect();
+        assert_eq!(all, [&b""[..], b"a/", b"a/b/"]);
+    }
+}

@@ -1,0 +1,452 @@
+//! What is on the device for certain: when to sync, how much may wait for it, and what the resume state says.
+//!
+//! Stored bytes are the kernel's until they are synced, and a power cut takes them. So syncs follow each other while
+//! there is something to be synced, and no more than the device takes in about a second waits: above that stores wait,
+//! the buffers fill, nobody is asked for more, and the sockets are read no further.
+
+use super::torrents::{Stall, Torrent};
+use super::{Action, Note, Outcome, Session, StorageFault, StorageFaultKind};
+use crate::base::limits::{
+    STATE_INTERVAL, STATE_TOTALS_INTERVAL, STORE_RETRY_INTERVAL, STORE_TRIES_MAX, SYNC_AGE_MAX, SYNC_AIM,
+    UNSYNCED_BYTES_MAX, UNSYNCED_BYTES_MIN, UNSYNCED_PER_MEMORY,
+};
+use crate::base::{Bitfield, Instant, TorrentId};
+use crate::download::Check;
+use crate::resume::{Era, Past, Stamp, State};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// How safe the pieces of a torrent are.
+#[derive(Debug)]
+pub(super) struct Durability {
+    /// Pieces that are on the device.
+    durable: Bitfield,
+    /// Pieces that will be when the sync under way is done.
+    syncing: Bitfield,
+    sync: Option<SyncUnderWay>,
+    /// Bytes of stores that are wished for and not answered.
+    wished_bytes: u64,
+    /// Bytes stored since the last sync began, and since when there are any.
+    dirty_bytes: u64,
+    dirty_since: Option<Instant>,
+    /// A store waits until a sync is done.
+    waits: bool,
+    /// There are pieces that no sync of this run has seen: the next one is of everything.
+    unproven: bool,
+    bound: Bound,
+    /// Syncs that failed since one has succeeded that was of stored bytes.
+    failures: u32,
+    /// Pieces that were stored in part when a sync failed.
+    suspects: Vec<u32>,
+    /// Pieces that are not durable are to be read as soon as nothing else is.
+    recheck: bool,
+    saving: Saving,
+    /// What runs before this one have done.
+    past: Past,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SyncUnderWay {
+    since: Instant,
+    bytes: u64,
+}
+
+/// The resume state.
+#[derive(Debug, Default)]
+struct Saving {
+    /// In which era the files are; `None` if no state is kept.
+    era: Option<Era>,
+    /// It says less than is known.
+    is_due: bool,
+    is_under_way: bool,
+    /// When it was last saved, or that was last tried.
+    at: Instant,
+    /// Bytes that had been given by then.
+    uploaded_bytes: u64,
+    has_failed: bool,
+}
+
+/// How many bytes may wait for the device.
+#[derive(Debug)]
+struct Bound {
+    bytes: u64,
+    most: u64,
+}
+
+impl Bound {
+    fn new(memory_bytes: u64) -> Self {
+        let most = memory_bytes.saturating_mul(UNSYNCED_PER_MEMORY);
+        Self { bytes: UNSYNCED_BYTES_MIN, most: most.clamp(UNSYNCED_BYTES_MIN, UNSYNCED_BYTES_MAX) }
+    }
+
+    /// A sync of `bytes` took so long.
+    fn learn(&mut self, bytes: u64, took: Duration) {
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        let aim_us = SYNC_AIM.as_micros() as u64;
+        // Of a few bytes most of the time is not theirs; but a sync that takes too long is too long.
+        if bytes >= self.bytes / 4 || took > SYNC_AIM {
+            let fitting = bytes.saturating_mul(aim_us) / took_us;
+            let fitting = fitting.clamp(self.bytes / 2, self.bytes * 2);
+            self.bytes = fitting.clamp(UNSYNCED_BYTES_MIN, self.most);
+        }
+    }
+}
+
+impl Durability {
+    /// Nothing is there yet, of so many pieces.
+    pub fn new(pieces: u32, memory_bytes: u64) -> Self {
+        Self {
+            durable: Bitfield::new(pieces),
+            syncing: Bitfield::new(pieces),
+            sync: None,
+            wished_bytes: 0,
+            dirty_bytes: 0,
+            dirty_since: None,
+            waits: false,
+            unproven: false,
+            bound: Bound::new(memory_bytes),
+            failures: 0,
+            suspects: Vec::new(),
+            recheck: false,
+            saving: Saving::default(),
+            past: Past::default(),
+        }
+    }
+
+    /// From now on a state is kept. An earlier one said that these pieces are durable; `unproven`: others are there too.
+    pub fn keep_state(&mut self, era: Era, past: Past, durable: Bitfield, unproven: bool) {
+        self.saving.era = Some(era);
+        self.past = past;
+        self.durable = durable;
+        self.unproven = unproven;
+    }
+
+    /// Bytes that a power cut may take.
+    fn unsynced_bytes(&self) -> u64 {
+        self.wished_bytes + self.dirty_bytes + self.sync.map_or(0, |sync| sync.bytes)
+    }
+
+    /// True if a store of so many bytes need not wait. One is always let through, however large.
+    pub fn admits(&mut self, bytes: u64) -> bool {
+        let unsynced_bytes = self.unsynced_bytes();
+        let fits = unsynced_bytes == 0 || unsynced_bytes.saturating_add(bytes) <= self.bound.bytes;
+        self.waits |= !fits;
+        fits
+    }
+
+    /// A store of so many bytes is wished for.
+    pub fn wished(&mut self, bytes: u64) {
+        self.wished_bytes += bytes;
+    }
+
+    /// A store is answered.
+    pub fn answered(&mut self, now: Instant, bytes: u64, stored: bool) {
+        self.wished_bytes = self.wished_bytes.saturating_sub(bytes);
+        if stored && bytes > 0 {
+            self.dirty_bytes += bytes;
+            self.dirty_since.get_or_insert(now);
+        }
+    }
+
+    /// A piece that was there before this run is right.
+    pub fn found(&mut self, piece: u32) {
+        self.unproven |= !self.durable.has(piece);
+    }
+
+    /// A piece is not what it was.
+    pub fn lost(&mut self, piece: u32) {
+        self.durable.remove(piece);
+        self.syncing.remove(piece);
+    }
+
+    /// Somebody has been at the files: nothing is believed any more.
+    pub fn forget(&mut self) {
+        let none = Bitfield::new(self.durable.len());
+        (self.durable, self.syncing) = (none.clone(), none);
+        self.unproven = true;
+    }
+
+    /// What is not durable may be lost, and is to be read.
+    pub fn doubt(&mut self) {
+        self.sync = None;
+        self.recheck = true;
+        self.unproven = true;
+        (self.dirty_bytes, self.dirty_since) = (0, None);
+    }
+
+    /// True if what is not durable may be lost.
+    pub fn is_in_doubt(&self) -> bool {
+        self.recheck
+    }
+
+    /// True if a piece was stored in part when a sync failed: the other part may be lost.
+    pub fn take_suspect(&mut self, piece: u32) -> bool {
+        let before = self.suspects.len();
+        self.suspects.retain(|&suspect| suspect != piece);
+        self.suspects.len() < before
+    }
+
+    /// When something is due, if nothing happens before.
+    fn deadline(&self, uploaded_bytes: u64) -> Option<Instant> {
+        let sync = self.dirty_since.filter(|_| self.sync.is_none()).map(|since| since + SYNC_AGE_MAX);
+        [sync, self.save_deadline(uploaded_bytes)].into_iter().flatten().min()
+    }
+
+    fn save_deadline(&self, uploaded_bytes: u64) -> Option<Instant> {
+        let saving = &self.saving;
+        if saving.era.is_none() || saving.is_under_way {
+            None
+        } else if saving.is_due && !saving.has_failed {
+            Some(saving.at + STATE_INTERVAL)
+        } else {
+            let has_news = saving.is_due || uploaded_bytes != saving.uploaded_bytes;
+            has_news.then(|| saving.at + STATE_TOTALS_INTERVAL)
+        }
+    }
+
+    /// True if nothing is on its way to the device, or is to be.
+    fn is_settled(&self) -> bool {
+        let saved = self.saving.era.is_none() || !(self.saving.is_due || self.saving.is_under_way);
+        self.sync.is_none() && self.dirty_bytes == 0 && saved
+    }
+}
+
+impl Torrent {
+    /// Begins a sync, if it is time for one.
+    fn begin_sync(&mut self, now: Instant, hurry: bool) -> Option<Action> {
+        let own = &mut self.durability;
+        let is_old = own.dirty_since.is_some_and(|since| since + SYNC_AGE_MAX <= now);
+        let is_much = own.dirty_bytes >= own.bound.bytes / 2 || (own.waits && own.dirty_bytes > 0);
+        let is_due = is_old || is_much || own.unproven || (hurry && own.dirty_bytes > 0);
+        // What is being read is not proven, and the sync of the end sees to everything.
+        if !is_due || own.sync.is_some() || self.checking.is_some() || own.recheck || self.complete {
+            return None;
+        }
+        own.sync = Some(SyncUnderWay { since: now, bytes: own.dirty_bytes });
+        own.syncing.clone_from(self.download.have());
+        (own.dirty_bytes, own.dirty_since) = (0, None);
+        let everything = core::mem::take(&mut own.unproven);
+        Some(Action::Sync { torrent: self.id, everything })
+    }
+
+    /// Pieces that are there and may not be on the device.
+    fn undurable(&self) -> impl Iterator<Item = u32> + '_ {
+        self.download.have().iter().filter(|&piece| !self.durability.durable.has(piece))
+    }
+}
+
+impl Session {
+    /// What all runs have done for a torrent, this one included.
+    pub fn past(&self, now: Instant, id: TorrentId) -> Past {
+        let Some(torrent) = self.torrents.get(id.0 as usize) else { return Past::default() };
+        let before = torrent.durability.past;
+        let since = torrent.completed.filter(|_| torrent.is_seeding());
+        Past {
+            downloaded_bytes: before.downloaded_bytes.saturating_add(torrent.down.total_bytes()),
+            uploaded_bytes: before.uploaded_bytes.saturating_add(torrent.up.total_bytes()),
+            seeded: before.seeded.saturating_add(since.map_or(Duration::ZERO, |since| now.since(since))),
+        }
+    }
+
+    /// Settles what runs before this one have done for a torrent.
+    pub fn set_past(&mut self, id: TorrentId, past: Past) {
+        if let Some(torrent) = self.torrents.get_mut(id.0 as usize) {
+            torrent.durability.past = past;
+        }
+    }
+
+    /// The resume state of a torrent as bytes: see [`resume`](crate::resume). `written_ns` is what the clock on the wall
+    /// shows, and `stamps` tells how each file was when it was last synced.
+    pub fn state(&self, now: Instant, id: TorrentId, written_ns: i64, stamps: &[Stamp]) -> Vec<u8> {
+        let Some(torrent) = self.torrents.get(id.0 as usize) else { return Vec::new() };
+        let own = &torrent.durability;
+        // While pieces are in doubt, only what is durable is said to be there.
+        let in_doubt = own.recheck || torrent.recheck || torrent.checking.is_some();
+        let stored = if in_doubt { &own.durable } else { torrent.download.have() };
+        let state = State {
+            info_hash: torrent.metainfo.info_hash,
+            era: own.saving.era.unwrap_or_default(),
+            written_ns,
+            past: self.past(now, id),
+            stamps: stamps.into(),
+            durable: own.durable.clone(),
+            stored: stored.clone(),
+        };
+        state.encode()
+    }
+
+    /// Begins a sync or saves the state, if it is time for that.
+    pub(super) fn make_durable(&mut self, now: Instant, id: TorrentId) {
+        let hurry = self.quitting.is_some();
+        let torrent = &mut self.torrents[id.0 as usize];
+        let sync = torrent.begin_sync(now, hurry && torrent.stall.is_none());
+        self.actions.extend(sync);
+        let torrent = &mut self.torrents[id.0 as usize];
+        let uploaded_bytes = torrent.up.total_bytes();
+        let own = &mut torrent.durability;
+        let due = own.save_deadline(uploaded_bytes).is_some_and(|due| due <= now);
+        let last = hurry && own.sync.is_none() && own.saving.is_due && !own.saving.is_under_way;
+        if due || (last && own.saving.era.is_some()) {
+            let saving = &mut own.saving;
+            (saving.is_due, saving.is_under_way) = (false, true);
+            (saving.at, saving.uploaded_bytes) = (now, uploaded_bytes);
+            self.actions.push_back(Action::Save { torrent: id });
+        }
+    }
+
+    /// When [`Session::make_durable`] has something to do.
+    pub(super) fn durable_deadline(torrent: &Torrent) -> Option<Instant> {
+        let is_checking = torrent.checking.is_some();
+        let idle = torrent.durability.deadline(torrent.up.total_bytes());
+        // Nothing is synced while pieces are read; what is due then follows at the end of that.
+        idle.filter(|_| !is_checking)
+    }
+
+    /// True if the end of the run need not wait for this torrent's files.
+    pub(super) fn is_settled(torrent: &Torrent) -> bool {
+        torrent.stall.is_some() || torrent.durability.is_settled()
+    }
+
+    pub(super) fn on_synced(&mut self, now: Instant, id: TorrentId) {
+        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        let own = &mut torrent.durability;
+        let Some(sync) = own.sync.take() else { return };
+        own.durable.clone_from(&own.syncing);
+        own.saving.is_due = true;
+        own.waits = false;
+        own.bound.learn(sync.bytes, now.since(sync.since));
+        if sync.bytes > 0 {
+            own.failures = 0;
+        }
+        self.wish_stores(id);
+        self.make_durable(now, id);
+    }
+
+    /// What was stored since the last sync may be lost: those pieces are read again.
+    pub(super) fn on_sync_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
+        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        let own = &mut torrent.durability;
+        own.doubt();
+        own.waits = false;
+        own.failures += 1;
+        own.suspects = torrent.download.partly_stored().collect();
+        let is_complete = torrent.complete;
+        let is_full = fault.kind == StorageFaultKind::NoSpace;
+        let is_hopeless = !is_full && own.failures > STORE_TRIES_MAX;
+        if torrent.stall.is_none() && is_full {
+            torrent.stall = Some(Stall { fault, since: now, retry: now + STORE_RETRY_INTERVAL, tries: 0 });
+        }
+        self.note(Note::StorageFault { torrent: id, fault });
+        if is_hopeless || is_complete || self.quitting.is_some() {
+            return self.fail(now, Outcome::of(fault));
+        }
+        self.wish_stores(id);
+        self.recheck_undurable(now, id);
+    }
+
+    /// Reads the pieces that are not durable, if they are in doubt and nothing else is being read.
+    pub(super) fn recheck_undurable(&mut self, now: Instant, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        if torrent.checking.is_some() || self.quitting.is_some() {
+            return;
+        }
+        if core::mem::take(&mut torrent.durability.recheck) {
+            let geometry = torrent.download.geometry();
+            let mut known = Bitfield::full(geometry.pieces);
+            torrent.undurable().for_each(|piece| assert!(known.remove(piece), "ours: the set was full"));
+            torrent.checking = Some(Check::except(geometry, known, Bitfield::new(geometry.pieces)));
+            self.go_on_checking(now, id);
+        }
+    }
+
+    /// A piece is wholly stored that was stored in part when a sync failed.
+    pub(super) fn recheck_if_suspect(&mut self, pieces: &[u32], id: TorrentId) {
+        let own = &mut self.torrents[id.0 as usize].durability;
+        for &piece in pieces {
+            own.recheck |= own.take_suspect(piece);
+        }
+    }
+
+    pub(super) fn on_saved(&mut self, now: Instant, id: TorrentId, good: bool) {
+        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        let saving = &mut torrent.durability.saving;
+        saving.is_under_way = false;
+        let is_news = !good && !saving.has_failed;
+        saving.has_failed = !good;
+        // At the end there is no time for another try.
+        saving.is_due |= !good && self.quitting.is_none();
+        if is_news {
+            self.note(Note::StateNotSaved { torrent: id });
+        }
+        self.make_durable(now, id);
+    }
+
+    /// Everything is being made durable, in one.
+    pub(super) fn sync_at_the_end(&mut self, now: Instant, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        let own = &mut torrent.durability;
+        if core::mem::take(&mut own.unproven) {
+            self.actions.push_back(Action::Sync { torrent: id, everything: true });
+        }
+        own.syncing.clone_from(torrent.download.have());
+        own.sync = Some(SyncUnderWay { since: now, bytes: 0 });
+        (own.dirty_bytes, own.dirty_since) = (0, None);
+    }
+
+    /// Everything is durable. A state is of use only to those who stay and give: their next start reads nothing again.
+    pub(super) fn keep_or_forget_state(&mut self, id: TorrentId, all_durable: bool) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        let own = &mut torrent.durability;
+        if all_durable {
+            own.sync = None;
+            own.durable.clone_from(torrent.download.have());
+            own.saving.is_due = true;
+        }
+        if torrent.ended && own.saving.era.take().is_some() {
+            self.actions.push_back(Action::ForgetState { torrent: id });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn the_bound_follows_the_device() {
+        // Bytes per second; the bound that it comes to.
+        let cases = [(1 << 18, 4 * MIB), (5 * MIB, 5 * MIB), (20 * MIB, 20 * MIB), (2_000 * MIB, 64 * MIB)];
+        for (rate, expected) in cases {
+            let mut bound = Bound::new(1 << 30);
+            for _ in 0..30 {
+                let bytes = bound.bytes / 2;
+                bound.learn(bytes, Duration::from_micros(bytes * 1_000_000 / rate));
+            }
+            let (least, most) = (expected * 9 / 10, expected * 11 / 10);
+            assert!((least..=most).contains(&bound.bytes), "{rate}: {}", bound.bytes);
+        }
+    }
+
+    #[test]
+    fn little_memory_bounds_what_waits() {
+        for (memory, most) in [(0, 4 * MIB), (2 * MIB, 8 * MIB), (16 * MIB, 64 * MIB), (u64::MAX, 64 * MIB)] {
+            assert_eq!(Bound::new(memory).most, most);
+        }
+    }
+
+    #[test]
+    fn a_store_waits_while_too_much_is_not_synced_and_one_never_does() {
+        let mut own = Durability::new(8, u64::MAX);
+        let now = Instant::from_micros(5);
+        assert!(own.admits(100 * MIB) && !own.waits);
+        own.wished(3 * MIB);
+        assert!(own.admits(MIB) && !own.admits(MIB + 1) && own.waits);
+        own.answered(now, 3 * MIB, true);
+        assert_eq!((own.unsynced_bytes(), own.dirty_since), (3 * MIB, Some(now)));
+        own.wished(MIB);
+        own.answered(now, MIB, false);
+        assert_eq!(own.unsynced_bytes(), 3 * MIB, "what failed is not stored");
+    }
+}

@@ -1,0 +1,62 @@
+//! Going on where an earlier run has stopped.
+
+use super::{Note, Session};
+use crate::base::{Bitfield, Instant, TorrentId};
+use crate::download::Check;
+use crate::meta::Metainfo;
+use crate::resume::{Belief, Era, Stamp};
+use alloc::sync::Arc;
+
+/// What is on disk when a torrent is added.
+#[derive(Debug)]
+pub struct Remains<'a> {
+    /// The resume state as it was found; empty if there is none.
+    pub state: &'a [u8],
+    /// How each file is.
+    pub stamps: &'a [Stamp],
+    /// Pieces that are all zeros for certain: one is read for all.
+    pub holes: Bitfield,
+    /// In which era the files are.
+    pub era: Era,
+    /// Nothing is there, so that nothing has to be read.
+    pub empty: bool,
+}
+
+impl Session {
+    /// Adds a torrent of which an earlier run may have left something, and keeps a resume state for it from now on. What
+    /// the state says is believed as far as it can be, and the rest is read and verified.
+    pub fn resume_torrent(
+        &mut self,
+        now: Instant,
+        metainfo: Arc<Metainfo>,
+        remains: Remains<'_>,
+    ) -> TorrentId {
+        let id = self.enter(now, metainfo);
+        let Remains { state, stamps, holes, era, empty } = remains;
+        let torrent = &mut self.torrents[id.0 as usize];
+        let mut belief = Belief::new(&torrent.metainfo, state, stamps, era);
+        if self.settings.check_only {
+            belief = Belief::nothing(holes.len());
+        } else {
+            let unproven = belief.pieces != belief.durable;
+            torrent.durability.keep_state(era, belief.past, belief.durable, unproven);
+        }
+        for piece in belief.pieces.iter() {
+            if torrent.download.found(piece) {
+                torrent.done_bytes += torrent.wanted_bytes(piece);
+            }
+        }
+        let (believed, pieces) = (belief.pieces.count(), belief.pieces.len());
+        let (doubtful_files, fault) = (belief.doubtful_files, belief.fault);
+        torrent.checking = Some(Check::except(torrent.download.geometry(), belief.pieces, holes));
+        if believed > 0 || doubtful_files > 0 || fault.is_some() {
+            self.note(Note::Resumed { torrent: id, believed, pieces, doubtful_files, fault });
+        }
+        let empty = empty && !self.settings.check_only;
+        if empty {
+            self.torrents[id.0 as usize].checking = None;
+        }
+        self.start(now, id, empty);
+        id
+    }
+}

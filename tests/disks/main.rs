@@ -1,0 +1,252 @@
+//! The real program on disks that fill up, fail, go away or are somebody else's, too. Needs root, to mount.
+#![cfg(feature = "io")]
+
+mod mounts;
+mod stage;
+
+use mounts::{Faults, Mounted, Scratch};
+use stage::{Client, Payload, Seeder, built, number};
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::Command;
+
+const PIECE: usize = 256 << 10;
+const FAST_KIB: u32 = 200_000;
+
+/// No innocent peer was dropped or banned, whatever the disk did.
+fn assert_nobody_blamed(client: &Client, status: &str) {
+    assert_eq!((number(status, "peers"), number(status, "corrupt_bytes")), (1, 0), "{status}");
+    let log = client.log();
+    assert!(!["banned", "dropped", " gone: "].iter().any(|word| log.contains(word)), "{log}");
+}
+
+/// The disk fills up behind the program's back; everything waits, and goes on when there is room.
+fn waits_for_room(name: &str, arguments: &[&str]) {
+    let scratch = Scratch::new(name);
+    let payload = Payload::new(&scratch, 24, PIECE);
+    let disk = Mounted::ext4(&scratch, &scratch.path().join("image"), 64);
+    let seeder = Seeder::new(&payload, FAST_KIB);
+    let mut client = Client::start(&scratch, &payload, &disk.path, arguments);
+    client.status();
+    let filler = disk.fill(8 << 20);
+    client.type_line(&format!("add {}", seeder.peer));
+    let stalled = client.wait_for_status(r#""phase":"stalled""#);
+    assert!(stalled.contains("no space left for it"), "{stalled}");
+    let missing = number(&stalled, "missing_bytes");
+    let done = number(&stalled, "done_bytes");
+    assert!((12 << 20..=payload.bytes).contains(&(missing + done)), "{missing} missing, {done} done");
+    // Longer than a few tries: nothing is lost meanwhile, nothing is fetched twice, and it is said once.
+    std::thread::sleep(std::time::Duration::from_secs(7));
+    let later = client.wait_for_status(r#""phase":"stalled""#);
+    assert!(number(&later, "done_bytes") >= done);
+    assert_nobody_blamed(&client, &later);
+    assert_eq!(client.log().matches("no space left for it").count(), 1, "{}", client.log());
+    fs::remove_file(filler).unwrap();
+    assert_eq!(client.end().code(), Some(0), "{}", client.log());
+    assert!(client.log().contains("storing works again"), "{}", client.log());
+    payload.assert_same(&disk.path);
+    seeder.end();
+}
+
+#[test]
+fn a_disk_that_is_full_when_space_is_reserved_is_waited_for() {
+    waits_for_room("reserve", &[]);
+}
+
+#[test]
+fn a_disk_that_is_full_when_bytes_are_written_is_waited_for() {
+    waits_for_room("write", &["--allocate", "sparse"]);
+}
+
+#[test]
+fn too_little_space_is_refused_with_both_numbers_and_an_own_code() {
+    let scratch = Scratch::new("refused");
+    let payload = Payload::new(&scratch, 24, PIECE);
+    let disk = Mounted::ext4(&scratch, &scratch.path().join("image"), 16);
+    let mut client = Client::start(&scratch, &payload, &disk.path, &[]);
+    assert_eq!(client.end().code(), Some(4));
+    let wanted = format!("not enough space: {} bytes are needed, ", payload.bytes);
+    assert!(client.log().contains(&wanted) && client.log().contains(" are free"), "{}", client.log());
+    let mut client = Client::start(&scratch, &payload, &disk.path, &["--allocate", "sparse"]);
+    client.wait_for_status(r#""phase":"downloading""#);
+}
+
+#[test]
+fn who_does_not_want_to_wait_for_room_gets_an_own_code() {
+    let scratch = Scratch::new("give-up");
+    let payload = Payload::new(&scratch, 24, PIECE);
+    let disk = Mounted::ext4(&scratch, &scratch.path().join("image"), 64);
+    let seeder = Seeder::new(&payload, FAST_KIB);
+    let arguments = ["--allocate", "sparse", "--give-up", "4", "--peer", &seeder.peer];
+    disk.fill(8 << 20);
+    let mut client = Client::start(&scratch, &payload, &disk.path, &arguments);
+    assert_eq!(client.end().code(), Some(4), "{}", client.log());
+    seeder.end();
+}
+
+/// Downloads onto a file system to which `words` are told first and `later` when the status has `sign`; the exit code.
+fn with_faults(name: &str, words: &str, sign: &str, later: &str) -> (Option<i32>, String) {
+    let scratch = Scratch::new(name);
+    let payload = Payload::new(&scratch, 12, PIECE);
+    let disk = Faults::new(&scratch.path().join("mount"));
+    let seeder = Seeder::new(&payload, FAST_KIB);
+    disk.tell(words);
+    let mut client = Client::start(&scratch, &payload, &disk.path, &["--peer", &seeder.peer]);
+    if !sign.is_empty() {
+        let status = client.wait_for_status(sign);
+        assert_nobody_blamed(&client, &status);
+        disk.tell(later);
+    }
+    let status = client.end();
+    assert_eq!(status.signal(), None, "{}", client.log());
+    if status.success() {
+        payload.assert_same(&disk.path);
+        assert!(client.log().contains("storing works again"), "{}", client.log());
+    }
+    seeder.end();
+    (status.code(), client.log())
+}
+
+#[test]
+fn a_quota_or_a_limit_of_files_is_waited_for_like_a_full_disk() {
+    let cases = [
+        ("edquot-reserve", "fallocate=EDQUOT"),
+        ("edquot-write", "noreserve write=EDQUOT"),
+        ("enospc-write", "nomap write=ENOSPC"),
+        ("efbig", "noreserve write=EFBIG"),
+    ];
+    for (name, words) in cases {
+        let (code, log) = with_faults(name, words, r#""phase":"stalled""#, "");
+        assert_eq!(code, Some(0), "{name}: {log}");
+        assert!(log.contains("no space left for it"), "{name}: {log}");
+    }
+}
+
+#[test]
+fn a_fault_of_the_device_that_passes_is_survived() {
+    for (name, words) in
+        [("eio-write", "nomap write=EIO"), ("eio-reserve", "fallocate=EIO"), ("erofs", "open=EROFS")]
+    {
+        let (code, log) = with_faults(name, words, r#""phase":"stalled""#, "");
+        assert_eq!(code, Some(0), "{name}: {log}");
+    }
+}
+
+#[test]
+fn a_fault_of_the_device_that_stays_ends_the_run_with_a_line_and_a_code() {
+    let cases = [
+        ("eio", "nomap write=EIO", "cannot be read or written"),
+        ("read-only", "open=EROFS write=EROFS", "may not be read or written"),
+        ("sync", "fsync=EIO", "cannot be read or written"),
+    ];
+    for (name, words, line) in cases {
+        let (code, log) = with_faults(&format!("stays-{name}"), words, "", "");
+        assert_eq!(code, Some(1), "{name}: {log}");
+        assert!(log.contains(line) && !log.contains("banned"), "{name}: {log}");
+    }
+}
+
+/// Somebody meddles with the file in the middle of a download; it is noticed, and made good.
+fn meddled(name: &str, meddle: impl Fn(&Path)) {
+    let scratch = Scratch::new(name);
+    let payload = Payload::new(&scratch, 32, PIECE);
+    let folder = scratch.path().join("mount");
+    let seeder = Seeder::new(&payload, 12_000);
+    let mut client = Client::start(&scratch, &payload, &folder, &["--peer", &seeder.peer]);
+    client.wait_for("half of it", |client| {
+        Some(client.status()).filter(|status| number(status, "done_bytes") > 8 << 20)
+    });
+    meddle(&folder.join("payload"));
+    assert_eq!(client.end().code(), Some(0), "{}", client.log());
+    assert!(client.log().contains("is not the file it was"), "{}", client.log());
+    payload.assert_same(&folder);
+    seeder.end();
+}
+
+#[test]
+fn a_file_cut_short_while_it_is_mapped_is_made_good() {
+    meddled("cut", |path| File::options().write(true).open(path).unwrap().set_len(100_000).unwrap());
+}
+
+#[test]
+fn a_file_deleted_while_it_is_written_is_made_good() {
+    meddled("deleted", |path| fs::remove_file(path).unwrap());
+}
+
+#[test]
+fn a_file_replaced_by_another_of_its_length_is_made_good() {
+    meddled("replaced", |path| {
+        let other = path.with_extension("other");
+        let length = fs::metadata(path).unwrap().len();
+        File::create(&other).and_then(|file| file.set_len(length)).unwrap();
+        fs::rename(&other, path).unwrap();
+    });
+}
+
+#[test]
+fn a_device_that_goes_away_ends_the_run_and_not_by_a_signal() {
+    let scratch = Scratch::new("gone");
+    let payload = Payload::new(&scratch, 64, PIECE);
+    let mut disk = Faults::new(&scratch.path().join("mount"));
+    let seeder = Seeder::new(&payload, 20_000);
+    let mut client = Client::start(&scratch, &payload, &disk.path, &["--peer", &seeder.peer]);
+    client.wait_for("some of it", |client| {
+        Some(client.status()).filter(|status| number(status, "done_bytes") > 8 << 20)
+    });
+    disk.unplug();
+    let status = client.end();
+    assert_eq!((status.signal(), status.code()), (None, Some(1)), "{}", client.log());
+    assert!(!client.log().contains("banned"), "{}", client.log());
+    seeder.end();
+}
+
+/// ext4 on a device whose writes fail: the page cache takes everything, and only the sync tells.
+#[test]
+fn write_back_that_fails_is_told_and_never_called_complete() {
+    let scratch = Scratch::new("write-back");
+    let payload = Payload::new(&scratch, 16, PIECE);
+    let below = Faults::new(&scratch.path().join("below"));
+    let disk = Mounted::ext4(&scratch, &below.path.join("image"), 64);
+    let seeder = Seeder::new(&payload, FAST_KIB);
+    let mut client = Client::start(&scratch, &payload, &disk.path, &[]);
+    client.status();
+    below.tell("write=EIO fsync=EIO");
+    client.type_line(&format!("add {}", seeder.peer));
+    let status = client.end();
+    assert_eq!((status.signal(), status.code()), (None, Some(1)), "{}", client.log());
+    assert!(!client.log().contains("banned"), "{}", client.log());
+    below.tell("");
+    drop(disk);
+}
+
+#[test]
+fn pieces_larger_than_memory_are_downloaded() {
+    let scratch = Scratch::new("large");
+    let payload = Payload::new(&scratch, 130, 64 << 20);
+    let seeder = Seeder::new(&payload, FAST_KIB);
+    let folder = scratch.path().join("mount");
+    let arguments = ["--memory", "8", "--peer", &seeder.peer];
+    let mut client = Client::start(&scratch, &payload, &folder, &arguments);
+    assert_eq!(client.end().code(), Some(0), "{}", client.log());
+    payload.assert_same(&folder);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing else stays");
+    assert!(fs::metadata(folder.join("payload")).unwrap().blocks() * 512 >= payload.bytes);
+    seeder.end();
+}
+
+/// The cheap part of `scripts/filesystems`. What this kernel cannot mount is said, also when the test passes.
+#[test]
+fn every_file_system_gets_the_same_bytes() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/disks/main.py");
+    let mut command = Command::new("python3");
+    command.arg("-B").arg(script).arg("--built").arg(built()).args(["--size-mib", "8"]);
+    let answer = command.output().expect("python3 is there");
+    let (out, err) = (String::from_utf8_lossy(&answer.stdout), String::from_utf8_lossy(&answer.stderr));
+    assert!(answer.status.success(), "{out}{err}");
+    for line in out.lines().filter(|line| line.contains("NOT TRIED") || line.starts_with("tried")) {
+        let _ = writeln!(std::io::stderr(), "file systems: {line}");
+    }
+}

@@ -1,0 +1,113 @@
+//! What others are told: pieces that we have, and what trackers want to know.
+
+use crate::stage::{self, PIECE_BYTES, Stage};
+use crate::{request, seeding, served};
+use core::time::Duration;
+use swarmlet::base::StreamId;
+use swarmlet::base::limits::{SUPER_SEED_INTERVAL, SUPER_SEED_PASS_MAX};
+use swarmlet::session::{Event, Giving};
+use swarmlet::wire::Message;
+
+/// Of a torrent that makes some extents.
+const PIECES: u32 = 256;
+
+#[test]
+fn pieces_are_told_in_one_go_and_not_to_those_who_have_them() {
+    let mut stage = Stage::new(4, seeding(), false);
+    let source = stage.peer("1.2.3.4:5", true);
+    let (knows_one, lacks_all) = (stage.peer("1.2.4.4:5", true), stage.peer("1.2.5.4:5", false));
+    stage.say(source, &[Message::HaveAll, Message::Unchoke]);
+    stage.say(knows_one, &[Message::Have(2)]);
+    for peer in [source, knows_one, lacks_all] {
+        stage.take(peer, usize::MAX);
+    }
+    for piece in 0..4 {
+        for begin in (0..PIECE_BYTES).step_by(16 << 10) {
+            stage.send_block(source, piece, begin);
+            stage.take(source, usize::MAX);
+        }
+    }
+    let bytes = stage.session.outgoing(lacks_all).to_vec();
+    let words = stage::words(&bytes, &stage.metainfo, &stage.content);
+    assert_eq!(words, ["Have(0)", "Have(1)", "Have(2)", "Have(3)"], "all wait for one write");
+    let told = stage.heard(knows_one);
+    assert!(told.contains(&"Have(0)".to_string()) && !told.contains(&"Have(2)".to_string()), "{told:?}");
+    assert!(stage.closed.contains(&source), "seeds have nothing to say to each other");
+}
+
+#[test]
+fn the_tracker_is_told_the_truth() {
+    let mut stage = Stage::new(4, seeding(), false);
+    let source = stage.peer("1.2.3.4:5", true);
+    stage.say(source, &[Message::HaveAll, Message::Unchoke]);
+    let tells = |stage: &Stage, what: &str| stage.announces.last().is_some_and(|head| head.contains(what));
+    let size = 4 * PIECE_BYTES;
+    assert!(tells(&stage, &format!("uploaded=0&downloaded=0&left={size}")), "{:?}", stage.announces);
+    for piece in 0..4 {
+        for begin in (0..PIECE_BYTES).step_by(16 << 10) {
+            stage.take(source, usize::MAX);
+            stage.send_block(source, piece, begin);
+        }
+    }
+    stage.wait(Duration::from_secs(1));
+    assert!(tells(&stage, "event=completed"), "{:?}", stage.announces);
+    assert!(tells(&stage, &format!("uploaded=0&downloaded={size}&left=0")), "{:?}", stage.announces);
+    let peer = served(&mut stage, "1.2.4.4:5", true);
+    stage.say(peer, &[request(1), request(2), request(2)]);
+    // Half of the last block.
+    stage.take(peer, 3 * (13 + (16 << 10)) - (8 << 10));
+    stage.session.handle(stage.now, Event::Quit);
+    stage.act();
+    assert!(tells(&stage, "event=stopped"), "{:?}", stage.announces);
+    assert!(
+        tells(&stage, &format!("uploaded={}&downloaded={size}&left=0", 40 << 10)),
+        "{:?}",
+        stage.announces
+    );
+}
+
+#[test]
+fn a_super_seed_says_nothing_of_what_it_has_and_gives_only_what_it_told_of() {
+    let mut stage = Stage::seed(PIECES as usize, Giving { super_seed: true, ..seeding() });
+    let alone = stage.peer("1.2.3.4:5", true);
+    let heard = stage.heard(alone);
+    assert_eq!(heard[0], "HaveNone", "{heard:?}");
+    let told: Vec<u32> = (0..PIECES).filter(|piece| heard.contains(&format!("Have({piece})"))).collect();
+    assert!(!told.is_empty() && told.len() < PIECES as usize && heard.len() == told.len() + 1, "{heard:?}");
+    stage.say(alone, &[Message::Interested]);
+    let other = (0..PIECES).find(|piece| !told.contains(piece)).unwrap();
+    stage.say(alone, &[request(told[0]), request(other)]);
+    let answers = stage.heard(alone);
+    assert!(answers.contains(&format!("block {} 0 16384", told[0])), "{answers:?}");
+    assert!(answers.iter().any(|word| word.starts_with("Reject")), "{answers:?}");
+    // Nobody else is there to take it: what it has got earns it more, until it knows of everything.
+    for piece in 0..PIECES {
+        stage.say(alone, &[Message::Have(piece)]);
+    }
+    assert!(stage.closed.contains(&alone), "it has everything");
+    let late = stage.peer("1.2.4.4:5", true);
+    assert_eq!(stage.heard(late)[0], "HaveAll", "everything is in the swarm");
+}
+
+/// Which pieces it was told of.
+fn told(stage: &mut Stage, peer: StreamId) -> Vec<u32> {
+    let heard = stage.heard(peer);
+    (0..PIECES).filter(|piece| heard.contains(&format!("Have({piece})"))).collect()
+}
+
+#[test]
+fn a_super_seed_tells_each_of_others_and_waits_not_for_ever_for_who_can_pass_nothing_on() {
+    let mut stage = Stage::seed(PIECES as usize, Giving { super_seed: true, ..seeding() });
+    let (one, other) = (stage.peer("1.2.3.4:5", true), stage.peer("1.2.4.4:5", false));
+    let (first, others) = (told(&mut stage, one), told(&mut stage, other));
+    assert!(!first.is_empty() && !others.is_empty() && !first.iter().any(|piece| others.contains(piece)));
+    first.iter().for_each(|&piece| stage.say(one, &[Message::Have(piece)]));
+    assert!(told(&mut stage, one).is_empty(), "the other has to get them first");
+    // It gets half of them, which earns the first one more.
+    first[..first.len() / 2].iter().for_each(|&piece| stage.say(other, &[Message::Have(piece)]));
+    let more = told(&mut stage, one);
+    assert!(!more.is_empty() && !more.iter().any(|piece| others.contains(piece) || first.contains(piece)));
+    assert!(told(&mut stage, one).is_empty());
+    stage.wait(SUPER_SEED_PASS_MAX + SUPER_SEED_INTERVAL);
+    assert!(!told(&mut stage, one).is_empty(), "the other does not take the rest");
+}
