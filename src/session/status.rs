@@ -49,6 +49,7 @@ impl Session {
             known: torrent.candidates.len() as u32,
             next_announce: torrent.trackers.next_announce().map(|due| now.until(due)),
             trackers: torrent.trackers.counts(),
+            swarm: torrent.trackers.swarm(),
             fault: torrent.stall.map(|stall| stall.fault),
         }
     }
@@ -118,6 +119,7 @@ impl Session {
                     State::Unsupported(why) => TrackerState::Unsupported(why.clone()),
                 },
                 peers: view.peers,
+                counts: view.counts,
                 next: view.next.map(|due| now.until(due)),
             };
             torrent.trackers.views().map(status).collect::<Vec<_>>()
