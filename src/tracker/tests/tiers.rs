@@ -23,6 +23,16 @@ fn a_hungry_tier_asks_the_next_tracker_without_waiting_for_the_first() {
 }
 
 #[test]
+fn nothing_is_announced_before_it_is_known_what_is_missing() {
+    let mut world = World::new(&[&["http://9.1.1.1/"]]);
+    world.trackers.hold(true);
+    assert_eq!((world.on_time(), world.trackers.next_deadline()), (vec![], None));
+    assert_eq!(world.trackers.announce_now(world.now), None);
+    world.trackers.hold(false);
+    assert_eq!(world.on_time().len(), 1);
+}
+
+#[test]
 fn a_content_tier_waits_for_its_tracker_but_not_for_ever() {
     let mut world = World::new(&[&["http://9.1.1.1/", "http://9.2.2.2/"]]);
     let first = trackers_of(&world.on_time());
