@@ -71,6 +71,7 @@
 //! *extent*: the unit of storing, an aligned 2 MiB of a file. *begun*: an extent of which a piece was opened. *open* piece:
 //! being fetched. *shelf*: verified pieces that are not in their files yet. *snubbed*: silent with requests outstanding.
 //! *released* request: its block was given to others too. *starved* peer: could be asked for more, but there is nothing.
+//! *run*: neighbouring pieces of one extent, which a seed gives to one peer before others.
 #![cfg_attr(not(any(test, feature = "io")), no_std)]
 #![cfg_attr(not(feature = "io"), forbid(unsafe_code))]
 

@@ -191,6 +191,9 @@ pub const SUPER_SEED_PASS_MAX: Duration = Duration::from_secs(15);
 pub const SUPER_SEED_TAKE_MAX: Duration = Duration::from_secs(60);
 /// Super-seeding looks this often for peers that are late.
 pub const SUPER_SEED_INTERVAL: Duration = Duration::from_secs(5);
+/// When a torrent has been given as often as was wished, its peers are not asked to leave before this: what the kernel
+/// has taken is lost to them if the connection is closed while they speak.
+pub const PARTING_TIME: Duration = Duration::from_secs(5);
 /// Bytes sent to one peer before the others get their turn.
 pub const TURN_SEND_BYTES: usize = 256 << 10;
 /// A peer that takes no byte of a block for so long is dropped.

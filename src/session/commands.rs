@@ -180,7 +180,7 @@ impl Session {
 
     /// Leaves if nothing is given to others (any more).
     pub(super) fn leave_if_all_ended(&mut self, now: Instant) {
-        if self.torrents.iter().all(|torrent| torrent.durable && torrent.ended) {
+        if self.torrents.iter().all(|torrent| torrent.durable && torrent.ended && torrent.parting.is_none()) {
             self.leaving = Some(now + COMPLETED_TIMEOUT);
             self.leave_if_told(now);
         }
@@ -199,7 +199,7 @@ impl Session {
     /// What was written may not be on the disk: nobody is told that it is complete.
     pub(super) fn on_complete_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
-        torrent.durability.doubt();
+        torrent.durability.doubt(now);
         self.note(Note::StorageFault { torrent: id, fault });
         self.fail(now, Outcome::of(fault));
     }

@@ -91,6 +91,8 @@ pub struct TorrentStatus {
     pub downloaded_bytes: u64,
     /// Block bytes sent to peers in this run.
     pub uploaded_bytes: u64,
+    /// The same by all runs, as far as their state was kept: what the ratio is made of.
+    pub given_bytes: u64,
     /// Block bytes received twice or for nothing.
     pub duplicate_bytes: u64,
     /// Bytes of pieces whose hash was wrong.

@@ -37,6 +37,7 @@ impl Session {
             pieces_checked: torrent.checking.as_ref().map_or(geometry.pieces, |check| check.piece()),
             downloaded_bytes: torrent.down.total_bytes(),
             uploaded_bytes: torrent.up.total_bytes(),
+            given_bytes: self.past(now, id).uploaded_bytes,
             duplicate_bytes: torrent.duplicate_bytes,
             corrupt_bytes: torrent.corrupt_bytes,
             down_rate,

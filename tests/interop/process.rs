@@ -76,6 +76,7 @@ impl Running {
     }
 
     /// Its process.
+    #[allow(dead_code, reason = "not every test looks at it")]
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -8,6 +8,7 @@ mod datagrams;
 mod device;
 mod disk;
 mod efficiency;
+mod fault;
 mod frames;
 mod net;
 mod peer;

@@ -89,7 +89,7 @@ fn torrent_status(state: &TorrentStatus, torrents: &Torrents) -> Object {
 
 /// How often everything has been given, in thousandths.
 fn ratio_permille(state: &TorrentStatus) -> u64 {
-    let permille = u128::from(state.uploaded_bytes) * 1000 / u128::from(state.size_bytes.max(1));
+    let permille = u128::from(state.given_bytes) * 1000 / u128::from(state.size_bytes.max(1));
     u64::try_from(permille).unwrap_or(u64::MAX)
 }
 

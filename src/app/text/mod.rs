@@ -75,6 +75,7 @@ pub(crate) mod tests {
             pieces_checked: 95,
             downloaded_bytes: 1_800_000_000,
             uploaded_bytes: 0,
+            given_bytes: 0,
             duplicate_bytes: 32_768,
             corrupt_bytes: 0,
             down_rate: 11_744_051,

@@ -62,10 +62,10 @@ fn left(state: &TorrentStatus) -> String {
 
 /// How often everything has been given.
 fn ratio(state: &TorrentStatus) -> String {
-    if state.uploaded_bytes == 0 || state.size_bytes == 0 {
+    if state.given_bytes == 0 || state.size_bytes == 0 {
         return String::new();
     }
-    let hundredths = u128::from(state.uploaded_bytes) * 100 / u128::from(state.size_bytes);
+    let hundredths = u128::from(state.given_bytes) * 100 / u128::from(state.size_bytes);
     format!(" (ratio {}.{:02})", hundredths / 100, hundredths % 100)
 }
 
@@ -144,7 +144,12 @@ memory: 4.0 MiB of 13.0 MiB hold blocks";
 
     #[test]
     fn what_was_given_has_a_ratio_to_the_size() {
-        let state = TorrentStatus { uploaded_bytes: 3_000, size_bytes: 2_000, ..torrent_status() };
+        let state = TorrentStatus {
+            uploaded_bytes: 3_000,
+            given_bytes: 3_000,
+            size_bytes: 2_000,
+            ..torrent_status()
+        };
         let text = torrent(&state, &Torrents::samples(&["a"])).join("\n");
         assert!(text.contains("sent 2.9 KiB (ratio 1.50)"), "{text}");
     }
