@@ -91,6 +91,9 @@ impl Session {
             torrent.checking = None;
             torrent.download.flush();
             torrent.trackers.stop(now, &totals, &mut self.rng);
+            if torrent.is_seeding() {
+                torrent.durability.keep_totals();
+            }
             self.wish_stores(id);
             self.make_durable(now, id);
             self.settle_trackers(now, id);
