@@ -153,6 +153,7 @@ fn trackers_that_lie_or_fail() {
         Service::Deep,
         Service::NotHttp,
         Service::NeverAnswers,
+        Service::NeverOpens,
         Service::Resets,
         Service::Refuses,
     ];
