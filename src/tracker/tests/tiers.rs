@@ -181,6 +181,36 @@ fn a_host_with_one_family_hears_nothing_of_the_other() {
 }
 
 #[test]
+fn a_family_whose_addresses_come_later_is_told_as_well_and_once() {
+    let v6: [IpAddr; 1] = ["2001:db8::9".parse().unwrap()];
+    for first_fails in [false, true] {
+        let mut world = World::new(&[&["http://t.example/a"]]);
+        let name = handles(&world.on_time())[0];
+        let wishes = world.resolved(name, &["9.9.9.9"]);
+        let [Wish::Connect { handle: v4, .. }] = wishes[..] else { panic!("{wishes:?}") };
+        if first_fails {
+            world.closed(v4, Some("refused"));
+            assert!(matches!(world.news()[..], [News::Failed { .. }]));
+        }
+        world.trackers.on_second_family(world.now, name, &v6, &mut world.rng);
+        let wishes = world.wishes();
+        let [Wish::Connect { handle, address }] = wishes[..] else { panic!("{wishes:?}") };
+        assert_eq!(address, "[2001:db8::9]:80".parse().unwrap());
+        world.trackers.on_second_family(world.now, name, &v6, &mut world.rng);
+        assert_eq!(world.wishes(), [], "it is being told");
+        world.connected(handle);
+        world.bytes(handle, &ok(GOOD));
+        assert!(matches!(world.news()[..], [News::Answered { .. }]));
+        world.trackers.on_second_family(world.now, name, &v6, &mut world.rng);
+        assert_eq!(world.wishes(), [], "it has been told");
+        world.trackers.stop(world.now, &world.totals, &mut world.rng);
+        world.wishes();
+        world.trackers.on_second_family(world.now, name, &["9.9.9.9".parse().unwrap()], &mut world.rng);
+        assert_eq!(world.wishes(), [], "we are gone");
+    }
+}
+
+#[test]
 fn a_family_that_fails_late_harms_nobody() {
     let mut world = World::new(&[&["http://t.example/a"]]);
     let wishes = world.on_time();
