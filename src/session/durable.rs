@@ -44,7 +44,7 @@ pub(super) struct Durability {
     recheck: bool,
     saving: Saving,
     /// What runs before this one have done.
-    past: Past,
+    pub past: Past,
 }
 
 #[derive(Clone, Copy, Debug)]

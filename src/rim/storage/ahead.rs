@@ -19,7 +19,7 @@ pub(super) fn is_at_hand(file: &File, offset: u64, length: u64) -> bool {
     let end = offset.saturating_add(length);
     let mut at = offset;
     while at < end {
-        let next = end.min(at - at % PROBE_BYTES + PROBE_BYTES);
+        let next = end.min((at - at % PROBE_BYTES).saturating_add(PROBE_BYTES));
         let pages_end = next - next % PAGE_BYTES;
         let waits = |at| sys::probe(file, at).is_err_and(|error| error.raw_os_error() == Some(libc::EAGAIN));
         if pages_end > at && waits(pages_end - 1) {

@@ -99,6 +99,13 @@ impl Files {
         if is_another { Err(io::Error::from_raw_os_error(libc::ESTALE)) } else { Ok(()) }
     }
 
+    /// Whatever is there under the name of file `index` is taken for it the next time: it was told that it has changed.
+    pub(super) fn forget_birth(&mut self, index: u32) {
+        if let Some(known) = self.births.get_mut(index as usize) {
+            *known = 0;
+        }
+    }
+
     /// Adds a file; the same file opened otherwise is closed, or else the one that was not used for longest.
     fn add(&mut self, open: OpenFile) {
         self.close(open.index);

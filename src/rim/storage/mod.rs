@@ -53,7 +53,7 @@ use crate::base::units::Bytes;
 use crate::base::{Bitfield, Instant, Printable};
 use crate::meta::{File, Metainfo, Segment};
 use crate::resume::{Era, Stamp};
-use crate::session::StorageFault;
+use crate::session::{StorageFault, StorageFaultKind};
 use backend::Backend;
 use files::Files;
 use parts::Parts;
@@ -370,6 +370,9 @@ impl Storage {
             *reserved = false;
         }
         let mut fault = fault::of_file(index, error);
+        if fault.kind == StorageFaultKind::Changed {
+            self.files.forget_birth(index);
+        }
         if fault.os_error == libc::ENOSPC {
             let free = self.tree.free_bytes().unwrap_or(0);
             fault.missing_bytes = self.needed_bytes.saturating_sub(free);
