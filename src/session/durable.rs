@@ -188,6 +188,11 @@ impl Durability {
         self.recheck
     }
 
+    /// The run ends: what has been given since the state was saved is worth saving, too.
+    pub fn note_end(&mut self, uploaded_bytes: u64, is_seeding: bool) {
+        self.saving.is_due |= is_seeding || uploaded_bytes != self.saving.uploaded_bytes;
+    }
+
     /// True if a piece was stored in part when a sync failed: the other part may be lost.
     pub fn take_suspect(&mut self, piece: u32) -> bool {
         let before = self.suspects.len();
