@@ -26,7 +26,7 @@
 //! | 2 | [`meta`], [`resolver`], [`proxy`] | 0–1 | sha1 |
 //! | 3 | [`peer`], [`download`], [`upload`], [`candidates`], [`tracker`], [`resume`] | 0–2, not each other | slab, sha1 |
 //! | 4 | [`session`] | 0–3 | slab |
-//! | 5 | `rim` | 0–4, std | mio, slab, memmap2, libc, log |
+//! | 5 | `rim` | 0–4, std | mio, slab, memmap2, libc, log; rustls, webpki and webpki-roots in `rim/secure` |
 //! | 6 | `app`, `main.rs` | all | argh, log, lava_torrent (writing torrents) |
 //!
 //! Checked by `cargo check --no-default-features --lib` (the core does not link std; feature `io` brings rim and app), by
@@ -56,8 +56,9 @@
 //! **One command.** Standard input is one more source on the loop. Lines become [`session::Command`]s, answers
 //! [`session::Report`]s, which the app renders as text or JSON. No kind of standard input ends the program or delays it.
 //!
-//! **One announce.** Due → resolve → stream → request → reply, bounded and under one deadline → candidates. Every fault ends
-//! in one function: next tracker of the tier, backoff with jitter. At the end `stopped` goes to all side by side.
+//! **One announce.** Due → resolve → stream → request → reply, bounded and under one deadline → candidates. A proxy and TLS
+//! are passed by the rim before the stream is open; behind a proxy nothing is resolved. Every fault ends in one function:
+//! next tracker of the tier, backoff with jitter. At the end `stopped` goes to all side by side.
 //!
 //! # Memory
 //!
@@ -70,6 +71,7 @@
 //! *extent*: the unit of storing, an aligned 2 MiB of a file. *begun*: an extent of which a piece was opened. *open* piece:
 //! being fetched. *shelf*: verified pieces that are not in their files yet. *snubbed*: silent with requests outstanding.
 //! *released* request: its block was given to others too. *starved* peer: could be asked for more, but there is nothing.
+//! *run*: neighbouring pieces of one extent, which a seed gives to one peer before others.
 #![cfg_attr(not(any(test, feature = "io")), no_std)]
 #![cfg_attr(not(feature = "io"), forbid(unsafe_code))]
 

@@ -10,7 +10,7 @@ use swarmlet::fuzzing::{command, meta, names, proxy, resume, session, tracker, w
 type Body = fn(&[u8]);
 
 /// Every file of `fuzz/fuzz_targets/`, with the body that it calls.
-const TARGETS: [(&str, Body); 17] = [
+const TARGETS: [(&str, Body); 18] = [
     ("bencode", meta::bencode),
     ("command", command::line),
     ("dns", names::dns),
@@ -27,6 +27,7 @@ const TARGETS: [(&str, Body); 17] = [
     ("state", resume::state),
     ("tracker_reply", tracker::tracker_reply),
     ("trackers", tracker::trackers),
+    ("udp_tracker", tracker::udp_tracker),
     ("url", tracker::url),
 ];
 /// A corpus of fewer files says little.

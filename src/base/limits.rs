@@ -73,6 +73,11 @@ pub const PEERS_DEFAULT: u32 = 200;
 pub const PEERS_MAX: u32 = 5_000;
 /// Connections being opened at a time. Cheap routers drop packets when many more are half open.
 pub const HALF_OPEN_MAX: usize = 30;
+/// Open peers of a torrent from which on others are dialled one by one, every [`DIAL_SPACING`]; less where `--max-peers` is below
+/// twice as many.
+pub const ENOUGH_PEERS: u32 = 40;
+/// Wait between two dials when there are enough peers.
+pub const DIAL_SPACING: Duration = Duration::from_millis(250);
 /// Connections to us that have not shaken hands, at a time; more are closed at once.
 pub const ARRIVALS_MAX: usize = 64;
 /// Of these, from one address: one machine must not keep the others out.
@@ -186,6 +191,9 @@ pub const SUPER_SEED_PASS_MAX: Duration = Duration::from_secs(15);
 pub const SUPER_SEED_TAKE_MAX: Duration = Duration::from_secs(60);
 /// Super-seeding looks this often for peers that are late.
 pub const SUPER_SEED_INTERVAL: Duration = Duration::from_secs(5);
+/// When a torrent has been given as often as was wished, its peers are not asked to leave before this: what the kernel
+/// has taken is lost to them if the connection is closed while they speak.
+pub const PARTING_TIME: Duration = Duration::from_secs(5);
 /// Bytes sent to one peer before the others get their turn.
 pub const TURN_SEND_BYTES: usize = 256 << 10;
 /// A peer that takes no byte of a block for so long is dropped.
@@ -308,8 +316,36 @@ pub const COMPLETED_TIMEOUT: Duration = Duration::from_secs(1);
 pub const ANNOUNCE_INTERVAL_MIN: Duration = Duration::from_secs(60);
 /// The user may ask for an announce this soon after the last try, unless the tracker's `min interval` is longer.
 pub const ANNOUNCE_ASKED_INTERVAL_MIN: Duration = Duration::from_secs(10);
-/// Announces under way at a time for one torrent, one per tier; `stopped` ones are not counted.
+/// Trackers of one torrent asked at a time; `stopped` ones are not counted, nor those that are silent for
+/// [`ANNOUNCE_LATE`].
 pub const ANNOUNCES_MAX: usize = 8;
+/// A tracker that has been silent for so long makes room for others to be asked beside it: most trackers that a
+/// `.torrent` lists are dead.
+pub const ANNOUNCE_LATE: Duration = Duration::from_secs(1);
+/// Open peers of a torrent below which further trackers of each tier are asked (BEP 12 has one of them in the end).
+pub const HUNGRY_PEERS: u32 = 10;
+/// Without enough peers the next tracker of a tier is asked this long after the last.
+pub const HUNGRY_STEP: Duration = Duration::from_millis(250);
+/// A tracker's answer that has peers in it is given so long to become connections, before others of its tier are asked.
+pub const HUNGRY_REST: Duration = Duration::from_secs(3);
+/// With enough peers the next tracker of a tier is asked when the last has been silent for so long.
+pub const TIER_PATIENCE: Duration = Duration::from_secs(15);
+/// A request to a UDP tracker is sent again after this, then after twice as long, and so on (BEP 15).
+pub const UDP_RETRY: Duration = Duration::from_secs(15);
+/// The same when we leave: a goodbye that is lost cannot wait.
+pub const UDP_RETRY_LEAVING: Duration = Duration::from_millis(700);
+/// A UDP tracker that has not answered by then has failed. BEP 15 would have us wait for over two hours.
+pub const UDP_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a UDP tracker's connection id is used (BEP 15).
+pub const UDP_CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
+/// Longest path and query that a UDP tracker is told (BEP 41), in bytes: the announce still fits into one packet.
+pub const UDP_TARGET_BYTES_MAX: usize = 1_000;
+/// Datagrams taken from one socket before the peers get their turn.
+pub const TURN_DATAGRAMS_MAX: usize = 64;
+/// Shortest wait between two scrapes of a tracker.
+pub const SCRAPE_INTERVAL_MIN: Duration = Duration::from_secs(5 * 60);
+/// A tracker that has other addresses is given so long to open a connection at the first.
+pub const TRACKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Addresses of one host name that are tried or kept.
 pub const ADDRESSES_PER_NAME_MAX: usize = 8;
 /// Interval when the tracker does not say.

@@ -74,6 +74,8 @@ pub struct Candidates {
     /// How others see us, by family: by that both ends rank a connection alike (BEP 40).
     ours: [Option<SocketAddr>; 2],
     allow_loopback: bool,
+    /// The family whose turn it is: neither IPv4 nor IPv6 waits for the other, of which all may be dead.
+    v6_next: bool,
     /// No idle candidate is due before this; may be too early, never too late. Spares looking through all of them.
     earliest: Option<Instant>,
 }
@@ -135,7 +137,7 @@ impl Candidates {
         if self.earliest.is_none_or(|earliest| earliest > now) {
             return None;
         }
-        let mut best: Option<((bool, bool, u8, Instant), SocketAddr)> = None;
+        let mut best: Option<(Rank, SocketAddr)> = None;
         let (mut equals, mut later) = (0, None);
         for (&address, candidate) in &self.known {
             match candidate.state {
@@ -146,7 +148,7 @@ impl Candidates {
                 }
                 State::Idle { .. } => {}
             }
-            let rank = candidate.rank();
+            let rank = candidate.rank(address.is_ipv6() == self.v6_next);
             let is_equal = best.is_some_and(|(best, _)| best == rank);
             equals = if is_equal { equals + 1 } else { 1 };
             // Among equals each has the same chance, unless both ends rank it higher: a list that an adversary wrote
@@ -166,6 +168,7 @@ impl Candidates {
             self.earliest = later;
             return None;
         };
+        self.v6_next = !address.is_ipv6();
         self.set_busy(now, address);
         Some(address)
     }
@@ -295,11 +298,13 @@ impl Candidates {
     }
 }
 
+type Rank = (bool, bool, u8, Instant, bool);
+
 impl Candidate {
     /// The lower, the sooner it is dialled: never tried first, then those that were connected once, then those that
-    /// failed least, then those left alone longest.
-    fn rank(&self) -> (bool, bool, u8, Instant) {
-        (self.tried != Instant::ZERO, !self.succeeded, self.failures, self.tried)
+    /// failed least, then those left alone longest; of equals one of the family whose turn it is.
+    fn rank(&self, its_turn: bool) -> Rank {
+        (self.tried != Instant::ZERO, !self.succeeded, self.failures, self.tried, !its_turn)
     }
 }
 

@@ -81,6 +81,8 @@ struct Machine {
     now: Instant,
     streams: Vec<Stream>,
     queries: Vec<u32>,
+    /// The last datagram.
+    posted: Option<(SocketAddr, Vec<u8>)>,
     loads: Vec<(u64, usize)>,
     /// Why stores and loads fail at present.
     fails: Option<StorageFaultKind>,
@@ -117,6 +119,7 @@ impl Machine {
             now,
             streams: vec![],
             queries: vec![],
+            posted: None,
             loads: vec![],
             fails: None,
             outcome: None,
@@ -141,7 +144,7 @@ impl Machine {
             9 => self.read(input.byte(), 1 + usize::from(input.byte()) * 150),
             10 => self.wait(Duration::from_micros(1 << (input.byte() % 28))),
             11 => self.fails = FAULTS[usize::from(input.byte()) % FAULTS.len()],
-            12 => self.resolve(input.byte()),
+            12 => self.resolve_or_reply(input),
             13 => self.command(input.byte()),
             14 => self.flush_all(usize::from(input.byte()) * 8),
             _ => self.load(),
@@ -275,6 +278,21 @@ impl Machine {
         let Some(query) = self.queries.pop() else { return };
         let addresses: Vec<IpAddr> = (0..count % 3).map(|nth| [12, 0, 0, nth].into()).collect();
         self.tell(Event::Resolved { query, addresses: &addresses });
+    }
+
+    /// An odd count answers the last datagram instead, or says that nobody is there.
+    fn resolve_or_reply(&mut self, input: &mut Input<'_>) {
+        let count = input.byte();
+        let Some((address, sent)) = self.posted.clone().filter(|_| count & 0x80 != 0) else {
+            return self.resolve(count);
+        };
+        if count & 0x40 != 0 {
+            return self.tell(Event::Undeliverable { address, cause: CloseCause::Refused });
+        }
+        let mut reply = sent.get(8..16).unwrap_or_default().to_vec();
+        reply.extend_from_slice(input.take(usize::from(count & 0x3f)));
+        let from = if count & 0x20 == 0 { address } else { ([12, 9, 9, 9], 1).into() };
+        self.tell(Event::Datagram { from, bytes: &reply });
     }
 
     fn command(&mut self, which: u8) {
@@ -413,6 +431,7 @@ impl Machine {
                 self.session.handle(self.now, event);
             }
             Action::Resolve { query, .. } => self.queries.push(query),
+            Action::SendDatagram { address, ref bytes } => self.posted = Some((address, bytes.clone())),
             Action::Say(_) => {}
             Action::Finish(outcome) => self.outcome = Some(outcome),
         }

@@ -2,12 +2,14 @@
 
 use crate::base::limits::{HTTP_BODY_BYTES_MAX, PEERS_PER_REPLY_MAX, TRACKER_TEXT_BYTES_MAX, URL_BYTES_MAX};
 use crate::base::{InfoHash, Instant, PeerId, Rng};
-use crate::tracker::{Handle, Identity, Reply, Totals, Trackers, Wish};
+use crate::tracker::{Counts, Handle, Identity, Part, Reply, Totals, Trackers, Wish};
 use crate::wire::http::{HttpFault, Progress, ReplyReader};
+use crate::wire::udp_tracker::{self, Answer, Request};
 use crate::wire::url::Url;
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 /// An HTTP reply: however it is cut, the outcome is the same. The first byte says how long the parts are.
@@ -39,6 +41,7 @@ fn read_in_parts(reply: &[u8], part_bytes: usize) -> Result<Progress, HttpFault>
 pub fn tracker_reply(data: &[u8]) {
     let Some((&status, body)) = data.split_first() else { return };
     let status = if status % 2 == 0 { 200 } else { 404 };
+    let _ = Counts::parse(status, body, &InfoHash([b'h'; 20]));
     match Reply::parse(status, body, &mut Rng::new(1)) {
         Ok(reply) => {
             assert!(status == 200 && reply.peers.len() <= PEERS_PER_REPLY_MAX);
@@ -82,16 +85,40 @@ fn check_url(url: &Url) {
     }
 }
 
+/// A datagram in answer to a request to a UDP tracker: what is read is no longer than what came, and nothing is read
+/// that was not asked for.
+pub fn udp_tracker(data: &[u8]) {
+    let Some((&which, datagram)) = data.split_first() else { return };
+    let request = [Request::Connect, Request::Announce, Request::Scrape][usize::from(which % 3)];
+    let transaction = u32::from(which / 3);
+    let about = datagram.get(4..8).map(|id| u32::from_be_bytes([id[0], id[1], id[2], id[3]]));
+    match udp_tracker::answer(datagram, request, transaction) {
+        Ok(answer) => {
+            assert_eq!(about, Some(transaction));
+            match answer {
+                Answer::Connected(_) => assert!(request == Request::Connect && datagram.len() >= 16),
+                Answer::Scraped { .. } => assert!(request == Request::Scrape && datagram.len() >= 20),
+                Answer::Announced { peers, .. } => {
+                    assert!(request == Request::Announce && peers.len() == datagram.len() - 20);
+                }
+                Answer::Refused(words) => assert_eq!(words.len(), datagram.len() - 8),
+            }
+        }
+        Err(udp_tracker::Fault::Transaction) => assert_ne!(about, Some(transaction)),
+        Err(udp_tracker::Fault::Short | udp_tracker::Fault::Action(_)) => {}
+    }
+}
+
 /// Trackers told facts in any order: streams are opened and closed in pairs, and the loop never spins. Each byte is
 /// one fact; tracker replies are taken from what follows it.
 pub fn trackers(data: &[u8]) {
-    let urls = [["http://a.example/x", "http://9.1.1.1/"], ["http://10.0.0.1/", "udp://b.example:1"]];
+    let urls = [["http://a.example/announce", "http://9.1.1.1/"], ["udp://10.0.0.1:1/", "udp://b.example:1"]];
     let tiers: Vec<Vec<String>> = urls.iter().map(|tier| tier.map(String::from).into()).collect();
     let identity = Identity { info_hash: InfoHash([1; 20]), peer_id: PeerId([2; 20]), port: 1 };
     let (mut now, mut rng) = (Instant::ZERO, Rng::new(3));
     let mut trackers = Trackers::new(now, identity, &tiers, &mut rng);
-    let mut open = BTreeSet::new();
-    let mut recent = Handle { tracker: 0, generation: 0 };
+    let (mut open, mut posted) = (BTreeSet::new(), None);
+    let mut recent = Handle { tracker: 0, part: Part::Name, generation: 0 };
     let totals = Totals::default();
     for (at, &byte) in data.iter().enumerate() {
         let handle = Handle { generation: recent.generation.saturating_sub(u32::from(byte >> 7)), ..recent };
@@ -106,11 +133,14 @@ pub fn trackers(data: &[u8]) {
             1 => trackers.on_resolved(now, handle, &[], &mut rng),
             2 if open.contains(&handle) => trackers.on_connected(now, handle, &mut rng),
             3 => trackers.on_bytes(now, handle, reply, &mut rng),
+            6 if byte < 128 => tell_datagram(&mut trackers, now, posted, byte, reply, &mut rng),
             4 if open.remove(&handle) => {
                 trackers.on_closed(now, handle, Some("broken").filter(|_| byte > 99), &mut rng);
             }
             5 if byte == 0xfd => trackers.stop(now, &totals, &mut rng),
-            5 if byte == 0xf5 => trackers.complete(now),
+            5 if byte == 0xf5 => trackers.complete(),
+            5 if byte == 0xed => trackers.scrape_now(now),
+            5 if byte < 0x20 => trackers.set_hungry(byte < 0x10),
             5 => drop(trackers.announce_now(now)),
             _ => {
                 now = now + Duration::from_secs(u64::from(byte >> 3));
@@ -126,10 +156,34 @@ pub fn trackers(data: &[u8]) {
                     recent = handle;
                 }
                 Wish::Send { handle, .. } => assert!(open.contains(&handle)),
+                Wish::Post { address, bytes } => {
+                    posted = bytes
+                        .get(8..16)
+                        .map(|_| (address, [bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]]));
+                }
                 Wish::Close { handle } => assert!(open.remove(&handle)),
             }
         }
         while trackers.next_news().is_some() {}
+    }
+}
+
+/// Answers the last datagram: as it wants, as something else, from somebody else, or not at all.
+fn tell_datagram(
+    trackers: &mut Trackers,
+    now: Instant,
+    posted: Option<(SocketAddr, [u8; 5])>,
+    byte: u8,
+    rest: &[u8],
+    rng: &mut Rng,
+) {
+    let Some((address, [action, about @ ..])) = posted else { return };
+    let action = if byte & 0x20 == 0 { action } else { byte >> 6 };
+    let datagram = [&[0, 0, 0, action], &about[..], rest].concat();
+    match byte & 0x18 {
+        0 => trackers.on_undeliverable(now, address, "refused", rng),
+        8 => trackers.on_datagram(now, ([9, 9, 9, 9], 9).into(), &datagram, rng),
+        _ => trackers.on_datagram(now, address, &datagram, rng),
     }
 }
 
@@ -182,8 +236,19 @@ mod tests {
     }
 
     #[test]
+    fn datagrams_survive_mutation() {
+        let seeds: [&[u8]; 3] = [
+            b"\x1b\0\0\0\0\0\0\0\x09\x01\x02\x03\x04\x05\x06\x07\x08",
+            b"\x1c\0\0\0\x01\0\0\0\x09\0\0\x07\x08\0\0\0\x01\0\0\0\x02\x01\x02\x03\x04\0\x50",
+            b"\x1d\0\0\0\x03\0\0\0\x09no such torrent",
+        ];
+        mutate(&seeds, udp_tracker);
+    }
+
+    #[test]
     fn facts_in_any_order_are_survived() {
-        let seeds: [&[u8]; 2] = [
+        let seeds: [&[u8]; 3] = [
+            b"\x05\x07\0\x02\x1e\x01\x02\x03\x04\x05\x06\x07\x08\x16\0\0\x07\x08\0\0\0\x01\0\0\0\x02\xff\xff\xed\x16",
             b"\x06\0\x02\x03HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nde",
             b"\x06\0\x02\x04\x06\x06\0\x02\xfd\x02\x03\x06",
         ];

@@ -98,6 +98,11 @@ impl Routes {
         self.all.is_some() && !self.is_exempt(host)
     }
 
+    /// True if there is no proxy, so that an address says enough about the way to a server.
+    pub fn is_straight(&self) -> bool {
+        self.proxies().next().is_none()
+    }
+
     /// True if nobody shall know where we are: nothing is listened on, and no port of ours is told.
     pub fn is_hidden(&self) -> bool {
         self.all.is_some()
@@ -193,6 +198,7 @@ mod tests {
         assert!(routes.to_peer([9, 9, 9, 9].into()).is_none() && !routes.is_hidden());
         assert!(!routes.is_closed_to(&Host::Name("t.example".into())));
         assert_eq!(environment(&[]), Ok(Routes::default()));
+        assert!(Routes::default().is_straight() && !routes.is_straight());
     }
 
     #[test]

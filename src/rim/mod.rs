@@ -7,6 +7,7 @@
 
 mod bind;
 mod clock;
+mod datagrams;
 pub mod entropy;
 mod lines;
 mod listen;
@@ -50,6 +51,8 @@ const SYNCS: Token = Token(usize::MAX - 3);
 const NAMES: usize = SYNCS.0 - resolve::SOCKETS_MAX;
 /// The first of those of the listening sockets, which end before [`NAMES`].
 const LISTENERS: usize = NAMES - listen::SOCKETS_MAX;
+/// The first of those of the datagram sockets, which end before [`LISTENERS`].
+const DATAGRAMS: usize = LISTENERS - datagrams::SOCKETS_MAX;
 
 /// Changes taken from the kernel in one poll; what does not fit comes with the next.
 const EVENTS_MAX: usize = 256;
@@ -69,6 +72,7 @@ pub struct Rim {
     sockets: sockets::Sockets,
     listeners: listen::Listeners,
     names: resolve::Names,
+    datagrams: datagrams::Datagrams,
     syncer: storage::Syncer,
     outside: reach::Outside,
     /// Where streams are read into whose bytes may land anywhere: one buffer for all.
@@ -103,6 +107,7 @@ impl Rim {
             sockets: sockets::Sockets::default(),
             listeners: listen::Listeners::default(),
             names: resolve::Names::new(resolve::NameFiles::default(), entropy::generator()?, NAMES),
+            datagrams: datagrams::Datagrams::default(),
             outside: reach::Outside::default(),
             receive: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             hash_budget_bytes: pace::hash_budget_bytes(),
@@ -128,10 +133,11 @@ impl Rim {
         Ok(self.listeners.port())
     }
 
-    /// Lets all streams that are opened from now on, and questions to name servers, leave from `place` only. What that
-    /// cannot reach is unreachable.
+    /// Lets all streams that are opened from now on, datagrams, and questions to name servers leave from `place` only.
+    /// What that cannot reach is unreachable.
     pub fn bind(&mut self, place: Bind) {
         self.names.bind(place.clone());
+        self.datagrams.bind(place.clone());
         self.sockets.bind(place);
     }
 

@@ -9,7 +9,7 @@ use std::io;
 #[derive(Debug, Default)]
 pub struct Tls;
 
-/// A connection that cannot exist.
+/// A connection that cannot exist: nothing of it can be called.
 #[derive(Debug)]
 pub enum Secure {}
 
@@ -21,7 +21,6 @@ impl Tls {
     }
 }
 
-#[expect(missing_docs, reason = "none of it can be called")]
 impl Secure {
     pub fn shake(&mut self, _: &mut TcpStream) -> io::Result<bool> {
         match *self {}

@@ -4,6 +4,7 @@ use crate::base::limits::{
     CHECK_SLICE_BYTES, READ_AHEAD_BYTES, READ_PATIENCE, READ_POLL_INTERVAL, STORE_PATIENCE,
 };
 use crate::base::{Instant, TorrentId};
+use crate::rim::DATAGRAMS;
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::patience::Patience;
 use crate::rim::storage::{Done, Task};
@@ -90,6 +91,9 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
                 self.rim.outside.forget(stream);
                 self.rim.sockets.remove(self.rim.poll.registry(), stream);
                 self.admit();
+            }
+            Action::SendDatagram { address, bytes } => {
+                self.rim.datagrams.send(self.rim.poll.registry(), DATAGRAMS, address, &bytes);
             }
             Action::Store { torrent, store } => {
                 self.stores.waiting.push_back((torrent, store));

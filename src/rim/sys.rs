@@ -3,6 +3,7 @@
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// The result of a call that answers −1 and sets `errno`.
@@ -135,4 +136,76 @@ pub fn send(to: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<usize> {
     // SAFETY: the pointer and the length are those of one borrow, which is only read.
     let count = unsafe { libc::send(to.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Lets a datagram socket keep what the network says of datagrams that did not arrive, for [`next_undeliverable`].
+pub fn report_undeliverable(fd: BorrowedFd<'_>, is_v6: bool) -> io::Result<()> {
+    let (level, option) = match is_v6 {
+        true => (libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+        false => (libc::IPPROTO_IP, libc::IP_RECVERR),
+    };
+    let (one, length): (c_int, _) = (1, size_of::<c_int>() as libc::socklen_t);
+    // SAFETY: the pointer and the length are those of one integer, which is only read.
+    checked(unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const one).cast(), length) })
+        .map(drop)
+}
+
+/// Where the next datagram went that did not arrive, and why, as an error number; `None` if there is no more news.
+pub fn next_undeliverable(fd: BorrowedFd<'_>) -> Option<(SocketAddr, c_int)> {
+    // Of the datagram itself nothing is wanted, and room for no control message but the one about the error.
+    let mut name = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut control = [0u64; 64];
+    let mut message = MaybeUninit::<libc::msghdr>::zeroed();
+    // SAFETY: numbers and pointers only; zero is a good value for each. The pointers that are put in are valid and
+    // exclusive for the call below, with the lengths of what they point to.
+    let message = unsafe {
+        let message = message.assume_init_mut();
+        message.msg_name = name.as_mut_ptr().cast();
+        message.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control) as _;
+        let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+        checked(libc::recvmsg(fd.as_raw_fd(), message, flags) as c_int).ok()?;
+        message
+    };
+    let number = error_number(message)?;
+    // SAFETY: the storage was zeroed, and the kernel has put an address in it.
+    address_of(unsafe { name.assume_init_ref() }).map(|address| (address, number))
+}
+
+/// The number in the message about an error.
+fn error_number(message: &libc::msghdr) -> Option<c_int> {
+    // SAFETY: the header is one that `recvmsg` has filled in, and its buffer still lives.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(message) };
+    // SAFETY: null, or a control message within that buffer.
+    while let Some(control) = unsafe { next.as_ref() } {
+        let kind = (control.cmsg_level, control.cmsg_type);
+        if kind == (libc::IPPROTO_IP, libc::IP_RECVERR) || kind == (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) {
+            // SAFETY: the kernel puts a `sock_extended_err` into messages of this kind; it is read without a demand on
+            // alignment.
+            let error = unsafe { libc::CMSG_DATA(next).cast::<libc::sock_extended_err>().read_unaligned() };
+            return c_int::try_from(error.ee_errno).ok();
+        }
+        // SAFETY: as above.
+        next = unsafe { libc::CMSG_NXTHDR(message, next) };
+    }
+    None
+}
+
+/// An address as the kernel writes it.
+fn address_of(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    match c_int::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the storage is large enough and aligned for any address, and this is one of IPv4.
+            let raw = unsafe { &*core::ptr::from_ref(storage).cast::<libc::sockaddr_in>() };
+            let ip = Ipv4Addr::from(raw.sin_addr.s_addr.to_ne_bytes());
+            Some((ip, u16::from_be(raw.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above, of IPv6.
+            let raw = unsafe { &*core::ptr::from_ref(storage).cast::<libc::sockaddr_in6>() };
+            Some((Ipv6Addr::from(raw.sin6_addr.s6_addr), u16::from_be(raw.sin6_port)).into())
+        }
+        _ => None,
+    }
 }

@@ -8,7 +8,7 @@ use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::perform::{Loads, Stores};
 use crate::rim::sending::WaitsForDisk;
 use crate::rim::signals::Signal;
-use crate::rim::{LISTENERS, NAMES, Rim, SIGNALS, STDIN, SYNCS};
+use crate::rim::{DATAGRAMS, LISTENERS, NAMES, Rim, SIGNALS, STDIN, SYNCS};
 use crate::session::{CloseCause, Command, Event, Outcome};
 use core::time::Duration;
 use mio::Token;
@@ -81,6 +81,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         self.take_commands();
         self.tell_refused();
         self.tell_resolved();
+        self.tell_datagrams();
         self.accept();
         self.serve_ready();
         self.list_those_who_waited();
@@ -144,6 +145,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
             || self.rim.syncer.is_busy()
             || self.files.iter().any(Files::is_busy)
             || self.rim.names.is_ready()
+            || self.rim.datagrams.is_ready()
             || self.rim.stdin.is_ready()
             || self.rim.listeners.is_ready(self.rim.now())
     }
@@ -166,13 +168,14 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
     /// there.
     fn take_events(&mut self) {
         let mut signalled = false;
-        let Rim { events, sockets, stdin, names, listeners, .. } = &mut *self.rim;
+        let Rim { events, sockets, stdin, names, listeners, datagrams, .. } = &mut *self.rim;
         for event in events.iter() {
             match event.token() {
                 SIGNALS => signalled = true,
                 STDIN => stdin.on_event(),
                 // Every turn asks the syncer.
                 SYNCS => {}
+                Token(token @ DATAGRAMS..LISTENERS) => datagrams.on_event(token - DATAGRAMS),
                 Token(token @ LISTENERS..NAMES) => listeners.on_event(token - LISTENERS),
                 Token(NAMES..) => names.on_event(event.token()),
                 _ => sockets.on_event(event),

@@ -4,6 +4,7 @@ use crate::base::{StreamId, TorrentId};
 use crate::session::{Report, StorageFault, StorageFaultKind, StoreId};
 use crate::wire::Server;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 /// Something to be done outside.
@@ -38,6 +39,14 @@ pub enum Action {
     Close {
         /// Which.
         stream: StreamId,
+    },
+    /// Send a datagram, if need be from a socket that is opened for it; answers come as `Datagram`. One that is lost
+    /// is no news, but where it is known that nobody can be reached: `Undeliverable`.
+    SendDatagram {
+        /// Where to.
+        address: SocketAddr,
+        /// All of it.
+        bytes: Vec<u8>,
     },
     /// Put the bytes of `Session::store` into the files; answer `Stored` or `StoreFailed`.
     Store {

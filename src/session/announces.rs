@@ -1,7 +1,8 @@
 //! Between the tracker rooms and the outside: their wishes become streams, their news become candidates and notes.
 
 use super::streams::{Outgoing, Role};
-use super::{Action, Note, Session};
+use super::{Action, CloseCause, Note, Session};
+use crate::base::limits::HUNGRY_PEERS;
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::candidates::Source;
 use crate::tracker::{Handle, News, Totals, Wish};
@@ -22,9 +23,25 @@ impl Session {
     /// Starts the announces that are due.
     pub(super) fn announce_due(&mut self, now: Instant, id: TorrentId) {
         let totals = self.totals(id);
+        self.settle_hunger(id);
         let torrent = &mut self.torrents[id.0 as usize];
         torrent.trackers.on_time(now, &totals, &mut self.rng);
         self.settle_trackers(now, id);
+    }
+
+    /// Tells the trackers of a torrent whether more peers would be of use.
+    pub(super) fn settle_hunger(&mut self, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        let hungry = torrent.is_downloading() && torrent.peers < HUNGRY_PEERS;
+        torrent.trackers.set_hungry(hungry);
+    }
+
+    /// Somebody looks at the trackers: those that have not told the numbers of their swarm lately are asked for them.
+    pub(super) fn scrape_trackers(&mut self, now: Instant) {
+        for id in self.ids() {
+            self.torrents[id.0 as usize].trackers.scrape_now(now);
+            self.announce_due(now, id);
+        }
     }
 
     /// What a tracker is told of our progress.
@@ -72,6 +89,9 @@ impl Session {
                     self.actions.push_back(Action::Flush { stream });
                 }
             }
+            Wish::Post { address, bytes } => {
+                self.actions.push_back(Action::SendDatagram { address, bytes });
+            }
             Wish::Close { handle } => {
                 if let Some(stream) = self.tracker_stream(id, handle) {
                     self.streams.remove(stream);
@@ -93,6 +113,28 @@ impl Session {
         let trackers = &mut self.torrents[torrent.0 as usize].trackers;
         trackers.on_resolved(now, handle, addresses, &mut self.rng);
         self.settle_trackers(now, torrent);
+    }
+
+    /// Every tracker that waits for a datagram looks at it: who did not ask does not hear it.
+    pub(super) fn on_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        for id in self.ids() {
+            let trackers = &mut self.torrents[id.0 as usize].trackers;
+            if trackers.awaits_datagrams() {
+                trackers.on_datagram(now, from, bytes, &mut self.rng);
+                self.settle_trackers(now, id);
+            }
+        }
+    }
+
+    pub(super) fn on_undeliverable(&mut self, now: Instant, address: SocketAddr, cause: CloseCause) {
+        let why = Self::cause_in_words(cause);
+        for id in self.ids() {
+            let trackers = &mut self.torrents[id.0 as usize].trackers;
+            if trackers.awaits_datagrams() {
+                trackers.on_undeliverable(now, address, &why, &mut self.rng);
+                self.settle_trackers(now, id);
+            }
+        }
     }
 
     pub(super) fn on_tracker_connected(&mut self, now: Instant, stream: StreamId) {

@@ -4,7 +4,7 @@ use super::Session;
 use super::peers::Farewell;
 use super::streams::Open;
 use crate::base::limits::CHOKE_INTERVAL;
-use crate::base::{Instant, StreamId};
+use crate::base::{Instant, StreamId, TorrentId};
 use crate::upload::{Contender, slots};
 use crate::wire::Message;
 use alloc::vec::Vec;
@@ -14,8 +14,8 @@ impl Session {
     /// round, so that going to and fro gains nothing and costs little.
     pub(super) fn on_interest(&mut self, now: Instant, stream: StreamId) {
         let slots = self.slots(now);
-        let Some((_, open)) = self.streams.open(stream) else { return };
-        if !open.is_contender() || !open.peer.am_choking {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        if !open.is_contender() || !open.peer.am_choking || self.torrents[id.0 as usize].ended {
             return;
         }
         if self.served < slots {
@@ -42,7 +42,7 @@ impl Session {
         let slots = self.slots(now);
         let mut contenders: Vec<Contender> = Vec::new();
         for (stream, id, _, open) in self.streams.iter_open() {
-            if open.is_contender() {
+            if open.is_contender() && !self.torrents[id.0 as usize].ended {
                 let needy = self.torrents[id.0 as usize].is_downloading();
                 contenders.push(contender(now, stream, open, needy));
             }
@@ -94,6 +94,13 @@ impl Session {
         } else {
             self.drop_peer(now, stream, Farewell::NeverReads);
         }
+    }
+
+    /// Nobody is served from this torrent any more.
+    pub(super) fn choke_all(&mut self, now: Instant, id: TorrentId) {
+        let served = self.streams.iter_open().filter(|(_, of, _, open)| *of == id && !open.peer.am_choking);
+        let served: Vec<StreamId> = served.map(|(stream, ..)| stream).collect();
+        served.into_iter().for_each(|stream| self.choke(now, stream));
     }
 
     /// A connection is gone: its slot is given to another soon.

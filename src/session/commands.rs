@@ -14,7 +14,10 @@ impl Session {
             Command::Peers => Report::Peers(self.peer_statuses(now)),
             Command::Status => Report::Status(self.status(now)),
             Command::Files => Report::Files(self.file_statuses()),
-            Command::Trackers => Report::Trackers(self.tracker_statuses(now)),
+            Command::Trackers => {
+                self.scrape_trackers(now);
+                Report::Trackers(self.tracker_statuses(now))
+            }
             Command::Help => Report::Help,
             Command::Add(address) => Report::Done(self.add_peer(now, address)),
             Command::Announce => Report::Done(self.announce_now(now)),
@@ -27,7 +30,7 @@ impl Session {
         self.actions.push_back(Action::Say(report));
     }
 
-    fn ids(&self) -> impl Iterator<Item = TorrentId> + use<> {
+    pub(super) fn ids(&self) -> impl Iterator<Item = TorrentId> + use<> {
         (0..self.torrents.len() as u32).map(TorrentId)
     }
 
@@ -58,6 +61,8 @@ impl Session {
         for id in self.ids() {
             let torrent = &mut self.torrents[id.0 as usize];
             torrent.paused = paused;
+            self.settle_hunger(id);
+            let torrent = &mut self.torrents[id.0 as usize];
             if paused {
                 // What is verified is safer in its file, and memory is wanted elsewhere.
                 torrent.download.flush();
@@ -161,7 +166,7 @@ impl Session {
         let (downloaded_bytes, took) = (torrent.down.total_bytes(), now.since(torrent.started));
         // A tracker counts downloads by this event, so it is not told when there was nothing to download.
         if downloaded_bytes > 0 {
-            torrent.trackers.complete(now);
+            torrent.trackers.complete();
         }
         self.note(Note::Complete { torrent: id, downloaded_bytes, took });
         if self.torrents.iter().all(|torrent| torrent.complete) {
@@ -175,7 +180,7 @@ impl Session {
 
     /// Leaves if nothing is given to others (any more).
     pub(super) fn leave_if_all_ended(&mut self, now: Instant) {
-        if self.torrents.iter().all(|torrent| torrent.durable && torrent.ended) {
+        if self.torrents.iter().all(|torrent| torrent.durable && torrent.ended && torrent.parting.is_none()) {
             self.leaving = Some(now + COMPLETED_TIMEOUT);
             self.leave_if_told(now);
         }
@@ -194,7 +199,7 @@ impl Session {
     /// What was written may not be on the disk: nobody is told that it is complete.
     pub(super) fn on_complete_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
-        torrent.durability.doubt();
+        torrent.durability.doubt(now);
         self.note(Note::StorageFault { torrent: id, fault });
         self.fail(now, Outcome::of(fault));
     }

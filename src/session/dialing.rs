@@ -1,7 +1,8 @@
 //! Whom to dial next, and how many at a time.
 
 use super::Session;
-use crate::base::limits::HALF_OPEN_MAX;
+use super::torrents::Torrent;
+use crate::base::limits::{DIAL_SPACING, ENOUGH_PEERS, HALF_OPEN_MAX};
 use crate::base::{Instant, TorrentId};
 
 impl Session {
@@ -14,12 +15,13 @@ impl Session {
         while idle < self.torrents.len() && self.has_room_for_a_peer() {
             let nth = self.next_dialler % self.torrents.len();
             self.next_dialler = nth + 1;
-            let torrent = &mut self.torrents[nth];
-            let address =
-                if torrent.wants_peers() { torrent.candidates.next(now, &mut self.rng) } else { None };
+            let may = self.torrents[nth].wants_peers() && self.dial_from(&self.torrents[nth]) <= now;
+            let candidates = &mut self.torrents[nth].candidates;
+            let address = if may { candidates.next(now, &mut self.rng) } else { None };
             match address {
                 Some(address) => {
                     idle = 0;
+                    self.last_dial = now;
                     self.dial(now, TorrentId(nth as u32), address);
                 }
                 None => idle += 1,
@@ -37,12 +39,20 @@ impl Session {
         self.half_open < HALF_OPEN_MAX && open + (self.half_open as u32) < self.settings.max_peers
     }
 
+    /// From when on a torrent may dial. With enough peers that is no longer urgent, and each attempt costs the router a
+    /// place in its table.
+    fn dial_from(&self, torrent: &Torrent) -> Instant {
+        let enough = ENOUGH_PEERS.min(self.settings.max_peers / 2).max(1);
+        if torrent.peers < enough { Instant::ZERO } else { self.last_dial + DIAL_SPACING }
+    }
+
     /// When a candidate may be dialled; `None` if there is none or no room.
     pub(super) fn dial_deadline(&self) -> Option<Instant> {
         if self.quitting.is_some() || !self.has_room_for_a_peer() {
             return None;
         }
         let waiting = self.torrents.iter().filter(|torrent| torrent.wants_peers());
-        waiting.filter_map(|torrent| torrent.candidates.next_deadline()).min()
+        let due = |torrent: &Torrent| Some(torrent.candidates.next_deadline()?.max(self.dial_from(torrent)));
+        waiting.filter_map(due).min()
     }
 }

@@ -36,13 +36,15 @@ pub(super) struct Durability {
     bound: Bound,
     /// Syncs that failed since one has succeeded that was of stored bytes.
     failures: u32,
+    /// After a failure nothing is synced until then.
+    rests_until: Instant,
     /// Pieces that were stored in part when a sync failed.
     suspects: Vec<u32>,
     /// Pieces that are not durable are to be read as soon as nothing else is.
     recheck: bool,
     saving: Saving,
     /// What runs before this one have done.
-    past: Past,
+    pub past: Past,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +108,7 @@ impl Durability {
             unproven: false,
             bound: Bound::new(memory_bytes),
             failures: 0,
+            rests_until: Instant::ZERO,
             suspects: Vec::new(),
             recheck: false,
             saving: Saving::default(),
@@ -167,7 +170,8 @@ impl Durability {
     }
 
     /// What is not durable may be lost, and is to be read.
-    pub fn doubt(&mut self) {
+    pub fn doubt(&mut self, now: Instant) {
+        self.rests_until = now + STORE_RETRY_INTERVAL;
         self.sync = None;
         self.recheck = true;
         self.unproven = true;
@@ -186,10 +190,12 @@ impl Durability {
         self.suspects.len() < before
     }
 
-    /// When something is due, if nothing happens before.
-    fn deadline(&self, uploaded_bytes: u64) -> Option<Instant> {
-        let sync = self.dirty_since.filter(|_| self.sync.is_none()).map(|since| since + SYNC_AGE_MAX);
-        [sync, self.save_deadline(uploaded_bytes)].into_iter().flatten().min()
+    /// When a sync is due, if one may begin.
+    fn sync_deadline(&self) -> Option<Instant> {
+        let is_much = self.dirty_bytes >= self.bound.bytes / 2 || (self.waits && self.dirty_bytes > 0);
+        let at_once = (self.unproven || is_much).then_some(Instant::ZERO);
+        let due = at_once.or(self.dirty_since.map(|since| since + SYNC_AGE_MAX));
+        due.filter(|_| self.sync.is_none()).map(|due| due.max(self.rests_until))
     }
 
     fn save_deadline(&self, uploaded_bytes: u64) -> Option<Instant> {
@@ -214,12 +220,10 @@ impl Durability {
 impl Torrent {
     /// Begins a sync, if it is time for one.
     fn begin_sync(&mut self, now: Instant, hurry: bool) -> Option<Action> {
+        let is_due = self.sync_deadline().is_some_and(|due| due <= now);
         let own = &mut self.durability;
-        let is_old = own.dirty_since.is_some_and(|since| since + SYNC_AGE_MAX <= now);
-        let is_much = own.dirty_bytes >= own.bound.bytes / 2 || (own.waits && own.dirty_bytes > 0);
-        let is_due = is_old || is_much || own.unproven || (hurry && own.dirty_bytes > 0);
-        // What is being read is not proven, and the sync of the end sees to everything.
-        if !is_due || own.sync.is_some() || self.checking.is_some() || own.recheck || self.complete {
+        let is_last = hurry && own.dirty_bytes > 0 && own.sync.is_none() && !own.recheck && !self.complete;
+        if !is_due && !is_last {
             return None;
         }
         own.sync = Some(SyncUnderWay { since: now, bytes: own.dirty_bytes });
@@ -227,6 +231,18 @@ impl Torrent {
         (own.dirty_bytes, own.dirty_since) = (0, None);
         let everything = core::mem::take(&mut own.unproven);
         Some(Action::Sync { torrent: self.id, everything })
+    }
+
+    fn sync_deadline(&self) -> Option<Instant> {
+        // What is being read is not proven, and the sync of the end sees to everything.
+        let may_begin = self.checking.is_none() && !self.durability.recheck && !self.complete;
+        self.durability.sync_deadline().filter(|_| may_begin)
+    }
+
+    /// When [`Session::make_durable`] has something to do.
+    pub(super) fn durable_deadline(&self) -> Option<Instant> {
+        let save = self.durability.save_deadline(self.up.total_bytes());
+        [self.sync_deadline(), save].into_iter().flatten().min()
     }
 
     /// Pieces that are there and may not be on the device.
@@ -294,14 +310,6 @@ impl Session {
         }
     }
 
-    /// When [`Session::make_durable`] has something to do.
-    pub(super) fn durable_deadline(torrent: &Torrent) -> Option<Instant> {
-        let is_checking = torrent.checking.is_some();
-        let idle = torrent.durability.deadline(torrent.up.total_bytes());
-        // Nothing is synced while pieces are read; what is due then follows at the end of that.
-        idle.filter(|_| !is_checking)
-    }
-
     /// True if the end of the run need not wait for this torrent's files.
     pub(super) fn is_settled(torrent: &Torrent) -> bool {
         torrent.stall.is_some() || torrent.durability.is_settled()
@@ -326,7 +334,7 @@ impl Session {
     pub(super) fn on_sync_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         let own = &mut torrent.durability;
-        own.doubt();
+        own.doubt(now);
         own.waits = false;
         own.failures += 1;
         own.suspects = torrent.download.partly_stored().collect();

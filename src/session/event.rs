@@ -4,7 +4,7 @@ use crate::base::{StreamId, TorrentId};
 use crate::proxy;
 use crate::session::{Command, SecureFault};
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 /// Something that has happened outside.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,20 @@ pub enum Event<'a> {
     Closed {
         /// Which.
         stream: StreamId,
+        /// Why.
+        cause: CloseCause,
+    },
+    /// A datagram came to the sockets from which ours are sent. Anybody may have sent it.
+    Datagram {
+        /// From whom, as the system says.
+        from: SocketAddr,
+        /// All of it.
+        bytes: &'a [u8],
+    },
+    /// A datagram of ours cannot be delivered.
+    Undeliverable {
+        /// Where to.
+        address: SocketAddr,
         /// Why.
         cause: CloseCause,
     },

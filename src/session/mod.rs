@@ -146,6 +146,8 @@ pub struct Session {
     arrivals: usize,
     /// The torrent whose turn it is to dial.
     next_dialler: usize,
+    /// When a peer was last dialled.
+    last_dial: Instant,
     /// Who gives way where all places are taken.
     culling: Culling,
     /// When all peers are looked at.
@@ -193,6 +195,7 @@ impl Session {
             half_open: 0,
             arrivals: 0,
             next_dialler: 0,
+            last_dial: Instant::ZERO,
             culling: Culling::default(),
             peers_deadline: None,
             reached: false,
@@ -259,6 +262,8 @@ impl Session {
         match event {
             Event::Connected { stream } => self.on_connected(now, stream),
             Event::Closed { stream, cause } => self.on_closed(now, stream, cause),
+            Event::Datagram { from, bytes } => self.on_datagram(now, from, bytes),
+            Event::Undeliverable { address, cause } => self.on_undeliverable(now, address, cause),
             Event::Stored { torrent, store } => self.on_stored(now, torrent, store),
             Event::StoreFailed { torrent, store, fault } => self.on_store_failed(now, torrent, store, fault),
             Event::Synced { torrent } => self.on_synced(now, torrent),

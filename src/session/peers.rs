@@ -144,6 +144,7 @@ impl Session {
         self.walk_by(now + KEEP_ALIVE_INTERVAL);
         self.note(Note::PeerConnected { torrent: id, address });
         self.grant_fast(stream);
+        self.settle_hunger(id);
         self.reveal(now, stream);
     }
 
@@ -192,6 +193,7 @@ impl Session {
         }
         let guilty = matches!(why, Farewell::Guilty(_) | Farewell::Banned | Farewell::NeverReads);
         self.note(Note::PeerGone { torrent: id, address, why: why.to_string(), guilty });
+        self.settle_hunger(id);
         true
     }
 

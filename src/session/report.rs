@@ -4,6 +4,7 @@
 use crate::base::{InfoHash, TorrentId};
 use crate::resume::StateFault;
 use crate::session::StorageFault;
+pub use crate::tracker::Counts;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -90,6 +91,8 @@ pub struct TorrentStatus {
     pub downloaded_bytes: u64,
     /// Block bytes sent to peers in this run.
     pub uploaded_bytes: u64,
+    /// The same by all runs, as far as their state was kept: what the ratio is made of.
+    pub given_bytes: u64,
     /// Block bytes received twice or for nothing.
     pub duplicate_bytes: u64,
     /// Bytes of pieces whose hash was wrong.
@@ -112,6 +115,8 @@ pub struct TorrentStatus {
     pub next_announce: Option<Duration>,
     /// Trackers in all, and those whose last announce worked.
     pub trackers: (u32, u32),
+    /// The whole swarm, as far as a tracker has told.
+    pub swarm: Counts,
     /// The storage fault that stalls it.
     pub fault: Option<StorageFault>,
 }
@@ -169,12 +174,14 @@ pub struct TrackerStatus {
     pub torrent: TorrentId,
     /// Its tier (BEP 12), from 0.
     pub tier: u32,
-    /// Its URL as the `.torrent` has it.
+    /// Its URL, without a password.
     pub url: String,
     /// What became of it.
     pub state: TrackerState,
     /// Peers in its last reply.
     pub peers: u32,
+    /// The swarm, as far as it has told.
+    pub counts: Counts,
     /// Wait until it is asked again, where that is settled.
     pub next: Option<Duration>,
 }

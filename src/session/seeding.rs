@@ -2,6 +2,7 @@
 
 use super::peers::Farewell;
 use super::{Giving, Session};
+use crate::base::limits::PARTING_TIME;
 use crate::base::{Instant, StreamId, TorrentId};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -22,7 +23,7 @@ impl Session {
         if torrent.ended {
             self.drop_all(now, id);
         } else {
-            self.begin_spreading(now, id);
+            self.begin_spreading(id);
             self.tell_upload_only(now, id);
             self.drop_useless(now, id);
         }
@@ -68,7 +69,7 @@ impl Session {
         let Some(permille) = self.giving.seed_permille else { return };
         let torrent = &self.torrents[id.0 as usize];
         let wished = u128::from(torrent.metainfo.layout.wanted_bytes()) * u128::from(permille);
-        if torrent.is_seeding() && u128::from(torrent.up.total_bytes()) * 1000 >= wished {
+        if torrent.is_seeding() && u128::from(self.past(now, id).uploaded_bytes) * 1000 >= wished {
             self.end_seeding(now, id);
         }
     }
@@ -76,28 +77,38 @@ impl Session {
     /// Ends the giving of torrents whose time is over.
     pub(super) fn end_seeding_in_time(&mut self, now: Instant) {
         for nth in 0..self.torrents.len() {
+            let id = TorrentId(nth as u32);
             if self.seed_deadline_of(nth).is_some_and(|due| due <= now) {
-                self.end_seeding(now, TorrentId(nth as u32));
+                self.end_seeding(now, id);
+            }
+            if self.torrents[nth].parting.is_some_and(|due| due <= now || self.torrents[nth].peers == 0) {
+                self.torrents[nth].parting = None;
+                self.drop_all(now, id);
+                self.leave_if_all_ended(now);
             }
         }
     }
 
     /// When the giving of some torrent ends.
     pub(super) fn seed_deadline(&self) -> Option<Instant> {
-        self.giving.seed_time?;
-        (0..self.torrents.len()).filter_map(|nth| self.seed_deadline_of(nth)).min()
+        let parting = |nth: usize| {
+            let torrent = &self.torrents[nth];
+            torrent.parting.map(|due| if torrent.peers == 0 { Instant::ZERO } else { due })
+        };
+        (0..self.torrents.len()).filter_map(|nth| self.seed_deadline_of(nth).or(parting(nth))).min()
     }
 
     fn seed_deadline_of(&self, nth: usize) -> Option<Instant> {
         let torrent = self.torrents.get(nth).filter(|torrent| torrent.is_seeding())?;
-        Some(torrent.completed? + self.giving.seed_time?)
+        let left = self.giving.seed_time?.saturating_sub(torrent.durability.past.seeded);
+        Some(torrent.completed? + left)
     }
 
     fn end_seeding(&mut self, now: Instant, id: TorrentId) {
-        self.torrents[id.0 as usize].ended = true;
+        let torrent = &mut self.torrents[id.0 as usize];
+        (torrent.ended, torrent.parting) = (true, Some(now + PARTING_TIME));
         self.keep_or_forget_state(id, false);
-        self.drop_all(now, id);
-        self.leave_if_all_ended(now);
+        self.choke_all(now, id);
     }
 
     /// The user's `seed on` or `seed off`.
@@ -107,10 +118,15 @@ impl Session {
             let torrent = &mut self.torrents[nth];
             if torrent.complete && torrent.ended == on {
                 torrent.ended = !on;
+                if let Some(since) = torrent.completed.filter(|_| !on) {
+                    let past = &mut torrent.durability.past;
+                    past.seeded = past.seeded.saturating_add(now.since(since));
+                }
                 torrent.completed = torrent.completed.map(|_| now);
+                torrent.parting = None;
                 let id = TorrentId(nth as u32);
                 if on {
-                    self.begin_spreading(now, id);
+                    self.begin_spreading(id);
                 } else {
                     self.drop_all(now, id);
                 }

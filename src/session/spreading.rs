@@ -5,7 +5,7 @@ use super::streams::Open;
 use super::torrents::Torrent;
 use super::{Session, peers::Farewell};
 use crate::base::limits::{SUPER_SEED_INTERVAL, SUPER_SEED_RUNS};
-use crate::base::{Bitfield, Block, Instant, Rng, StreamId, TorrentId};
+use crate::base::{Block, Instant, Rng, StreamId, TorrentId};
 use crate::upload::{Passed, Spread, SuperSeed};
 use crate::wire::Message;
 use alloc::vec::Vec;
@@ -20,10 +20,10 @@ pub(super) struct Spreading {
 }
 
 impl Spreading {
-    fn new(now: Instant, torrent: &Torrent, hidden: bool, rng: &mut Rng) -> Self {
+    fn new(torrent: &Torrent, hidden: bool, rng: &mut Rng) -> Self {
         let download = &torrent.download;
         let belong = |piece: u32| download.belongs_to_last(piece);
-        let spread = Spread::new(now, download.geometry().pieces, rng, belong);
+        let spread = Spread::new(download.geometry().pieces, rng, belong);
         Self { spread, hidden: hidden.then(SuperSeed::default) }
     }
 }
@@ -39,22 +39,27 @@ impl Torrent {
         self.peers - self.seeds
     }
 
-    /// The next run for somebody that has `has`.
-    fn next_run(&mut self, now: Instant, has: &Bitfield) -> Option<Range<u32>> {
+    /// The next run for somebody to whom pieces are new of which `is_new` says so.
+    fn next_run(&mut self, now: Instant, is_new: impl Fn(u32) -> bool) -> Option<Range<u32>> {
         let download = &self.download;
-        let lacks = |piece: u32| download.availability(piece) == 0 && !has.has(piece);
+        let lacks = |piece: u32| download.availability(piece) == 0 && is_new(piece);
         let spreading = self.spreading.as_mut()?;
-        let returned = spreading.hidden.as_mut().and_then(SuperSeed::take_returned);
-        let returned = returned.map(|piece| piece..piece + 1);
-        returned.or_else(|| spreading.spread.deal(now, lacks, |piece| download.belongs_to_last(piece)))
+        let returned = match &mut spreading.hidden {
+            Some(hidden) => hidden.take_returned(&is_new).map(|piece| piece..piece + 1),
+            None => {
+                spreading.spread.repeat(now);
+                None
+            }
+        };
+        returned.or_else(|| spreading.spread.deal(lacks, |piece| download.belongs_to_last(piece)))
     }
 }
 
 impl Session {
     /// A torrent is complete and is given to others.
-    pub(super) fn begin_spreading(&mut self, now: Instant, id: TorrentId) {
+    pub(super) fn begin_spreading(&mut self, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
-        let spreading = Spreading::new(now, torrent, self.giving.super_seed, &mut self.rng);
+        let spreading = Spreading::new(torrent, self.giving.super_seed, &mut self.rng);
         torrent.spreading = Some(spreading);
     }
 
@@ -67,7 +72,7 @@ impl Session {
         if !is_of_use || !open.peer.fast || !open.needs_suggestions(asked) {
             return;
         }
-        let Some(run) = torrent.next_run(now, &open.peer.has) else { return };
+        let Some(run) = torrent.next_run(now, |piece| !open.peer.has.has(piece)) else { return };
         open.service.dealt = run.clone();
         // What does not fit is no loss: it was only a suggestion.
         let _ = run.into_iter().all(|piece| open.peer.outbox.push(Message::Suggest(piece)));
@@ -94,7 +99,8 @@ impl Session {
             if open.told.is_none() || hidden.count_of(stream) > most - torrent.download.run_pieces() {
                 return;
             }
-            let Some(run) = torrent.next_run(now, &open.peer.has) else {
+            let is_new = |piece: u32| !open.peer.has.has(piece) && !open.knows_of(piece);
+            let Some(run) = torrent.next_run(now, is_new) else {
                 return self.end_hiding_if_over(now, id);
             };
             for piece in run {
@@ -168,13 +174,13 @@ impl Session {
             let spreading = self.torrents[nth].spreading.as_mut();
             if let Some(hidden) = spreading.and_then(|spreading| spreading.hidden.as_mut()) {
                 hidden.on_time(now);
-                self.spread_by(now + SUPER_SEED_INTERVAL);
             }
         }
         let told = self.streams.iter_open().filter(|(.., open)| open.told.is_some());
         let told: Vec<(StreamId, TorrentId)> = told.map(|(stream, id, ..)| (stream, id)).collect();
         for (stream, id) in told {
             if self.torrents[id.0 as usize].is_hiding() {
+                self.spread_by(now + SUPER_SEED_INTERVAL);
                 self.reveal(now, stream);
             } else {
                 self.tell_rest(now, stream);

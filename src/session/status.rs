@@ -37,6 +37,7 @@ impl Session {
             pieces_checked: torrent.checking.as_ref().map_or(geometry.pieces, |check| check.piece()),
             downloaded_bytes: torrent.down.total_bytes(),
             uploaded_bytes: torrent.up.total_bytes(),
+            given_bytes: self.past(now, id).uploaded_bytes,
             duplicate_bytes: torrent.duplicate_bytes,
             corrupt_bytes: torrent.corrupt_bytes,
             down_rate,
@@ -48,6 +49,7 @@ impl Session {
             known: torrent.candidates.len() as u32,
             next_announce: torrent.trackers.next_announce().map(|due| now.until(due)),
             trackers: torrent.trackers.counts(),
+            swarm: torrent.trackers.swarm(),
             fault: torrent.stall.map(|stall| stall.fault),
         }
     }
@@ -117,6 +119,7 @@ impl Session {
                     State::Unsupported(why) => TrackerState::Unsupported(why.clone()),
                 },
                 peers: view.peers,
+                counts: view.counts,
                 next: view.next.map(|due| now.until(due)),
             };
             torrent.trackers.views().map(status).collect::<Vec<_>>()

@@ -125,6 +125,7 @@ impl Session {
     pub(super) fn start_checking(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
         torrent.checking = Some(Check::new(torrent.download.geometry()));
+        torrent.trackers.hold(true);
         torrent.read_faults = 0;
         self.go_on_checking(now, id);
     }
@@ -221,6 +222,7 @@ impl Session {
             return self.actions.push_back(Action::Load { torrent: id, offset, length });
         }
         torrent.checking = None;
+        torrent.trackers.hold(false);
         let (good, pieces) = (torrent.download.have().count(), torrent.download.geometry().pieces);
         self.note(Note::Checked { torrent: id, good, pieces });
         self.recheck_undurable(now, id);

@@ -13,7 +13,7 @@ impl Session {
         let torrents = self.torrents.iter().flat_map(|torrent| {
             let announce = torrent.trackers.next_deadline();
             let flush = torrent.download.next_deadline().filter(|_| torrent.stall.is_none());
-            let durable = Self::durable_deadline(torrent);
+            let durable = torrent.durable_deadline();
             [announce, flush, torrent.stall.map(|stall| stall.retry), durable]
         });
         let giving = [self.choke_deadline, self.spread_deadline, self.pace_deadline(), self.seed_deadline()];

@@ -37,6 +37,8 @@ pub struct Torrent {
     pub completed: Option<Instant>,
     /// It is complete and is not given to others (any more).
     pub ended: bool,
+    /// It was given for as long as was wished: its peers leave by then.
+    pub parting: Option<Instant>,
     /// Everything is on the disk, and has been said so.
     pub durable: bool,
     pub started: Instant,
@@ -93,6 +95,7 @@ impl Torrent {
             spreading: None,
             completed: None,
             ended: false,
+            parting: None,
             durable: false,
             started: now,
             down: Rate::default(),

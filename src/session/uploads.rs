@@ -59,6 +59,7 @@ impl Session {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let torrent = &mut self.torrents[id.0 as usize];
         let is_there = torrent.download.have().has(block.piece) && open.knows_of(block.piece);
+        let is_there = is_there && !torrent.ended;
         let fits = block.length <= REQUEST_BYTES_MAX && is_there;
         if !fits || !open.service.queue.push(block) {
             return self.refuse(now, stream, block);

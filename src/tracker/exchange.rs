@@ -1,10 +1,12 @@
-//! One announce under way: resolve, connect, ask, read, and again for every redirect. It knows nothing of tiers;
-//! each fact is answered with the next step.
+//! One announce or scrape by HTTP under way: connect, ask, read, and again for every redirect. It knows nothing of
+//! tiers; each fact is answered with the next step.
 
 use crate::base::Instant;
-use crate::base::limits::{ADDRESSES_PER_NAME_MAX, CONNECT_TIMEOUT, REDIRECTS_MAX};
+use crate::base::limits::{
+    ADDRESSES_PER_NAME_MAX, CONNECT_TIMEOUT, REDIRECTS_MAX, TRACKER_CONNECT_TIMEOUT, UDP_TARGET_BYTES_MAX,
+};
 use crate::proxy::Routes;
-use crate::tracker::reply::ReplyFault;
+use crate::tracker::reply::{Counts, Reply, ReplyFault};
 use crate::tracker::request::{Kind, request};
 use crate::wire::Server;
 use crate::wire::address::is_local;
@@ -17,7 +19,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
-/// An announce under way.
+/// An announce or scrape under way.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     /// What is announced.
@@ -26,6 +28,8 @@ pub(crate) struct Exchange {
     url: Url,
     routes: Arc<Routes>,
     redirects: u8,
+    /// It speaks for us over IPv6, and goes on so after a redirect if it can.
+    v6: bool,
     /// True once a server outside the local network has sent us elsewhere: it must not send us inside.
     confined: bool,
     /// Addresses still to be tried.
@@ -56,8 +60,14 @@ pub(crate) enum Step {
     Reach(Server),
     /// These bytes sent.
     Send(Vec<u8>),
+    /// This datagram sent.
+    Post(SocketAddr, Vec<u8>),
     /// Nothing more: here are status and body.
     Answered(u16, Vec<u8>),
+    /// Nothing more: here is the reply to the announce.
+    Told(Reply),
+    /// Nothing more: here are the numbers.
+    Counted(Counts),
     /// Nothing more: it has failed.
     Failed(Fault),
 }
@@ -111,8 +121,16 @@ pub(crate) fn unsupported(url: &Url, routes: &Routes) -> Option<&'static str> {
         Scheme::Https if cfg!(feature = "tls") => None,
         Scheme::Https => Some("but this build has no TLS"),
         Scheme::Udp if routes.is_closed_to(url.host()) => Some("but UDP does not go through the proxy"),
-        Scheme::Udp => Some("but UDP trackers are not spoken"),
+        Scheme::Udp if url.target().len() > UDP_TARGET_BYTES_MAX => {
+            Some("but its path is too long for a datagram")
+        }
+        Scheme::Udp => None,
     }
+}
+
+/// True if a proxy leads to the server of a URL, and finds its name.
+pub(crate) fn is_proxied(url: &Url, routes: &Routes) -> bool {
+    routes.to_server(url.scheme(), url.host()).is_some()
 }
 
 impl Exchange {
@@ -124,6 +142,7 @@ impl Exchange {
             url,
             routes,
             redirects: 0,
+            v6: false,
             confined: false,
             untried: VecDeque::new(),
             address: None,
@@ -132,13 +151,21 @@ impl Exchange {
         }
     }
 
-    /// The first step; `known` is an address of this tracker that has worked and saves asking for the name.
-    pub fn begin(&mut self, now: Instant, known: Option<SocketAddr>) -> Step {
-        match (self.url.host(), known) {
-            (Host::Address(ip), _) => self.dial(now, &[*ip]),
-            (Host::Name(_), _) if self.is_proxied() => self.reach(now, None),
-            (Host::Name(_), Some(address)) => self.dial(now, &[address.ip()]),
-            (Host::Name(name), None) => {
+    /// The first step: the first of `addresses` that can be reached is asked. There are none where a proxy finds them.
+    pub fn begin(&mut self, now: Instant, addresses: &[IpAddr]) -> Step {
+        if addresses.is_empty() {
+            return self.reach(now, None);
+        }
+        self.v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
+        self.dial(now, addresses)
+    }
+
+    /// The first step after a redirect.
+    fn begin_again(&mut self, now: Instant) -> Step {
+        match self.url.host() {
+            Host::Address(ip) => self.dial(now, &[*ip]),
+            Host::Name(_) if is_proxied(&self.url, &self.routes) => self.reach(now, None),
+            Host::Name(name) => {
                 let name = name.clone();
                 self.leg = Leg::Resolving;
                 Step::Resolve(name)
@@ -188,8 +215,10 @@ impl Exchange {
     }
 
     fn dial(&mut self, now: Instant, addresses: &[IpAddr]) -> Step {
+        let one_family = addresses.iter().any(|ip| ip.is_ipv6() == self.v6);
         let allowed = |ip: &&IpAddr| !(self.confined && is_local(**ip));
-        self.untried = addresses.iter().filter(allowed).take(ADDRESSES_PER_NAME_MAX).copied().collect();
+        let fits = |ip: &&IpAddr| allowed(ip) && (!one_family || ip.is_ipv6() == self.v6);
+        self.untried = addresses.iter().filter(fits).take(ADDRESSES_PER_NAME_MAX).copied().collect();
         let fault = match self.url.host() {
             _ if !addresses.is_empty() => Fault::RedirectInside,
             Host::Name(name) => Fault::NoAddress(name.clone()),
@@ -207,16 +236,15 @@ impl Exchange {
     /// Opens a stream to `address`; without one, a proxy finds it.
     fn reach(&mut self, now: Instant, address: Option<SocketAddr>) -> Step {
         self.address = address;
-        self.leg = Leg::Connecting { until: now + CONNECT_TIMEOUT };
+        let patience = if self.untried.is_empty() { CONNECT_TIMEOUT } else { TRACKER_CONNECT_TIMEOUT };
+        self.leg = Leg::Connecting { until: now + patience };
         let (scheme, port) = (self.url.scheme(), self.url.port());
         match address {
-            Some(address) if scheme != Scheme::Https && !self.is_proxied() => Step::Connect(address),
+            Some(address) if scheme != Scheme::Https && !is_proxied(&self.url, &self.routes) => {
+                Step::Connect(address)
+            }
             _ => Step::Reach(Server { scheme, host: self.url.host().clone(), port, address }),
         }
-    }
-
-    fn is_proxied(&self) -> bool {
-        self.routes.to_server(self.url.scheme(), self.url.host()).is_some()
     }
 
     /// The stream is open.
@@ -267,7 +295,7 @@ impl Exchange {
             Ok(Progress::NeedMore) => Step::Wait,
             Ok(Progress::Done { status, body }) => Step::Answered(status, body),
             Ok(Progress::Redirect(location)) => {
-                self.redirected(&location).map_or_else(Step::Failed, |()| self.begin(now, None))
+                self.redirected(&location).map_or_else(Step::Failed, |()| self.begin_again(now))
             }
             Err(fault) => Step::Failed(Fault::Http(fault)),
         }
@@ -280,7 +308,11 @@ impl Exchange {
             return Err(Fault::Redirects);
         }
         let url = self.url.join(location).map_err(Fault::RedirectUrl)?;
-        if let Some(why) = unsupported(&url, &self.routes) {
+        let unsupported = match url.scheme() {
+            Scheme::Udp => Some("but only HTTP can be redirected"),
+            _ => unsupported(&url, &self.routes),
+        };
+        if let Some(why) = unsupported {
             return Err(Fault::RedirectScheme(url.scheme(), why));
         }
         if (self.url.scheme(), url.scheme()) == (Scheme::Https, Scheme::Http) {

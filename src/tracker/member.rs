@@ -2,18 +2,20 @@
 
 use crate::base::limits::{
     ANNOUNCE_ASKED_INTERVAL_MIN, ANNOUNCE_INTERVAL_DEFAULT, ANNOUNCE_INTERVAL_MAX, ANNOUNCE_INTERVAL_MIN,
-    TRACKER_BACKOFF_MAX, TRACKER_BACKOFF_MIN,
+    SCRAPE_INTERVAL_MIN, TRACKER_BACKOFF_MAX, TRACKER_BACKOFF_MIN,
 };
 use crate::base::{Instant, Rng, backoff};
 use crate::proxy::Routes;
-use crate::tracker::exchange::{Exchange, Fault, unsupported};
-use crate::tracker::reply::{Reply, ReplyFault};
-use crate::tracker::request::Kind;
-use crate::wire::url::Url;
+use crate::tracker::exchange::{Fault, unsupported};
+use crate::tracker::lane::Lane;
+use crate::tracker::reply::{Counts, Reply, ReplyFault};
+use crate::tracker::request::{Kind, scrape_url};
+use crate::tracker::wish::{Handle, Part};
+use crate::wire::url::{Scheme, Url};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::IpAddr;
 use core::time::Duration;
 
 /// What became of a tracker.
@@ -29,38 +31,62 @@ pub enum State {
     Unsupported(String),
 }
 
+/// What a name is looked up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    Announce,
+    Scrape,
+}
+
+/// A name that is being looked up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lookup {
+    pub aim: Aim,
+    pub generation: u32,
+    /// When nobody waits for it any more.
+    pub deadline: Instant,
+}
+
 /// A tracker of a torrent.
 #[derive(Debug)]
 pub(crate) struct Member {
     /// Its tier, as an index.
     pub tier: usize,
-    /// As the `.torrent` has it.
+    /// Its URL as it may be shown: without a password.
     pub text: String,
     /// `None` where it is unsupported.
     pub url: Option<Url>,
     pub state: State,
-    /// Not asked before this, after failures.
+    /// Random, so that this tracker knows us again after our address has changed, and no two can compare notes.
+    pub key: u32,
+    /// Not asked before this.
     pub ready: Instant,
     /// Not asked before this even if the user wants it.
     pub asked_ready: Instant,
-    /// It has taken our `started`.
-    pub knows_us: bool,
-    /// It is to be told `completed`.
-    pub owed_completed: bool,
     pub tracker_id: Option<Vec<u8>>,
-    /// Peers in its last reply.
+    /// Peers in its last reply, of both families.
     pub peers: u32,
-    /// An address at which it has answered.
-    pub address: Option<SocketAddr>,
-    /// The announce under way.
-    pub exchange: Option<Exchange>,
-    /// Tells the streams and queries of its announces apart.
-    pub generation: u32,
+    pub counts: Counts,
+    /// When a scrape is due.
+    pub scrape: Option<Instant>,
+    /// When the numbers were told or asked for.
+    pub counted: Option<Instant>,
+    /// IPv4 and IPv6.
+    pub lanes: [Lane; 2],
+    pub lookup: Option<Lookup>,
+    /// It is being asked, and nothing has come of it yet; since when.
+    pub round: Option<Instant>,
+    generation: u32,
     failures: u8,
 }
 
+/// The lane for an address.
+pub(crate) fn lane_of(ip: IpAddr) -> usize {
+    usize::from(ip.to_canonical().is_ipv6())
+}
+
 impl Member {
-    pub fn new(tier: usize, text: &str, routes: &Routes) -> Self {
+    pub fn new(tier: usize, text: &str, routes: &Routes, rng: &mut Rng) -> Self {
         let (url, state) = match Url::parse(text) {
             Ok(url) => match unsupported(&url, routes) {
                 None => (Some(url), State::Untried),
@@ -70,67 +96,129 @@ impl Member {
         };
         Self {
             tier,
-            text: text.into(),
+            text: Url::parse(text).map_or_else(|_| text.into(), |url| url.to_string()),
             url,
             state,
+            key: (rng.next_u64() >> 32) as u32,
             ready: Instant::ZERO,
             asked_ready: Instant::ZERO,
-            knows_us: false,
-            owed_completed: false,
             tracker_id: None,
             peers: 0,
-            address: None,
-            exchange: None,
+            counts: Counts::default(),
+            scrape: None,
+            counted: None,
+            lanes: [Lane::default(), Lane::default()],
+            lookup: None,
+            round: None,
             generation: 0,
             failures: 0,
         }
     }
 
-    /// What the next announce says.
-    pub fn next_kind(&self) -> Kind {
-        match (self.knows_us, self.owed_completed) {
-            (false, _) => Kind::Started,
-            (true, true) => Kind::Completed,
-            (true, false) => Kind::Regular,
-        }
+    /// A new name for a query or a stream.
+    pub fn next_generation(&mut self) -> u32 {
+        self.generation = self.generation.wrapping_add(1);
+        self.generation
     }
 
-    /// True if it may think that we are there: it must be told when we go.
-    pub fn may_know_us(&self) -> bool {
-        self.knows_us || self.exchange.as_ref().is_some_and(Exchange::is_sent)
+    /// The lane whose present query or stream `handle` names.
+    pub fn lane(&self, handle: Handle) -> Option<usize> {
+        let lane = match handle.part {
+            Part::Name => return None,
+            Part::V4 => 0,
+            Part::V6 => 1,
+        };
+        let present = &self.lanes[lane];
+        (present.errand.is_some() && present.generation == handle.generation).then_some(lane)
     }
 
-    /// Takes in a good reply to an announce of `kind`; how long to wait until the next.
+    /// True while an announce is under way.
+    pub fn is_announcing(&self) -> bool {
+        self.looks_up(Aim::Announce) || self.lanes.iter().any(Lane::is_announcing)
+    }
+
+    /// True while its name is looked up for `aim`.
+    pub fn looks_up(&self, aim: Aim) -> bool {
+        self.lookup.is_some_and(|lookup| lookup.aim == aim)
+    }
+
+    /// True while anything is under way.
+    pub fn is_busy(&self) -> bool {
+        self.lookup.is_some() || self.lanes.iter().any(|lane| lane.errand.is_some())
+    }
+
+    /// When it is to be told `completed`, if it is owed that.
+    pub fn owed_due(&self) -> Option<Instant> {
+        let owed = self.round.is_none() && self.lanes.iter().any(Lane::is_owed);
+        owed.then_some(if self.state == State::Good { Instant::ZERO } else { self.ready })
+    }
+
+    /// When it is scraped.
+    pub fn scrape_due(&self) -> Option<Instant> {
+        self.scrape.filter(|_| !self.is_busy())
+    }
+
+    /// Takes in a good reply to an announce of `kind`; `first`: the other family has not answered yet. How long to wait
+    /// until the next.
     pub fn on_reply(
         &mut self,
         now: Instant,
+        lane: usize,
         kind: Kind,
         reply: &Reply,
-        address: Option<SocketAddr>,
+        first: bool,
     ) -> Duration {
-        self.owed_completed &= kind != Kind::Completed;
-        self.knows_us = true;
+        self.lanes[lane].owed_completed &= kind != Kind::Completed;
+        self.lanes[lane].knows_us = true;
         self.failures = 0;
         self.state = State::Good;
-        self.peers = u32::try_from(reply.peers.len()).unwrap_or(u32::MAX);
-        self.address = address;
+        let peers = u32::try_from(reply.peers.len()).unwrap_or(u32::MAX);
+        self.peers = if first { peers } else { self.peers.saturating_add(peers) };
         if reply.tracker_id.is_some() {
             self.tracker_id.clone_from(&reply.tracker_id);
         }
         let least = reply.min_interval.map(|least| least.min(ANNOUNCE_INTERVAL_MAX));
-        self.ready = now;
-        self.asked_ready = now + least.unwrap_or(ANNOUNCE_INTERVAL_MIN).max(ANNOUNCE_ASKED_INTERVAL_MIN);
         let wanted = reply.interval.unwrap_or(ANNOUNCE_INTERVAL_DEFAULT).max(least.unwrap_or_default());
-        wanted.clamp(ANNOUNCE_INTERVAL_MIN, ANNOUNCE_INTERVAL_MAX)
+        let wanted = wanted.clamp(ANNOUNCE_INTERVAL_MIN, ANNOUNCE_INTERVAL_MAX);
+        let asked = now + least.unwrap_or(ANNOUNCE_INTERVAL_MIN).max(ANNOUNCE_ASKED_INTERVAL_MIN);
+        // The longer of what it tells both families.
+        let (ready, asked_ready) = if first { (now, now) } else { (self.ready, self.asked_ready) };
+        self.ready = ready.max(now + wanted);
+        self.asked_ready = asked_ready.max(asked);
+        self.plan_scrape(now, reply.counts);
+        now.until(self.ready)
+    }
+
+    /// A tracker that does not tell the numbers by itself is asked for them.
+    fn plan_scrape(&mut self, now: Instant, counts: Counts) {
+        self.counts = self.counts.updated(counts);
+        if counts.is_full() {
+            self.counted = Some(now);
+            self.scrape = None;
+        } else {
+            self.want_counts(now);
+        }
+    }
+
+    /// Somebody wants to know the numbers: a scrape is due unless they are fresh, or the tracker knows no scrapes.
+    pub fn want_counts(&mut self, now: Instant) {
+        let stale = self.counted.is_none_or(|counted| counted.until(now) >= SCRAPE_INTERVAL_MIN);
+        let scrapes =
+            self.url.as_ref().is_some_and(|url| url.scheme() == Scheme::Udp || scrape_url(url).is_some());
+        if stale && scrapes && self.scrape.is_none() {
+            self.scrape = Some(now);
+        }
     }
 
     /// Takes in a failure; how long it is left alone.
     pub fn on_failure(&mut self, now: Instant, fault: &Fault, rng: &mut Rng) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        self.owed_completed &= self.knows_us; // a newcomer that is complete has nothing to say but `started`
+        for lane in &mut self.lanes {
+            lane.owed_completed &= lane.knows_us; // a newcomer that is complete has nothing to say but `started`
+            lane.address = None;
+        }
         self.state = State::Failed(fault.to_string());
         self.peers = 0;
-        self.address = None;
         let retry = match fault {
             Fault::Reply(ReplyFault::Refused { retry: Some(retry), .. }) => {
                 (*retry).min(ANNOUNCE_INTERVAL_MAX)

@@ -1,9 +1,9 @@
-//! What a tracker's reply says (BEP 3, 7, 23, 24, 31), each part bounded and judged on its own: one bad peer or
+//! What a tracker's reply says (BEP 3, 7, 15, 23, 24, 31, 48), each part bounded and judged on its own: one bad peer or
 //! number never spoils the rest.
 
-use crate::base::Rng;
 use crate::base::limits::{PEERS_PER_REPLY_MAX, TRACKER_TEXT_BYTES_MAX};
-use crate::wire::bencode::{self, Value};
+use crate::base::{InfoHash, Rng};
+use crate::wire::bencode::{self, Dict, Value};
 use crate::wire::compact;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -22,12 +22,21 @@ pub struct Reply {
     pub min_interval: Option<Duration>,
     /// `tracker id`, to be sent back as `trackerid`; never longer than [`TRACKER_TEXT_BYTES_MAX`].
     pub tracker_id: Option<Vec<u8>>,
-    /// Seeds that the tracker knows.
-    pub complete: Option<u32>,
-    /// Downloaders that the tracker knows.
-    pub incomplete: Option<u32>,
+    /// Numbers of the swarm.
+    pub counts: Counts,
     /// Peers with a port; at most [`PEERS_PER_REPLY_MAX`], a random choice where there are more.
     pub peers: Vec<SocketAddr>,
+}
+
+/// Numbers of a swarm, as far as a tracker has told them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Peers that have everything.
+    pub seeds: Option<u32>,
+    /// Peers that have not.
+    pub leechers: Option<u32>,
+    /// Downloads that were completed since the tracker began to count.
+    pub downloads: Option<u32>,
 }
 
 /// Why a reply is none.
@@ -62,19 +71,7 @@ impl Reply {
     /// # Errors
     /// [`ReplyFault`] where the tracker refused or did not answer as a tracker.
     pub fn parse(status: u16, body: &[u8], rng: &mut Rng) -> Result<Self, ReplyFault> {
-        let success = (200..300).contains(&status);
-        let dict = match bencode::parse_dict(body.trim_ascii()) {
-            Ok(dict) => dict,
-            Err(fault) if success => return Err(ReplyFault::NotBencode(fault)),
-            Err(_) => return Err(ReplyFault::Status(status)),
-        };
-        if let Some(reason) = dict.get(b"failure reason").and_then(Value::as_bytes) {
-            let retry = dict.get(b"retry in").and_then(retry_time);
-            return Err(ReplyFault::Refused { reason: bounded_text(reason), retry });
-        }
-        if !success {
-            return Err(ReplyFault::Status(status));
-        }
+        let dict = dictionary(status, body)?;
         let mut reply = Self::default();
         let mut choice = Choice { seen: 0, peers: Vec::new(), rng };
         for (key, value) in dict.entries() {
@@ -89,17 +86,32 @@ impl Reply {
         Ok(Self { peers: choice.peers, ..reply })
     }
 
+    /// What a UDP tracker said, with compact peers of the family over which it answered.
+    pub(crate) fn from_datagram(
+        interval: Duration,
+        counts: Counts,
+        peers: &[u8],
+        v6: bool,
+        rng: &mut Rng,
+    ) -> Self {
+        let mut choice = Choice { seen: 0, peers: Vec::new(), rng };
+        if v6 {
+            compact::peers6(peers).for_each(|peer| choice.add(peer));
+        } else {
+            compact::peers(peers).for_each(|peer| choice.add(peer));
+        }
+        Self { interval: Some(interval), counts, peers: choice.peers, ..Self::default() }
+    }
+
     fn set(&mut self, key: &[u8], value: Value<'_>) {
         let seconds = || value.as_int().and_then(|int| u64::try_from(int).ok()).map(Duration::from_secs);
-        let count = || value.as_int().and_then(|int| u32::try_from(int).ok());
         match key {
             b"warning message" => {
                 self.warning = value.as_bytes().map(bounded_text).filter(|text| !text.is_empty());
             }
             b"interval" => self.interval = seconds(),
             b"min interval" => self.min_interval = seconds(),
-            b"complete" => self.complete = count(),
-            b"incomplete" => self.incomplete = count(),
+            b"complete" | b"incomplete" | b"downloaded" => self.counts.set(key, value),
             // A cut id would be a wrong one: a longer one is dropped whole.
             b"tracker id" => {
                 let id = value.as_bytes().filter(|id| id.len() <= TRACKER_TEXT_BYTES_MAX);
@@ -108,6 +120,61 @@ impl Reply {
             _ => {}
         }
     }
+}
+
+impl Counts {
+    /// Reads the body of a scrape's reply that came with an HTTP status: what it says of `info_hash` (BEP 48).
+    ///
+    /// # Errors
+    /// [`ReplyFault`] where the tracker refused or did not answer as a tracker.
+    pub fn parse(status: u16, body: &[u8], info_hash: &InfoHash) -> Result<Self, ReplyFault> {
+        let dict = dictionary(status, body)?;
+        let file = dict.get(b"files").and_then(Value::as_dict).and_then(|files| files.get(&info_hash.0));
+        let mut counts = Self::default();
+        for (key, value) in file.and_then(Value::as_dict).into_iter().flat_map(Dict::entries) {
+            counts.set(key, value);
+        }
+        Ok(counts)
+    }
+
+    fn set(&mut self, key: &[u8], value: Value<'_>) {
+        let count = value.as_int().and_then(|int| u32::try_from(int).ok());
+        match key {
+            b"complete" => self.seeds = count,
+            b"incomplete" => self.leechers = count,
+            b"downloaded" => self.downloads = count,
+            _ => {}
+        }
+    }
+
+    /// True if both sides of the swarm are known.
+    pub fn is_full(&self) -> bool {
+        self.seeds.is_some() && self.leechers.is_some()
+    }
+
+    /// What `newer` says, and what it does not say as before.
+    pub fn updated(self, newer: Self) -> Self {
+        Self {
+            seeds: newer.seeds.or(self.seeds),
+            leechers: newer.leechers.or(self.leechers),
+            downloads: newer.downloads.or(self.downloads),
+        }
+    }
+}
+
+/// The dictionary of any reply over HTTP, unless it refuses.
+fn dictionary(status: u16, body: &[u8]) -> Result<Dict<'_>, ReplyFault> {
+    let success = (200..300).contains(&status);
+    let dict = match bencode::parse_dict(body.trim_ascii()) {
+        Ok(dict) => dict,
+        Err(fault) if success => return Err(ReplyFault::NotBencode(fault)),
+        Err(_) => return Err(ReplyFault::Status(status)),
+    };
+    if let Some(reason) = dict.get(b"failure reason").and_then(Value::as_bytes) {
+        let retry = dict.get(b"retry in").and_then(retry_time);
+        return Err(ReplyFault::Refused { reason: bounded_text(reason), retry });
+    }
+    if success { Ok(dict) } else { Err(ReplyFault::Status(status)) }
 }
 
 /// A fair choice among more peers than are kept (reservoir sampling), in one pass.
@@ -166,7 +233,7 @@ fn retry_time(value: Value<'_>) -> Option<Duration> {
 }
 
 /// A stranger's text, at most [`TRACKER_TEXT_BYTES_MAX`] bytes of it.
-fn bounded_text(bytes: &[u8]) -> String {
+pub(crate) fn bounded_text(bytes: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(TRACKER_TEXT_BYTES_MAX)]).into_owned();
     // What is not UTF-8 grows: a replacement letter takes three bytes.
     while text.len() > TRACKER_TEXT_BYTES_MAX {
@@ -196,8 +263,7 @@ mod tests {
             interval: Some(Duration::from_secs(1800)),
             min_interval: Some(Duration::from_secs(60)),
             tracker_id: Some(b"\xffid".to_vec()),
-            complete: Some(5),
-            incomplete: Some(7),
+            counts: Counts { seeds: Some(5), leechers: Some(7), downloads: None },
             peers: peers(&["1.2.3.4:6881", "[::1]:5"]),
         };
         assert_eq!(parse(200, body), Ok(wanted));
@@ -219,6 +285,36 @@ mod tests {
         let cut_off = b"d5:peers11:\x01\x02\x03\x04\0\x05\x01\x02\x03\x04\0e";
         assert_eq!(parse(200, cut_off).unwrap().peers, peers(&["1.2.3.4:5"]));
         assert_eq!(parse(200, b"de"), Ok(Reply::default()), "an empty swarm");
+    }
+
+    #[test]
+    fn a_scrape_is_read() {
+        let hash = InfoHash([b'h'; 20]);
+        let counts = |seeds, leechers, downloads| Ok(Counts { seeds, leechers, downloads });
+        let hashes = "h".repeat(20);
+        let file = |inner: &str| format!("d5:filesd20:{hashes}d{inner}eee").into_bytes();
+        let full = file("8:completei5e10:downloadedi50e10:incompletei10e");
+        assert_eq!(Counts::parse(200, &full, &hash), counts(Some(5), Some(10), Some(50)));
+        let odd = file("8:completei-5e10:downloaded2:5010:incompletei7e");
+        assert_eq!(Counts::parse(200, &odd, &hash), counts(None, Some(7), None));
+        for other in [&b"de"[..], b"d5:filesdee", b"d5:filesi1ee", b"d5:filesd20:aaaaaaaaaaaaaaaaaaaadeee"] {
+            assert_eq!(Counts::parse(200, other, &hash), counts(None, None, None));
+        }
+        let refused = Counts::parse(200, b"d14:failure reason2:noe", &hash);
+        assert_eq!(refused, Err(ReplyFault::Refused { reason: "no".into(), retry: None }));
+        assert_eq!(Counts::parse(404, b"", &hash), Err(ReplyFault::Status(404)));
+    }
+
+    #[test]
+    fn peers_of_a_datagram_are_of_its_family() {
+        let reply = |bytes: &[u8], v6| {
+            Reply::from_datagram(Duration::ZERO, Counts::default(), bytes, v6, &mut Rng::new(1)).peers
+        };
+        assert_eq!(reply(&[1, 2, 3, 4, 0, 5, 9, 9], false), peers(&["1.2.3.4:5"]));
+        let mut bytes = [0; 20];
+        (bytes[15], bytes[17]) = (1, 5);
+        assert_eq!(reply(&bytes, true), peers(&["[::1]:5"]));
+        assert_eq!(reply(&[9; 60_000], false).len(), PEERS_PER_REPLY_MAX);
     }
 
     #[test]

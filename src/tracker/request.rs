@@ -1,9 +1,10 @@
-//! The bytes of an announce (BEP 3, 7, 23).
+//! What trackers are asked, and the bytes of it over HTTP (BEP 3, 7, 23, 48).
 
 use crate::base::limits::NUMWANT;
 use crate::base::{InfoHash, PeerId};
 use crate::wire::escape::escape;
 use crate::wire::url::Url;
+use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
 
@@ -40,11 +41,38 @@ pub enum Kind {
     Completed,
     /// We leave.
     Stopped,
+    /// Nothing: it is only asked for the numbers of the swarm.
+    Scrape,
 }
 
 /// The port told when we listen on none. With 0 some trackers refuse the announce, and others hand out an address that
 /// nobody can dial; nobody listens on 1 (tcpmux), so that peers who try it are refused at once.
 const NO_PORT: u16 = 1;
+
+/// The port that trackers are told.
+pub(crate) fn port(identity: &Identity) -> u16 {
+    if identity.port == 0 { NO_PORT } else { identity.port }
+}
+
+/// Peers asked for.
+pub(crate) fn numwant(kind: Kind) -> u32 {
+    if kind == Kind::Stopped { 0 } else { NUMWANT }
+}
+
+/// Our part of a scrape's query (BEP 48).
+pub(crate) fn scrape_query(identity: &Identity) -> String {
+    let mut query = String::from("info_hash=");
+    escape(&identity.info_hash.0, &mut query);
+    query
+}
+
+/// Where a tracker is scraped; `None` where its URL does not tell (BEP 48).
+pub(crate) fn scrape_url(url: &Url) -> Option<Url> {
+    let (path, query) = url.target().split_at(url.target().find('?').unwrap_or(url.target().len()));
+    let (folder, last) = path.rsplit_once('/')?;
+    let rest = last.strip_prefix("announce")?;
+    url.join(&format!("{folder}/scrape{rest}{query}")).ok()
+}
 
 /// Our part of the query, ready to be appended to the URL's own.
 pub(crate) fn query(
@@ -60,13 +88,12 @@ pub(crate) fn query(
     query.push_str("&peer_id=");
     escape(&identity.peer_id.0, &mut query);
     let Totals { uploaded, downloaded, left } = totals;
-    let port = if identity.port == 0 { NO_PORT } else { identity.port };
-    let numwant = if kind == Kind::Stopped { 0 } else { NUMWANT };
+    let (port, numwant) = (port(identity), numwant(kind));
     // Writing to a String cannot fail.
     let _ = write!(query, "&port={port}&uploaded={uploaded}&downloaded={downloaded}&left={left}");
     let _ = write!(query, "&compact=1&no_peer_id=1&numwant={numwant}&key={key:08X}");
     match kind {
-        Kind::Regular => {}
+        Kind::Regular | Kind::Scrape => {}
         Kind::Started => query.push_str("&event=started"),
         Kind::Completed => query.push_str("&event=completed"),
         Kind::Stopped => query.push_str("&event=stopped"),
@@ -126,6 +153,25 @@ mod tests {
         assert!(say(Kind::Completed, 1, Some(b"a&b\xff")).ends_with("&event=completed&trackerid=a%26b%FF"));
         let stopped = say(Kind::Stopped, 0, None);
         assert!(stopped.contains("&port=1&") && stopped.contains("&numwant=0&"), "{stopped}");
+    }
+
+    #[test]
+    fn a_scrape_is_asked_for_where_the_announce_says() {
+        let cases = [
+            ("http://t.example/announce", Some("http://t.example/scrape")),
+            ("http://t.example/x/announce.php?k=a/b", Some("http://t.example/x/scrape.php?k=a/b")),
+            ("http://t.example/announce?k=announce", Some("http://t.example/scrape?k=announce")),
+            ("http://t.example/k/announce/x", None),
+            ("http://t.example/a", None),
+            ("http://t.example/?announce", None),
+        ];
+        for (url, wanted) in cases {
+            let found = scrape_url(&Url::parse(url).unwrap());
+            assert_eq!(found.map(|url| url.to_string()).as_deref(), wanted, "{url}");
+        }
+        let url = scrape_url(&Url::parse("http://u:p@t.example/announce").unwrap()).unwrap();
+        assert!(url.authorization().is_some(), "the password goes along");
+        assert_eq!(scrape_query(&identity(1)), format!("info_hash={}", "%1F".repeat(20)));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Which tracker is asked when, and told what, in pretended time.
 
+mod datagrams;
 mod lies;
 mod routes;
+mod tiers;
 
 use super::*;
 use crate::base::limits::*;
 use crate::base::{InfoHash, PeerId};
 use alloc::collections::BTreeSet;
+use core::time::Duration;
 
 const GOOD: &str = "d8:intervali900e5:peers6:\x01\x02\x03\x04\x00\x50e";
 
@@ -101,16 +104,24 @@ impl World {
     }
 }
 
+/// The `key` of a request.
+fn key(line: &str) -> String {
+    line.split('&').find(|part| part.starts_with("key=")).unwrap()[..12].to_string()
+}
+
 fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 fn handles(wishes: &[Wish]) -> Vec<Handle> {
     let handle = |wish: &Wish| match wish {
-        Wish::Resolve { handle, .. } | Wish::Connect { handle, .. } | Wish::Reach { handle, .. } => *handle,
-        Wish::Send { handle, .. } | Wish::Close { handle } => *handle,
+        Wish::Resolve { handle, .. } | Wish::Connect { handle, .. } | Wish::Reach { handle, .. } => {
+            Some(*handle)
+        }
+        Wish::Send { handle, .. } | Wish::Close { handle } => Some(*handle),
+        Wish::Post { .. } => None,
     };
-    wishes.iter().map(handle).collect()
+    wishes.iter().filter_map(handle).collect()
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -119,21 +130,19 @@ fn seconds(seconds: u64) -> Duration {
 
 #[test]
 fn an_announce_goes_all_the_way() {
-    let mut world = World::new(&[&["http://t.example:6969/announce"]]);
+    let mut world = World::new(&[&["http://t.example:6969/a"]]);
     let wishes = world.on_time();
     let [Wish::Resolve { handle, host }] = &wishes[..] else { panic!("{wishes:?}") };
     assert_eq!(host, "t.example");
     assert_eq!(world.trackers.next_announce(), None, "one is under way");
-    let wishes = world.resolved(*handle, &["9.9.9.9", "::1"]);
+    let wishes = world.resolved(*handle, &["9.9.9.9"]);
     let [Wish::Connect { handle, address }] = wishes[..] else { panic!("{wishes:?}") };
     assert_eq!(address, "9.9.9.9:6969".parse().unwrap());
     let wishes = world.connected(handle);
     let [Wish::Send { bytes, .. }] = &wishes[..] else { panic!("{wishes:?}") };
     let request = String::from_utf8(bytes.clone()).unwrap();
     assert!(
-        request.starts_with(
-            "GET /announce?info_hash=hhhhhhhhhhhhhhhhhhhh&peer_id=pppppppppppppppppppp&port=6881&"
-        )
+        request.starts_with("GET /a?info_hash=hhhhhhhhhhhhhhhhhhhh&peer_id=pppppppppppppppppppp&port=6881&")
     );
     assert!(
         request.contains("&left=100&")
@@ -165,7 +174,20 @@ fn without_trackers_there_is_nothing_to_do() {
 
 #[test]
 fn unsupported_trackers_are_said_once_and_passed_over() {
-    let urls = ["udp://u.example:1", "wss://w.example", "not a url", "http://1.1.1.1/"];
+    let long = format!("udp://u.example:1/{}", "x".repeat(UDP_TARGET_BYTES_MAX));
+    let longer = format!("http://u.example/{}", "x".repeat(URL_BYTES_MAX));
+    let urls = [
+        &long,
+        "wss://w.example",
+        "not a url",
+        "udp://u.example/announce",
+        "udp://u.example:65536/",
+        "udp://[fe80::1%25eth0]:80/",
+        "udp://[::1:80/",
+        "udp://%31.1.1.1:80/",
+        &longer,
+        "http://1.1.1.1/",
+    ];
     let mut world = World::new(&[&urls]);
     let words = |news: &News| match news {
         News::Unsupported { why, .. } => why.clone(),
@@ -173,13 +195,29 @@ fn unsupported_trackers_are_said_once_and_passed_over() {
     };
     let said: Vec<String> = world.news().iter().map(words).collect();
     let wanted = [
-        "udp tracker, but UDP trackers are not spoken",
+        "udp tracker, but its path is too long for a datagram",
         "the scheme \"wss\" is not one of a tracker",
         "the URL contains a space or control character",
+        "the URL has no valid port",
+        "the URL has no valid port",
+        "the URL has no valid host",
+        "the URL has no valid host",
+        "the URL has no valid host",
+        "the URL is longer than 8192 bytes",
     ];
     assert_eq!(said, wanted);
-    assert!(matches!(world.on_time()[..], [Wish::Connect { handle: Handle { tracker: 3, .. }, .. }]));
-    assert_eq!((world.news(), world.trackers.counts()), (vec![], (4, 0)));
+    assert!(matches!(world.on_time()[..], [Wish::Connect { handle: Handle { tracker: 9, .. }, .. }]));
+    assert_eq!((world.news(), world.trackers.counts()), (vec![], (10, 0)));
+}
+
+#[test]
+fn nothing_is_announced_before_it_is_known_what_is_missing() {
+    let mut world = World::new(&[&["http://9.1.1.1/"]]);
+    world.trackers.hold(true);
+    assert_eq!((world.on_time(), world.trackers.next_deadline()), (vec![], None));
+    assert_eq!(world.trackers.announce_now(world.now), None);
+    world.trackers.hold(false);
+    assert_eq!(world.on_time().len(), 1);
 }
 
 #[test]
@@ -294,7 +332,6 @@ fn tracker_ids_and_keys_are_kept() {
     let second = world.answer(&wishes, "de");
     let wishes = world.sleep();
     let third = world.answer(&wishes, "de");
-    let key = |line: &str| line.split('&').find(|part| part.starts_with("key=")).unwrap()[..12].to_string();
     assert_eq!((key(&first), key(&second)), (key(&second), key(&third)));
     assert!(
         !first.contains("trackerid") && second.contains("&trackerid=a%2Fb ") && third.contains("trackerid")
@@ -308,14 +345,14 @@ fn completed_is_said_once_and_at_once() {
     world.answer(&wishes[..1], GOOD);
     let (late, _) = world.reach(&wishes[1..]);
     world.totals.left = 0;
-    world.trackers.complete(world.now);
+    world.trackers.complete();
     let wishes = world.on_time();
     assert!(world.answer(&wishes, GOOD).contains("&left=0&") && world.on_time().is_empty());
     // The other tracker was in the middle of `started`, which said that bytes are missing.
     world.bytes(late, &ok(GOOD));
     let wishes = world.on_time();
     assert!(world.answer(&wishes, GOOD).contains("event=completed"));
-    world.trackers.complete(world.now);
+    world.trackers.complete();
     let wishes = world.pass(seconds(900));
     assert_eq!(wishes.len(), 2);
     assert!(!world.answer(&wishes[..1], GOOD).contains("event="));
@@ -328,7 +365,7 @@ fn completed_does_not_hurry_a_tracker_that_rests_after_a_failure() {
     world.answer(&wishes, GOOD);
     let wishes = world.sleep();
     world.closed(handles(&wishes)[0], Some("connection refused"));
-    world.trackers.complete(world.now);
+    world.trackers.complete();
     assert_eq!(world.on_time(), []);
     let wishes = world.sleep();
     assert!(world.answer(&wishes, GOOD).contains("event=completed"));
@@ -374,7 +411,7 @@ fn who_is_owed_completed_hears_it_before_the_goodbye() {
         let wishes = world.on_time();
         world.answer(&wishes, GOOD);
         world.totals.left = 0;
-        world.trackers.complete(world.now);
+        world.trackers.complete();
         let mut wishes = if under_way { world.on_time() } else { vec![] };
         world.trackers.stop(world.now, &world.totals, &mut world.rng);
         wishes.extend(world.wishes());
@@ -412,20 +449,26 @@ fn no_order_of_facts_leaves_a_stream_behind() {
         let tiers: [&[&str]; 3] = [
             &["http://a.example/", "http://9.1.1.1/"],
             &["http://b.example/x"],
-            &["http://10.0.0.1/", "udp://x:1"],
+            &["udp://10.0.0.1:1/", "udp://x:1"],
         ];
         let mut world = World::new(&tiers);
         let mut chance = Rng::new(seed);
-        let (mut named, mut open) = (Vec::new(), BTreeSet::new());
+        let (mut named, mut open, mut posted) = (Vec::new(), BTreeSet::new(), None);
         for step in 0..300 {
             let handle = named.get(chance.below(named.len() as u32) as usize).copied();
-            let handle = handle.unwrap_or(Handle { tracker: 9, generation: 0 });
-            let wishes = match chance.below(7) {
+            let handle = handle.unwrap_or(Handle { tracker: 9, part: Part::V4, generation: 0 });
+            let wishes = match chance.below(9) {
                 0 => world.resolved(handle, [&["9.9.9.9", "10.0.0.9"][..], &[]][chance.below(2) as usize]),
                 1 if open.contains(&handle) => world.connected(handle),
                 2 => world.bytes(handle, &ok(GOOD)),
                 3 => world.bytes(handle, "HTTP/1.1 307 Go\r\nLocation: http://c.example/\r\n\r\n"),
                 4 if open.remove(&handle) => world.closed(handle, None),
+                7 if posted.is_some() => world.answered(posted.clone().unwrap(), chance.below(9)),
+                8 => {
+                    world.trackers.set_hungry(chance.one_in(2));
+                    world.trackers.scrape_now(world.now);
+                    vec![]
+                }
                 5 if step == 250 => {
                     world.trackers.stop(world.now, &world.totals, &mut world.rng);
                     world.wishes()
@@ -444,11 +487,13 @@ fn no_order_of_facts_leaves_a_stream_behind() {
                         assert!(open.contains(&handle), "seed {seed}: sent to nobody");
                     }
                     Wish::Resolve { .. } => {}
+                    Wish::Post { address, ref bytes } => posted = Some((address, bytes.clone())),
                 }
                 named.extend(handles(&[wish]));
             }
-            let under_way = world.trackers.members.iter().filter_map(|member| member.exchange.as_ref());
-            assert_eq!(open.len(), under_way.filter(|exchange| exchange.has_stream()).count(), "seed {seed}");
+            let lanes = world.trackers.members.iter().flat_map(|member| &member.lanes);
+            let streams = lanes.filter(|lane| lane.errand.as_ref().is_some_and(Errand::has_stream));
+            assert_eq!(open.len(), streams.count(), "seed {seed}");
         }
         assert!(!world.url(0).is_empty());
     }

@@ -1,7 +1,7 @@
 //! The words between the trackers of a torrent and the session.
 
 use crate::base::Instant;
-use crate::tracker::{Fault, State};
+use crate::tracker::{Counts, Fault, State};
 use crate::wire::Server;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,8 +13,21 @@ use core::time::Duration;
 pub struct Handle {
     /// Index of the tracker within its torrent.
     pub tracker: u32,
+    /// Which part of it is busy.
+    pub part: Part,
     /// Counts the queries and streams of this tracker.
     pub generation: u32,
+}
+
+/// What of a tracker is busy: each address family goes its own way (BEP 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// The search for its addresses.
+    Name,
+    /// Its IPv4 side.
+    V4,
+    /// Its IPv6 side.
+    V6,
 }
 
 /// What the trackers wish of the world. Wishes are to be carried out in order.
@@ -46,6 +59,14 @@ pub enum Wish {
         /// Which.
         handle: Handle,
         /// A whole request.
+        bytes: Vec<u8>,
+    },
+    /// Send a datagram; answer [`Trackers::on_datagram`](crate::tracker::Trackers::on_datagram), or
+    /// [`Trackers::on_undeliverable`](crate::tracker::Trackers::on_undeliverable) where that is known.
+    Post {
+        /// Where to.
+        address: SocketAddr,
+        /// All of it.
         bytes: Vec<u8>,
     },
     /// Close a stream, open or being opened; no answer is expected.
@@ -94,7 +115,7 @@ pub enum News {
 pub struct View<'a> {
     /// Its tier, from 0.
     pub tier: usize,
-    /// Its URL as the `.torrent` has it.
+    /// Its URL, without a password.
     pub url: &'a str,
     /// True while an announce is under way.
     pub asking: bool,
@@ -102,6 +123,8 @@ pub struct View<'a> {
     pub state: &'a State,
     /// Peers in its last reply.
     pub peers: u32,
+    /// Numbers of the swarm, as far as it has told them.
+    pub counts: Counts,
     /// When it is asked again, where that is settled.
     pub next: Option<Instant>,
 }

@@ -13,30 +13,29 @@ pub struct Spread {
     next: u32,
     /// Pieces that have not been looked at in this lap.
     left: u32,
-    /// When the lap began.
-    begun: Instant,
+    /// When the lap ended, if another one may follow.
+    ended: Option<Instant>,
 }
 
 impl Spread {
     /// Nothing of `pieces` is dealt out. `belong` says that a piece and the one before it belong to one run.
-    pub fn new(now: Instant, pieces: u32, rng: &mut Rng, belong: impl Fn(u32) -> bool) -> Self {
+    pub fn new(pieces: u32, rng: &mut Rng, belong: impl Fn(u32) -> bool) -> Self {
         let mut next = rng.below(pieces.max(1));
         while next > 0 && belong(next) {
             next -= 1;
         }
-        Self { pieces, next, left: pieces, begun: now }
+        Self { pieces, next, left: pieces, ended: None }
+    }
+
+    /// When everything has been dealt out, what nobody has is dealt out again after a while.
+    pub fn repeat(&mut self, now: Instant) {
+        if self.left == 0 && self.ended.get_or_insert(now).until(now) >= SPREAD_LAP_MIN {
+            (self.left, self.ended) = (self.pieces, None);
+        }
     }
 
     /// The next run of pieces that `lacks` says nobody has. `None` if there is none, or none has been found yet.
-    pub fn deal(
-        &mut self,
-        now: Instant,
-        lacks: impl Fn(u32) -> bool,
-        belong: impl Fn(u32) -> bool,
-    ) -> Option<Range<u32>> {
-        if self.left == 0 && self.begun.until(now) >= SPREAD_LAP_MIN {
-            (self.left, self.begun) = (self.pieces, now);
-        }
+    pub fn deal(&mut self, lacks: impl Fn(u32) -> bool, belong: impl Fn(u32) -> bool) -> Option<Range<u32>> {
         for _ in 0..SPREAD_STEPS_MAX {
             if self.left == 0 {
                 return None;
@@ -72,6 +71,8 @@ mod tests {
     use super::*;
     use alloc::vec::Vec;
 
+    const START: Instant = Instant::from_micros(1_000_000);
+
     /// Four pieces make a run.
     fn belong(piece: u32) -> bool {
         !piece.is_multiple_of(4)
@@ -80,9 +81,9 @@ mod tests {
     #[test]
     fn each_piece_is_dealt_out_once_in_a_lap() {
         for seed in 0..20 {
-            let mut spread = Spread::new(Instant::ZERO, 30, &mut Rng::new(seed), belong);
+            let mut spread = Spread::new(30, &mut Rng::new(seed), belong);
             let mut runs = Vec::new();
-            while let Some(run) = spread.deal(Instant::ZERO, |_| true, belong) {
+            while let Some(run) = spread.deal(|_| true, belong) {
                 assert!(run.start.is_multiple_of(4) && run.len() == if run.start == 28 { 2 } else { 4 });
                 runs.push(run);
             }
@@ -95,24 +96,27 @@ mod tests {
 
     #[test]
     fn what_somebody_has_is_passed_over_and_what_was_lost_comes_again() {
-        let mut spread = Spread::new(Instant::ZERO, 12, &mut Rng::new(1), belong);
+        let mut spread = Spread::new(12, &mut Rng::new(1), belong);
         let lacks = |piece: u32| piece == 5 || piece == 6;
-        assert_eq!(spread.deal(Instant::ZERO, lacks, belong), Some(5..7));
-        assert_eq!(spread.deal(Instant::ZERO, lacks, belong), None);
-        assert_eq!(spread.deal(Instant::ZERO + SPREAD_LAP_MIN, lacks, belong), Some(5..7));
+        assert_eq!(spread.deal(lacks, belong), Some(5..7));
+        assert_eq!(spread.deal(lacks, belong), None);
+        spread.repeat(START);
+        assert_eq!(spread.deal(lacks, belong), None, "not before what is on its way has arrived");
+        spread.repeat(START + SPREAD_LAP_MIN);
+        assert_eq!(spread.deal(lacks, belong), Some(5..7));
     }
 
     #[test]
     fn a_search_is_bounded_and_goes_on() {
         let pieces = 3 * SPREAD_STEPS_MAX;
-        let mut spread = Spread::new(Instant::ZERO, pieces, &mut Rng::new(1), |_| false);
+        let mut spread = Spread::new(pieces, &mut Rng::new(1), |_| false);
         let before = spread.next;
         let last = (before + pieces - 1) % pieces;
         let mut tries = 0;
-        while spread.deal(Instant::ZERO, |piece| piece == last, |_| false).is_none() {
+        while spread.deal(|piece| piece == last, |_| false).is_none() {
             tries += 1;
         }
         assert_eq!(tries, 2);
-        assert!(Spread::default().deal(Instant::ZERO, |_| true, |_| true).is_none(), "no pieces");
+        assert!(Spread::default().deal(|_| true, |_| true).is_none(), "no pieces");
     }
 }

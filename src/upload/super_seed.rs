@@ -39,9 +39,10 @@ impl SuperSeed {
         self.dealt.insert(piece, Dealt { to: stream, since: now, taken: false });
     }
 
-    /// A piece that came back, to be dealt again.
-    pub fn take_returned(&mut self) -> Option<u32> {
-        self.returned.pop()
+    /// A piece that came back, to be dealt to somebody for whom it is new.
+    pub fn take_returned(&mut self, is_new: impl Fn(u32) -> bool) -> Option<u32> {
+        let nth = self.returned.iter().position(|&piece| is_new(piece))?;
+        Some(self.returned.swap_remove(nth))
     }
 
     /// Pieces that `stream` was told of and that nobody else has. Looks at all that are dealt.
@@ -73,20 +74,11 @@ impl SuperSeed {
         self.take_back(|dealt| dealt.to == stream);
     }
 
-    /// Looks for those who are late: a piece that was not taken for long is dealt again; who has taken it and could pass
-    /// it to nobody may be told of others. Answers the latter.
-    pub fn on_time(&mut self, now: Instant) -> Vec<StreamId> {
+    /// Looks for those who are late: a piece that was not taken for long is dealt again; one that was taken and could be
+    /// passed to nobody is not waited for any more.
+    pub fn on_time(&mut self, now: Instant) {
         self.take_back(|dealt| !dealt.taken && now.since(dealt.since) >= SUPER_SEED_TAKE_MAX);
-        let is_stuck = |dealt: &Dealt| dealt.taken && now.since(dealt.since) >= SUPER_SEED_PASS_MAX;
-        let mut stuck: Vec<StreamId> = Vec::new();
-        self.dealt.retain(|_, dealt| {
-            let stays = !is_stuck(dealt);
-            if !stays && !stuck.contains(&dealt.to) {
-                stuck.push(dealt.to);
-            }
-            stays
-        });
-        stuck
+        self.dealt.retain(|_, dealt| !dealt.taken || now.since(dealt.since) < SUPER_SEED_PASS_MAX);
     }
 
     /// True if no piece waits to be taken or passed on.
@@ -137,10 +129,11 @@ mod tests {
     fn what_nobody_takes_or_takes_along_is_dealt_again() {
         let mut seed = dealt(&[(3, 1), (4, 2)]);
         seed.forget(stream(2));
-        assert_eq!((seed.take_returned(), seed.take_returned()), (Some(4), None));
-        assert!(seed.on_time(START + SUPER_SEED_TAKE_MAX).is_empty());
+        assert_eq!(seed.take_returned(|piece| piece != 4), None);
+        assert_eq!((seed.take_returned(|_| true), seed.take_returned(|_| true)), (Some(4), None));
+        seed.on_time(START + SUPER_SEED_TAKE_MAX);
         assert!(!seed.is_over());
-        assert_eq!(seed.take_returned(), Some(3));
+        assert_eq!(seed.take_returned(|_| true), Some(3));
         assert!(seed.is_over());
     }
 
@@ -151,7 +144,7 @@ mod tests {
             seed.on_have(START, piece, stream(1), false);
             seed.on_have(START + SUPER_SEED_PASS_MAX / 2, piece, stream(1), false);
         }
-        assert_eq!(seed.on_time(START + SUPER_SEED_PASS_MAX), [stream(1)]);
+        seed.on_time(START + SUPER_SEED_PASS_MAX);
         assert_eq!((seed.count_of(stream(1)), seed.count_of(stream(2))), (0, 1));
     }
 }

@@ -16,6 +16,7 @@ pub mod http;
 pub mod message;
 pub mod misbehaved;
 pub mod server;
+pub mod udp_tracker;
 pub mod url;
 
 pub use cursor::Cursor;

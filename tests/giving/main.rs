@@ -7,7 +7,8 @@ mod stage;
 use core::time::Duration;
 use stage::{PIECE_BYTES, Stage};
 use swarmlet::base::limits::{
-    ARRIVALS_MAX, ARRIVALS_PER_ADDRESS_MAX, HANDSHAKE_TIMEOUT, OUTBOX_BYTES_MAX, REQQ, SEND_PATIENCE,
+    ARRIVALS_MAX, ARRIVALS_PER_ADDRESS_MAX, HANDSHAKE_TIMEOUT, OUTBOX_BYTES_MAX, PARTING_TIME, REQQ,
+    SEND_PATIENCE,
 };
 use swarmlet::base::{Block, InfoHash, PeerId, StreamId, TorrentId};
 use swarmlet::session::{Command, Event, Giving, Outcome, Phase, StorageFault, StorageFaultKind};
@@ -225,7 +226,10 @@ fn without_seed_the_run_ends_and_with_a_ratio_or_a_time_a_little_later() {
         by_ratio.say(peer, &[Message::Request(block(0, begin << 14, 1 << 14))]);
         by_ratio.take(peer, usize::MAX);
     }
-    by_ratio.wait(Duration::from_secs(3));
+    by_ratio.wait(Duration::from_secs(1));
+    assert_eq!(by_ratio.outcome, None, "it has time to read the last block");
+    assert!(by_ratio.heard(peer).contains(&"Choke".to_string()));
+    by_ratio.wait(PARTING_TIME);
     assert_eq!(by_ratio.outcome, Some(Outcome::Complete));
 
     let mut by_time = Stage::seed(2, Giving { seed_time: Some(Duration::from_secs(60)), ..seeding() });

@@ -3,9 +3,10 @@
 use crate::stage::{self, PIECE_BYTES, Stage};
 use crate::{request, seeding, served};
 use core::time::Duration;
-use swarmlet::base::StreamId;
-use swarmlet::base::limits::{SUPER_SEED_INTERVAL, SUPER_SEED_PASS_MAX};
-use swarmlet::session::{Event, Giving};
+use swarmlet::base::limits::{PARTING_TIME, SUPER_SEED_INTERVAL, SUPER_SEED_PASS_MAX};
+use swarmlet::base::{Block, StreamId, TorrentId};
+use swarmlet::resume::Past;
+use swarmlet::session::{Event, Giving, Outcome};
 use swarmlet::wire::Message;
 
 /// Of a torrent that makes some extents.
@@ -64,6 +65,32 @@ fn the_tracker_is_told_the_truth() {
         "{:?}",
         stage.announces
     );
+}
+
+#[test]
+fn what_earlier_runs_have_given_counts_for_the_ratio_and_the_time() {
+    let past =
+        Past { uploaded_bytes: 3 * PIECE_BYTES as u64, seeded: Duration::from_secs(50), ..Past::default() };
+    let seed = |giving: Giving| {
+        let mut stage = Stage::seed(4, giving);
+        stage.session.set_past(TorrentId(0), past);
+        stage
+    };
+    let mut by_ratio = seed(Giving { seed_permille: Some(1000), ..seeding() });
+    let peer = served(&mut by_ratio, "1.2.3.4:5", true);
+    for begin in 0..4 {
+        assert_eq!(by_ratio.outcome, None);
+        by_ratio.say(peer, &[Message::Request(Block { piece: 0, begin: begin << 14, length: 1 << 14 })]);
+        by_ratio.take(peer, usize::MAX);
+    }
+    by_ratio.wait(PARTING_TIME);
+    assert_eq!(by_ratio.outcome, Some(Outcome::Complete));
+
+    let mut by_time = seed(Giving { seed_time: Some(Duration::from_secs(60)), ..seeding() });
+    by_time.wait(Duration::from_secs(9));
+    assert_eq!(by_time.outcome, None);
+    by_time.wait(Duration::from_secs(5));
+    assert_eq!(by_time.outcome, Some(Outcome::Complete));
 }
 
 #[test]

@@ -79,6 +79,15 @@ impl Payload {
         &self.folder
     }
 
+    /// The same files under another folder, without their bytes being copied: two seeders may not share one.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub fn link_to(&self, folder: &Path) {
+        for ((ours, _), (theirs, _)) in self.paths(&self.folder).iter().zip(self.paths(folder)) {
+            fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+            fs::hard_link(ours, theirs).unwrap();
+        }
+    }
+
     /// All bytes.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|(_, bytes)| bytes).sum()
@@ -133,7 +142,14 @@ impl Payload {
 
     /// Compares a download byte for byte; nothing may be missing, and nothing more may lie there.
     pub fn assert_same(&self, output: &Path) {
-        let (ours, theirs) = (self.paths(&self.folder), self.paths(output));
+        self.assert_same_files(output, 0);
+    }
+
+    /// The same for the files of at least so many bytes; shorter ones may be missing.
+    pub fn assert_same_files(&self, output: &Path, least_bytes: u64) {
+        let long = |(_, bytes): &(PathBuf, u64)| *bytes >= least_bytes;
+        let files = |folder: &Path| self.paths(folder).into_iter().filter(long).collect::<Vec<_>>();
+        let (ours, theirs) = (files(&self.folder), files(output));
         for ((ours, _), (theirs, bytes)) in ours.iter().zip(&theirs) {
             let same = same_bytes(ours, theirs);
             assert!(same.is_some(), "{} is missing", theirs.display());
@@ -141,6 +157,7 @@ impl Payload {
         }
         let mut expected: Vec<PathBuf> = theirs.into_iter().map(|(path, _)| path).collect();
         let mut found = files_below(output);
+        found.retain(|path| least_bytes == 0 || fs::metadata(path).unwrap().len() >= least_bytes);
         expected.sort();
         found.sort();
         assert_eq!(found, expected, "other files than those of the torrent");

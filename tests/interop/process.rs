@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// What installs the clients that these tests talk to.
-pub const INSTALL: &str = "apt-get install -y transmission-daemon aria2 python3-libtorrent opentracker rtorrent microsocks tinyproxy strace";
+pub const INSTALL: &str = "apt-get install -y transmission-daemon aria2 python3-libtorrent opentracker rtorrent microsocks tinyproxy strace openssl";
 
 /// A folder that goes when the test ends.
 pub struct Scratch(PathBuf);
@@ -76,6 +76,7 @@ impl Running {
     }
 
     /// Its process.
+    #[allow(dead_code, reason = "not every test looks at it")]
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -101,7 +101,8 @@ fn download_through(scratch: &Scratch, url: &str, port: u16) {
 
 #[test]
 fn names_and_tls_and_peers_go_through_socks_and_nothing_goes_beside_it() {
-    let (scratch, authority) = (Scratch::new(), Authority::new("the tests"));
+    let scratch = Scratch::new();
+    let authority = Authority::new(scratch.path(), "the tests");
     let (_seeder, peer) = seeder(&scratch);
     let relay = Relay::start(&Manner::Relays { user: "me", password: PASSWORD });
     let config = Some(authority.server(Flaw::None));
@@ -109,7 +110,7 @@ fn names_and_tls_and_peers_go_through_socks_and_nothing_goes_beside_it() {
     let (torrent, output) = (scratch.path().join("x.torrent"), scratch.folder("output"));
     payload::names().write_torrent(&torrent, Some(&tracker.url("tracker.test")));
     let mut command = watched(&scratch, &output, &torrent);
-    command.env("SSL_CERT_FILE", authority.write(scratch.path())).args(["--peer", &peer.to_string()]);
+    command.env("SSL_CERT_FILE", authority.certificate()).args(["--peer", &peer.to_string()]);
     command.env("all_proxy", format!("socks5h://me:{PASSWORD}@{}", relay.address));
     download(&scratch, &output, &mut command);
     assert_nothing_beside(&scratch, relay.address.port());

@@ -2,6 +2,7 @@
 #![cfg(feature = "io")]
 
 mod background;
+mod datagrams;
 mod script;
 mod streams;
 mod turns;

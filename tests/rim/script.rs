@@ -30,6 +30,8 @@ pub enum Fact {
     Connected(StreamId),
     Closed(StreamId, CloseCause),
     Bytes(StreamId, Vec<u8>),
+    Datagram(SocketAddr, Vec<u8>),
+    Undeliverable(SocketAddr, CloseCause),
     Stored(u32),
     StoreFailed(u32, i32),
     Loaded(u64, Vec<u8>),
@@ -102,6 +104,8 @@ impl<S: FnMut(&mut Desk, Fact)> Machine for Script<S> {
         self.told(match event {
             Event::Connected { stream } => Fact::Connected(stream),
             Event::Closed { stream, cause } => Fact::Closed(stream, cause),
+            Event::Datagram { from, bytes } => Fact::Datagram(from, bytes.to_vec()),
+            Event::Undeliverable { address, cause } => Fact::Undeliverable(address, cause),
             Event::Stored { store, .. } => Fact::Stored(store.0),
             Event::StoreFailed { store, fault, .. } => Fact::StoreFailed(store.0, fault.os_error),
             Event::Synced { .. } => Fact::Synced(true),

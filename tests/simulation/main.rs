@@ -4,9 +4,11 @@
 //! `SIM_SEEDS=a..b` runs a range of them instead of the usual ones.
 
 mod cuts;
+mod datagrams;
 mod device;
 mod disk;
 mod efficiency;
+mod fault;
 mod frames;
 mod net;
 mod peer;
@@ -17,5 +19,6 @@ mod scenarios;
 mod swarm;
 mod torrent;
 mod tracker;
+mod trackers;
 mod watch;
 mod world;

@@ -29,7 +29,9 @@ impl Host {
                 Some(Some(CloseCause::Refused))
             }
             Self::Peer(Model { fault: Fault::Unreachable, .. }) => Some(Some(CloseCause::Unreachable)),
-            Self::Peer(Model { fault: Fault::NeverConnects, .. }) => Some(None),
+            Self::Peer(Model { fault: Fault::NeverConnects, .. }) | Self::Tracker(Service::NeverOpens) => {
+                Some(None)
+            }
             _ => None,
         }
     }

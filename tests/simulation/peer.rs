@@ -1,5 +1,7 @@
 //! Model seeders: small, independent of the library, honest or with one fault.
 
+pub use crate::fault::Fault;
+use crate::fault::spoil;
 use crate::frames::{self, Frame, Frames};
 use crate::torrent::Torrent;
 use std::collections::VecDeque;
@@ -34,62 +36,6 @@ pub enum Has {
         parts: u32,
         grows_us: Option<u64>,
     },
-}
-
-/// How a peer misbehaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    None,
-    /// Sends no more after so many blocks, but stays.
-    SilentAfter(u32),
-    /// Chokes and unchokes in turn; without the fast extension requests are dropped, with it rejected.
-    Chokes {
-        every_us: u64,
-    },
-    /// Never unchokes, but lets us ask for a few pieces all the same (BEP 6).
-    AllowsFew,
-    /// Chokes once while requests wait and never lets go.
-    ChokesForEver,
-    /// Rejects every request.
-    Rejects,
-    /// Spoils so many blocks of a hundred; `byte` spoils a single byte of each.
-    Corrupt {
-        percent: u32,
-        byte: bool,
-    },
-    /// Sends so many good blocks, and spoiled ones when the end is near and others are asked for the same.
-    SpoilsEnd {
-        after_blocks: u32,
-    },
-    /// Withholds every block for so long that others are asked too, then sends a spoiled one.
-    SpoilsLate {
-        after_us: u64,
-    },
-    Garbage,
-    WrongHash,
-    BadLength,
-    OutOfRange,
-    BitfieldTwice,
-    SpareBits,
-    /// Sends blocks that nobody asked for.
-    Unasked,
-    /// Sends messages without use, so many a second.
-    Floods {
-        per_second: u32,
-    },
-    /// Sends one byte a second.
-    Drips,
-    NeverReads,
-    NeverShakes,
-    /// Breaks off in the middle of this block.
-    CutsIn(u32),
-    /// Sends each block twice.
-    Twice,
-    /// Sends our own bytes back: we have dialled ourselves.
-    Mirror,
-    Refuses,
-    NeverConnects,
-    Unreachable,
 }
 
 impl Model {
@@ -170,8 +116,7 @@ impl Model {
 
     /// True if it may be banned: it sends bad blocks.
     pub fn is_poisoner(&self) -> bool {
-        use Fault::*;
-        matches!(self.fault, Corrupt { .. } | SpoilsEnd { .. } | SpoilsLate { .. })
+        self.fault.spoils()
     }
 }
 
@@ -449,7 +394,7 @@ impl Talk {
         let nth = if self.model.shuffles { rng.below(self.queue.len() as u32) as usize } else { 0 };
         let Some(block) = self.queue.remove(nth) else { return };
         let mut bytes = self.block(block);
-        if let Some(byte) = self.spoils(rng) {
+        if let Some(byte) = self.model.fault.spoils_next(self.sent_blocks, rng) {
             spoil(&mut bytes, byte, rng);
             wishes.push(Wish::Boast);
         }
@@ -461,6 +406,10 @@ impl Talk {
                 wishes.push(Wish::Send(bytes));
                 return wishes.push(Wish::Close(CloseCause::Reset));
             }
+            Fault::HitsAndRuns => {
+                wishes.push(Wish::Send(bytes));
+                return wishes.push(Wish::Close(CloseCause::Ended));
+            }
             Fault::Twice => bytes.extend(bytes.clone()),
             _ => {}
         }
@@ -471,16 +420,6 @@ impl Talk {
         }
     }
 
-    /// Whether the next block is spoiled: `Some(true)` if in a single byte.
-    fn spoils(&self, rng: &mut Rng) -> Option<bool> {
-        match self.model.fault {
-            Fault::Corrupt { percent, byte } => (rng.below(100) < percent).then_some(byte),
-            Fault::SpoilsEnd { after_blocks } => (self.sent_blocks >= after_blocks).then_some(false),
-            Fault::SpoilsLate { .. } => Some(false),
-            _ => None,
-        }
-    }
-
     /// A `piece` message; length 0 stands for the first block of the piece.
     fn block(&self, [piece, begin, length]: [u32; 3]) -> Vec<u8> {
         let range = self.torrent.piece_range(piece);
@@ -488,12 +427,4 @@ impl Talk {
         let length = if length == 0 { (range.end - start).min(16_384) } else { length.into() };
         frames::piece(piece, begin, &self.torrent.bytes(start..start + length))
     }
-}
-
-/// Changes the block in a `piece` message; `byte` changes one byte of it.
-fn spoil(message: &mut [u8], byte: bool, rng: &mut Rng) {
-    let block = &mut message[frames::PIECE_HEAD_BYTES..];
-    let end = if byte { 1 } else { block.len() };
-    let at = rng.below(block.len() as u32 - end as u32 + 1) as usize;
-    block[at..at + end].iter_mut().for_each(|byte| *byte ^= 0x55);
 }

@@ -72,9 +72,10 @@ impl World {
             Action::Resolve { query, host } => {
                 assert!(!host.is_empty());
                 let addresses = self.names.get(&host).cloned().unwrap_or_default();
-                let at = self.now + 1_000 + u64::from(self.rng.below(200_000));
+                let at = self.now + 1_000 + u64::from(self.rng.below(self.naming_us));
                 self.plan(at, Happening::Resolved(query, addresses));
             }
+            Action::SendDatagram { address, bytes } => self.send_datagram(address, bytes),
             Action::Say(Report::Note(note)) => self.notes.push(note),
             Action::Say(_) => {}
             Action::Finish(outcome) => {
@@ -91,6 +92,9 @@ impl World {
         assert!(!nobody, "dialled {address}");
         assert!(!self.sockets.contains_key(&stream) && !self.closed.contains(&stream), "a name used twice");
         *self.dialled.entry(address).or_default() += 1;
+        if self.lacks(address.ip()) {
+            return self.refused.push((stream, CloseCause::Unreachable));
+        }
         let Some(host) = self.hosts.get(&address).cloned() else {
             return self.refused.push((stream, CloseCause::Refused));
         };

@@ -88,6 +88,7 @@ liars! {
     a_peer_that_sends_unasked_blocks: Fault::Unasked, Borne;
     a_peer_that_spoils_every_block: Fault::Corrupt { percent: 100, byte: false }, Banned;
     a_peer_that_spoils_a_byte_now_and_then: Fault::Corrupt { percent: 30, byte: true }, Banned;
+    a_peer_that_spoils_a_block_and_runs: Fault::HitsAndRuns, Banned;
     a_peer_that_is_silent_at_once: Fault::SilentAfter(0), Borne;
     a_peer_that_falls_silent: Fault::SilentAfter(5), Borne;
     a_peer_that_floods: Fault::Floods { per_second: 40_000 }, Guilty;
@@ -152,6 +153,7 @@ fn trackers_that_lie_or_fail() {
         Service::Deep,
         Service::NotHttp,
         Service::NeverAnswers,
+        Service::NeverOpens,
         Service::Resets,
         Service::Refuses,
     ];

@@ -1,5 +1,6 @@
 //! Random swarms: from one seed a torrent, peers of every kind, trackers, a disk, and what happens to them.
 
+use crate::datagrams::{Manner, UdpTracker};
 use crate::disk::Plan;
 use crate::peer::{Has, Model};
 use crate::torrent::{Shape, Torrent};
@@ -61,13 +62,29 @@ fn service(rng: &mut Rng, peers: &[SocketAddr]) -> Service {
     }
 }
 
+/// How a UDP tracker behaves; `None` for one that speaks HTTP. The first tracker is one that helps.
+fn manner(rng: &mut Rng, nth: usize) -> Option<Manner> {
+    let good = [Manner::Honest, Manner::Lossy, Manner::Forgets, Manner::Lies];
+    let bad = [Manner::Silent, Manner::Refuses, Manner::SaysNo, Manner::Garbles];
+    let chosen = rng.below(4) as usize;
+    match (rng.below(4), nth) {
+        (0 | 1, _) => None,
+        (2, 1..) => Some(bad[chosen]),
+        _ => Some(good[chosen]),
+    }
+}
+
 /// The world that follows from `seed`.
 pub fn random_world(seed: u64) -> World {
     let mut rng = Rng::new(seed);
     let models = models(&mut rng);
     let mut shape = Shape::random(&mut rng);
     let trackers = rng.below(4) as usize;
-    let url = |nth: usize| format!("http://t{nth}.example/announce");
+    let manners: Vec<Option<Manner>> = (0..trackers).map(|nth| manner(&mut rng, nth)).collect();
+    let url = |nth: usize| match manners[nth] {
+        None => format!("http://t{nth}.example/announce"),
+        Some(_) => format!("udp://t{nth}.example:6969/announce"),
+    };
     shape.tiers = match rng.below(2) {
         0 => vec![(0..trackers).map(url).collect()],
         _ => (0..trackers).map(|nth| vec![url(nth)]).collect(),
@@ -82,9 +99,15 @@ pub fn random_world(seed: u64) -> World {
     for (address, model) in addresses.iter().zip(models) {
         world.add_peer(*address, model);
     }
-    for nth in 0..trackers {
+    for (nth, manner) in manners.into_iter().enumerate() {
+        let name = format!("t{nth}.example");
+        if let Some(manner) = manner {
+            let place = SocketAddr::new(tracker_address(nth).ip(), 6969);
+            world.add_udp_tracker(&name, place, UdpTracker::new(manner, &addresses, 20_000));
+            continue;
+        }
         let own = if nth == 0 { Service::Good(addresses.clone()) } else { service(&mut rng, &addresses) };
-        world.add_tracker(&format!("t{nth}.example"), tracker_address(nth), own);
+        world.add_tracker(&name, tracker_address(nth), own);
     }
     trouble(&mut world, &mut rng);
     let empty = prepare_disk(&mut world, &mut rng);

@@ -24,6 +24,8 @@ pub enum Service {
     Deep,
     NotHttp,
     NeverAnswers,
+    /// Packets to it are lost.
+    NeverOpens,
     Resets,
     Refuses,
 }
@@ -82,7 +84,7 @@ impl Visit {
             }
             Service::Deep => whole(&[b'l'; 200_000], rng),
             Service::NotHttp => b"\x13BitTorrent protocol\r\n\r\n".to_vec(),
-            Service::NeverAnswers => return vec![],
+            Service::NeverAnswers | Service::NeverOpens => return vec![],
             Service::Resets | Service::Refuses => return vec![Wish::Close(CloseCause::Reset)],
         };
         vec![Wish::Send(reply), Wish::Close(CloseCause::Ended)]
@@ -112,15 +114,21 @@ fn whole(body: &[u8], rng: &mut Rng) -> Vec<u8> {
 }
 
 fn compact(peers: &[SocketAddr]) -> Vec<u8> {
-    let mut list = vec![];
+    let (mut list, mut list6) = (vec![], vec![]);
     for peer in peers {
-        if let IpAddr::V4(ip) = peer.ip() {
-            list.extend(ip.octets());
-            list.extend(peer.port().to_be_bytes());
-        }
+        let (list, ip) = match peer.ip() {
+            IpAddr::V4(ip) => (&mut list, ip.octets().to_vec()),
+            IpAddr::V6(ip) => (&mut list6, ip.octets().to_vec()),
+        };
+        list.extend(ip);
+        list.extend(peer.port().to_be_bytes());
     }
     let mut body = format!("d8:intervali1800e5:peers{}:", list.len()).into_bytes();
     body.extend(list);
+    if !list6.is_empty() {
+        body.extend(format!("6:peers6{}:", list6.len()).bytes());
+        body.extend(list6);
+    }
     body.push(b'e');
     body
 }

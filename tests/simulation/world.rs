@@ -1,6 +1,7 @@
 //! The world around one session, in virtual time: it plays the rim exactly as `rim/turn.rs` does, and whatever is
 //! behind the rim. Everything follows from one seed.
 
+use crate::datagrams::UdpTracker;
 use crate::disk::Disk;
 use crate::net::{Guest, Host, Socket};
 use crate::peer::{Model, Talk, Wish};
@@ -31,6 +32,11 @@ pub enum Happening {
     Tick(StreamId),
     Free(StreamId),
     Resolved(u32, Vec<IpAddr>),
+    /// A UDP tracker gets a datagram of ours.
+    Asked(SocketAddr, Vec<u8>),
+    /// A datagram comes to us.
+    Datagram(SocketAddr, Vec<u8>),
+    Undeliverable(SocketAddr, CloseCause),
     Synced(TorrentId),
     Saved(TorrentId),
     Do(Deed),
@@ -57,6 +63,11 @@ pub struct World {
     pub disk: Disk,
     pub hosts: BTreeMap<SocketAddr, Host>,
     pub names: BTreeMap<String, Vec<IpAddr>>,
+    pub udp_trackers: BTreeMap<SocketAddr, UdpTracker>,
+    /// We have no address of IPv4, of IPv6.
+    pub lacking: [bool; 2],
+    /// How long a name takes at most, in microseconds.
+    pub naming_us: u32,
     pub sockets: BTreeMap<StreamId, Socket>,
     pub notes: Vec<Note>,
     pub outcome: Option<Outcome>,
@@ -96,6 +107,9 @@ impl World {
             torrent,
             hosts: BTreeMap::new(),
             names: BTreeMap::new(),
+            udp_trackers: BTreeMap::new(),
+            lacking: [false, false],
+            naming_us: 200_000,
             sockets: BTreeMap::new(),
             notes: Vec::new(),
             outcome: None,
@@ -247,6 +261,9 @@ impl World {
             Happening::Resolved(query, addresses) => {
                 self.tell(Event::Resolved { query, addresses: &addresses });
             }
+            Happening::Asked(address, bytes) => self.ask_udp_tracker(address, &bytes),
+            Happening::Datagram(from, bytes) => self.hear(from, &bytes),
+            Happening::Undeliverable(address, cause) => self.tell(Event::Undeliverable { address, cause }),
             Happening::Synced(torrent) => {
                 let fault = self.disk.end_sync(&mut self.rng);
                 self.tell(
@@ -281,7 +298,7 @@ impl World {
         }
     }
 
-    fn tell(&mut self, event: Event<'_>) {
+    pub fn tell(&mut self, event: Event<'_>) {
         if self.outcome.is_none() {
             self.session.handle(Instant::from_micros(self.now), event);
             self.perform_all();
@@ -441,6 +458,11 @@ impl World {
             _ => None,
         });
         banned.collect()
+    }
+
+    /// True if nothing can be sent to addresses of this family.
+    pub fn lacks(&self, ip: IpAddr) -> bool {
+        self.lacking[usize::from(ip.is_ipv6())]
     }
 
     /// Adds a peer.

@@ -1,17 +1,16 @@
-//! An authority of the tests' own, and certificates by it: good ones and bad ones.
+//! An authority of the tests' own, and certificates by it: good ones and bad ones, made by the `openssl` program.
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
-    date_time_ymd,
-};
 use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
-/// Who vouches for the servers of a test.
+/// Who vouches for the servers of a test; lives in a folder of its own.
 pub struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: PathBuf,
 }
 
 /// What is wrong with a certificate.
@@ -27,52 +26,80 @@ pub enum Flaw {
     UnknownIssuer,
 }
 
+/// What `openssl ca` has to be told.
+const SETTINGS: &str = "\
+[ca]
+default_ca = own
+[own]
+database = index
+rand_serial = yes
+unique_subject = no
+certificate = authority.pem
+private_key = authority.key
+new_certs_dir = .
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+";
+/// A key of the kind that is made fastest.
+const NEW_KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+
 impl Authority {
-    pub fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        Self { issuer }
+    /// An authority in a new folder below `place`.
+    pub fn new(place: &Path, name: &str) -> Self {
+        let authority = Self { folder: place.join(name) };
+        fs::create_dir_all(&authority.folder).unwrap();
+        fs::write(authority.folder.join("settings"), SETTINGS).unwrap();
+        fs::write(authority.folder.join("index"), "").unwrap();
+        let subject = format!("/CN={name}");
+        let words = ["req", "-x509", "-days", "30", "-subj", &subject, "-keyout", "authority.key"];
+        authority.openssl(&[&words[..], &["-out", "authority.pem"], &NEW_KEY].concat());
+        authority
     }
 
     /// Its certificate, for `SSL_CERT_FILE`.
-    pub fn write(&self, folder: &Path) -> PathBuf {
-        let path = folder.join("authority.pem");
-        std::fs::write(&path, self.issuer.pem()).unwrap();
-        path
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.join("authority.pem")
     }
 
     /// A server for `localhost`, `tracker.test` and 127.0.0.1, with a certificate that has this flaw.
     pub fn server(&self, flaw: Flaw) -> Arc<ServerConfig> {
-        let name = if flaw == Flaw::OtherName { "other.example" } else { "localhost" };
-        let mut names = vec![name.to_string()];
-        if flaw != Flaw::OtherName {
-            names.extend(["127.0.0.1", "tracker.test"].map(String::from));
+        if flaw == Flaw::UnknownIssuer {
+            return Self::new(&self.folder, "nobody knows").server(Flaw::None);
         }
-        let mut params = CertificateParams::new(names).unwrap();
-        match flaw {
-            Flaw::Expired => {
-                (params.not_before, params.not_after) =
-                    (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
-            }
-            Flaw::NotYetValid => params.not_before = date_time_ymd(2090, 1, 1),
-            _ => {}
-        }
-        let key = KeyPair::generate().unwrap();
-        let certificate = match flaw {
-            Flaw::SelfSigned => params.self_signed(&key).unwrap(),
-            Flaw::UnknownIssuer => params.signed_by(&key, &Self::new("nobody knows").issuer).unwrap(),
-            _ => params.signed_by(&key, &self.issuer).unwrap(),
+        let names = match flaw {
+            Flaw::OtherName => "DNS:other.example",
+            _ => "DNS:localhost,DNS:tracker.test,IP:127.0.0.1",
         };
-        config(certificate.der().clone(), &key)
+        fs::write(self.folder.join("names"), format!("subjectAltName={names}\n")).unwrap();
+        let words = ["req", "-subj", "/CN=server", "-keyout", "server.key", "-out", "server.csr"];
+        self.openssl(&[&words[..], &NEW_KEY].concat());
+        let (from, until) = match flaw {
+            Flaw::Expired => ("20010101000000Z", "20020101000000Z"),
+            Flaw::NotYetValid => ("20900101000000Z", "20910101000000Z"),
+            _ => ("20010101000000Z", "20900101000000Z"),
+        };
+        let common = ["-in", "server.csr", "-out", "server.pem", "-extfile", "names"];
+        let itself: &[&str] = &["x509", "-req", "-days", "30", "-signkey", "server.key"];
+        let by_us: &[&str] =
+            &["ca", "-batch", "-notext", "-config", "settings", "-startdate", from, "-enddate", until];
+        self.openssl(&[if flaw == Flaw::SelfSigned { itself } else { by_us }, &common].concat());
+        self.config()
     }
-}
 
-fn config(certificate: CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
-    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap())
+    fn config(&self) -> Arc<ServerConfig> {
+        let certificate = CertificateDer::from_pem_file(self.folder.join("server.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(self.folder.join("server.key")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap())
+    }
+
+    fn openssl(&self, words: &[&str]) {
+        let output = Command::new("openssl").args(words).current_dir(&self.folder).output();
+        let output = output.expect("openssl is missing; install it with: apt-get install -y openssl");
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }

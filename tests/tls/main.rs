@@ -16,7 +16,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use swarmlet::base::limits::{ANNOUNCES_MAX, TLS_CONNECTION_BYTES_MAX};
+use swarmlet::base::limits::{ANNOUNCES_MAX, TLS_CONNECTION_BYTES_MAX, TLS_CONNECTIONS_MAX};
 use tracker::{Manner, Tracker, reply};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -56,13 +56,13 @@ fn seeder(scratch: &Scratch) -> (Running, SocketAddr) {
 #[test]
 fn a_download_by_an_https_tracker_is_the_same_byte_for_byte() {
     let scratch = Scratch::new();
-    let authority = Authority::new("the tests");
+    let authority = Authority::new(scratch.path(), "the tests");
     let (_seeder, peer) = seeder(&scratch);
     for host in ["localhost", "127.0.0.1"] {
         let tracker = Tracker::start(Some(authority.server(Flaw::None)), &Manner::Answers(reply(peer)));
         let (torrent, output) = (scratch.path().join("x.torrent"), scratch.folder(host));
         write_torrent(&torrent, &[tracker.url(host)]);
-        let mut command = swarmlet(&output, &torrent, &authority.write(scratch.path()));
+        let mut command = swarmlet(&output, &torrent, &authority.certificate());
         let mut running = Running::start(&mut command, "swarmlet", scratch.path());
         assert_eq!(running.wait(PATIENCE).code(), Some(0), "{}", running.log());
         payload::names().assert_same(&output);
@@ -76,7 +76,8 @@ fn a_download_by_an_https_tracker_is_the_same_byte_for_byte() {
 
 #[test]
 fn a_redirect_to_https_is_followed_and_one_back_is_not() {
-    let (scratch, authority) = (Scratch::new(), Authority::new("the tests"));
+    let scratch = Scratch::new();
+    let authority = Authority::new(scratch.path(), "the tests");
     let good = Tracker::start(Some(authority.server(Flaw::None)), &Manner::Answers(reply(NOBODY)));
     let moved = |to: &str| {
         Manner::Answers(format!("HTTP/1.1 301 X\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n").into_bytes())
@@ -88,7 +89,7 @@ fn a_redirect_to_https_is_followed_and_one_back_is_not() {
     let urls = [format!("http://127.0.0.1:{}/", up.address.port()), down.url("127.0.0.1")];
     let torrent = scratch.path().join("x.torrent");
     write_torrent(&torrent, &urls);
-    let mut command = swarmlet(&scratch.folder("output"), &torrent, &authority.write(scratch.path()));
+    let mut command = swarmlet(&scratch.folder("output"), &torrent, &authority.certificate());
     let running = Running::start(&mut command, "swarmlet", scratch.path());
     wait_for("the request", PATIENCE, || (!good.seen().requests.is_empty()).then_some(()));
     let fault = "redirect from HTTPS to plain HTTP refused";
@@ -98,7 +99,8 @@ fn a_redirect_to_https_is_followed_and_one_back_is_not() {
 
 #[test]
 fn bad_certificates_and_bad_servers_are_said_in_plain_words() {
-    let (scratch, authority) = (Scratch::new(), Authority::new("the tests"));
+    let scratch = Scratch::new();
+    let authority = Authority::new(scratch.path(), "the tests");
     let answers = Manner::Answers(reply(NOBODY));
     let cases = [
         (Flaw::OtherName, answers.clone(), "its certificate is for another name"),
@@ -121,7 +123,7 @@ fn bad_certificates_and_bad_servers_are_said_in_plain_words() {
     let urls: Vec<String> = trackers.iter().map(|tracker| tracker.url("127.0.0.1")).collect();
     let torrent = scratch.path().join("x.torrent");
     write_torrent(&torrent, &urls);
-    let mut command = swarmlet(&scratch.folder("output"), &torrent, &authority.write(scratch.path()));
+    let mut command = swarmlet(&scratch.folder("output"), &torrent, &authority.certificate());
     let mut running = Running::start(&mut command, "swarmlet", scratch.path());
     for ((flaw, manner, words), url) in cases.iter().zip(&urls) {
         let found =
@@ -138,7 +140,8 @@ fn bad_certificates_and_bad_servers_are_said_in_plain_words() {
 
 #[test]
 fn without_the_authority_that_the_user_names_nobody_is_trusted() {
-    let (scratch, authority) = (Scratch::new(), Authority::new("the tests"));
+    let scratch = Scratch::new();
+    let authority = Authority::new(scratch.path(), "the tests");
     let tracker = Tracker::start(Some(authority.server(Flaw::None)), &Manner::Answers(reply(NOBODY)));
     let torrent = scratch.path().join("x.torrent");
     write_torrent(&torrent, &[tracker.url("localhost")]);
@@ -146,6 +149,42 @@ fn without_the_authority_that_the_user_names_nobody_is_trusted() {
     let running = Running::start(&mut command, "swarmlet", scratch.path());
     let words = "the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read";
     wait_for(words, PATIENCE, || running.log().contains(words).then_some(()));
+}
+
+#[test]
+fn no_more_connections_than_allowed_are_open_and_the_others_get_their_turn() {
+    let scratch = Scratch::new();
+    let authority = Authority::new(scratch.path(), "the tests");
+    let manner = Manner::Holds(Duration::from_secs(2), reply(NOBODY));
+    let tracker = Tracker::start(Some(authority.server(Flaw::None)), &manner);
+    let mut command =
+        swarmlet(&scratch.folder("output"), &scratch.path().join("0"), &authority.certificate());
+    let torrents = TLS_CONNECTIONS_MAX / ANNOUNCES_MAX + 1;
+    for nth in 0..torrents {
+        let path = scratch.path().join(nth.to_string());
+        let urls: Vec<String> =
+            (0..ANNOUNCES_MAX).map(|n| tracker.url("127.0.0.1") + &format!("?{nth}-{n}")).collect();
+        write_torrent(&path, &urls);
+        // Another name makes it another torrent, with files of its own.
+        let other = [&[b'A' + u8::try_from(nth).unwrap()][..], b"r\xc3\xb6\xc3\x9fe"].concat();
+        fs::write(&path, replaced(&fs::read(&path).unwrap(), "Größe".as_bytes(), &other)).unwrap();
+        if nth > 0 {
+            command.arg(&path);
+        }
+    }
+    let running = Running::start(&mut command, "swarmlet", scratch.path());
+    let all = torrents * ANNOUNCES_MAX;
+    wait_for("all requests", PATIENCE, || (tracker.seen().requests.len() >= all).then_some(()));
+    let most = tracker.seen().most_waiting;
+    assert!((2..=TLS_CONNECTIONS_MAX).contains(&most), "{most} at a time: {}", running.log());
+}
+
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    let at = bytes.windows(from.len()).position(|window| window == from).expect("it is there");
+    bytes[at..at + from.len()].copy_from_slice(to);
+    bytes
 }
 
 /// A child that ends with its test.
@@ -167,7 +206,8 @@ fn anonymous_bytes(pid: u32) -> usize {
 
 /// Anonymous memory while as many trackers as possible hold their answers back.
 fn held(scheme: &str) -> usize {
-    let (scratch, authority) = (Scratch::new(), Authority::new("the tests"));
+    let scratch = Scratch::new();
+    let authority = Authority::new(scratch.path(), "the tests");
     let config = (scheme == "https").then(|| authority.server(Flaw::None));
     let manner = Manner::Holds(Duration::from_secs(20), reply(NOBODY));
     let trackers: Vec<Tracker> =
@@ -175,7 +215,7 @@ fn held(scheme: &str) -> usize {
     let url = |tracker: &Tracker| format!("{scheme}://127.0.0.1:{}/announce", tracker.address.port());
     let torrent = scratch.path().join("x.torrent");
     write_torrent(&torrent, &trackers.iter().map(url).collect::<Vec<_>>());
-    let mut command = swarmlet(&scratch.folder("output"), &torrent, &authority.write(scratch.path()));
+    let mut command = swarmlet(&scratch.folder("output"), &torrent, &authority.certificate());
     let client = Killed(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let asked = || trackers.iter().all(|tracker| !tracker.seen().requests.is_empty()).then_some(());
     wait_for("all requests", PATIENCE, asked);

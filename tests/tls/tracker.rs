@@ -33,6 +33,9 @@ pub struct Seen {
     pub requests: Vec<String>,
     /// Handshakes that were resumed.
     pub resumed: usize,
+    /// Requests that wait for their answer, and the most that ever did.
+    waiting: usize,
+    pub most_waiting: usize,
 }
 
 impl Tracker {
@@ -107,7 +110,14 @@ fn answer(stream: &mut (impl io::Read + io::Write), manner: &Manner, seen: &Mute
     match manner {
         Manner::Answers(bytes) | Manner::CutsOff(bytes) => stream.write_all(bytes)?,
         Manner::Holds(wait, bytes) => {
+            {
+                let mut seen = seen.lock().unwrap();
+                seen.waiting += 1;
+                seen.most_waiting = seen.most_waiting.max(seen.waiting);
+            }
             thread::sleep(*wait);
+            // Before the answer, because whoever has it may let the next one in.
+            seen.lock().unwrap().waiting -= 1;
             stream.write_all(bytes)?;
         }
         Manner::SpeaksPlain(_) => {}

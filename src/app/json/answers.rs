@@ -77,7 +77,9 @@ fn torrent_status(state: &TorrentStatus, torrents: &Torrents) -> Object {
         .number("known", state.known)
         .seconds("next_announce_seconds", state.next_announce)
         .number("trackers", state.trackers.0)
-        .number("trackers_good", state.trackers.1);
+        .number("trackers_good", state.trackers.1)
+        .maybe("swarm_seeds", state.swarm.seeds)
+        .maybe("swarm_leechers", state.swarm.leechers);
     match &state.fault {
         Some(fault) => object.text("fault", &notes::storage_fault(state.torrent, fault, torrents)),
         None => object.maybe("fault", None::<u8>),
@@ -87,7 +89,7 @@ fn torrent_status(state: &TorrentStatus, torrents: &Torrents) -> Object {
 
 /// How often everything has been given, in thousandths.
 fn ratio_permille(state: &TorrentStatus) -> u64 {
-    let permille = u128::from(state.uploaded_bytes) * 1000 / u128::from(state.size_bytes.max(1));
+    let permille = u128::from(state.given_bytes) * 1000 / u128::from(state.size_bytes.max(1));
     u64::try_from(permille).unwrap_or(u64::MAX)
 }
 
@@ -149,18 +151,29 @@ fn tracker(tracker: &TrackerStatus) -> Object {
         TrackerState::Asking => ("asking", None),
         TrackerState::Good => ("good", None),
         TrackerState::Failed(why) => ("failed", Some(why)),
-        TrackerState::Unsupported(scheme) => ("unsupported", Some(scheme)),
+        TrackerState::Unsupported(why) => ("unsupported", Some(why)),
     };
     let object = Object::inner()
         .number("torrent", tracker.torrent.0)
         .number("tier", tracker.tier)
         .text("url", &tracker.url)
+        .text("kind", &kind(&tracker.url))
         .text("state", state);
     let object = match why {
         Some(why) => object.text("why", why),
         None => object.maybe("why", None::<u8>),
     };
-    object.number("peers", tracker.peers).seconds("next_seconds", tracker.next)
+    object
+        .number("peers", tracker.peers)
+        .maybe("seeds", tracker.counts.seeds)
+        .maybe("leechers", tracker.counts.leechers)
+        .maybe("downloads", tracker.counts.downloads)
+        .seconds("next_seconds", tracker.next)
+}
+
+/// How a tracker is spoken to: the scheme of its URL, in lower case.
+fn kind(url: &str) -> String {
+    url.split_once("://").map_or_else(String::new, |(scheme, _)| scheme.to_ascii_lowercase())
 }
 
 fn help() -> Object {
@@ -173,6 +186,7 @@ fn help() -> Object {
 mod tests {
     use super::*;
     use crate::app::text::tests::torrent_status as sample;
+    use crate::session::Counts;
 
     fn lines(report: &Report) -> Vec<String> {
         answer(report, &Torrents::samples(&["a.iso"])).into_iter().map(Object::end).collect()
@@ -186,6 +200,7 @@ mod tests {
             url: "http://t/".into(),
             state: TrackerState::Failed("no".into()),
             peers: 0,
+            counts: Counts { seeds: Some(3), ..Counts::default() },
             next: None,
         };
         let cases = [
@@ -202,6 +217,23 @@ mod tests {
             assert_eq!(lines.len(), 1);
             assert!(lines[0].starts_with(&format!("{{\"type\":\"{kind}\",")), "{}", lines[0]);
         }
+    }
+
+    #[test]
+    fn a_tracker_has_its_kind_and_its_numbers() {
+        let tracker = TrackerStatus {
+            torrent: TorrentId(0),
+            tier: 1,
+            url: "UDP://t.example:1/".into(),
+            state: TrackerState::Good,
+            peers: 7,
+            counts: Counts { seeds: Some(3), leechers: None, downloads: Some(9) },
+            next: Some(Duration::from_secs(2)),
+        };
+        let expected = "{\"type\":\"trackers\",\"trackers\":[{\"torrent\":0,\"tier\":1,\"url\":\"UDP://t.example:1/\",\
+            \"kind\":\"udp\",\"state\":\"good\",\"why\":null,\"peers\":7,\"seeds\":3,\"leechers\":null,\"downloads\":9,\
+            \"next_seconds\":2.000}]}";
+        assert_eq!(lines(&Report::Trackers(vec![tracker])), [expected]);
     }
 
     #[test]

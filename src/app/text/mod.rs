@@ -58,7 +58,7 @@ pub fn percent(permille: u64) -> String {
 pub(crate) mod tests {
     use super::*;
     use crate::base::{InfoHash, TorrentId};
-    use crate::session::{Phase, TorrentStatus};
+    use crate::session::{Counts, Phase, TorrentStatus};
     use std::time::Duration;
 
     /// A torrent in the middle of its download.
@@ -75,6 +75,7 @@ pub(crate) mod tests {
             pieces_checked: 95,
             downloaded_bytes: 1_800_000_000,
             uploaded_bytes: 0,
+            given_bytes: 0,
             duplicate_bytes: 32_768,
             corrupt_bytes: 0,
             down_rate: 11_744_051,
@@ -86,6 +87,7 @@ pub(crate) mod tests {
             known: 120,
             next_announce: Some(Duration::from_secs(723)),
             trackers: (2, 1),
+            swarm: Counts { seeds: Some(80), leechers: Some(1), downloads: None },
             fault: None,
         }
     }

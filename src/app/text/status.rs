@@ -5,7 +5,7 @@ use crate::app::text::{clean, count, notes, percent};
 use crate::app::torrents::Torrents;
 use crate::base::TorrentId;
 use crate::base::units::{Bytes, Span};
-use crate::session::{Phase, Status, TorrentStatus};
+use crate::session::{Counts, Phase, Status, TorrentStatus};
 
 /// The answer to `status`.
 pub fn status(status: &Status, torrents: &Torrents) -> String {
@@ -62,10 +62,10 @@ fn left(state: &TorrentStatus) -> String {
 
 /// How often everything has been given.
 fn ratio(state: &TorrentStatus) -> String {
-    if state.uploaded_bytes == 0 || state.size_bytes == 0 {
+    if state.given_bytes == 0 || state.size_bytes == 0 {
         return String::new();
     }
-    let hundredths = u128::from(state.uploaded_bytes) * 100 / u128::from(state.size_bytes);
+    let hundredths = u128::from(state.given_bytes) * 100 / u128::from(state.size_bytes);
     format!(" (ratio {}.{:02})", hundredths / 100, hundredths % 100)
 }
 
@@ -86,11 +86,19 @@ fn doing(state: &TorrentStatus) -> String {
 
 fn announces(state: &TorrentStatus) -> String {
     let (all, good) = state.trackers;
+    let swarm = swarm(&state.swarm);
     match state.next_announce {
         _ if all == 0 => "none".to_string(),
-        Some(next) => format!("{good} of {all} answered, next announce in {}", Span(next)),
-        None => format!("{good} of {all} answered"),
+        Some(next) => format!("{good} of {all} answered{swarm}, next announce in {}", Span(next)),
+        None => format!("{good} of {all} answered{swarm}"),
     }
+}
+
+/// What trackers say of the whole swarm; nothing if they say nothing.
+pub fn swarm(counts: &Counts) -> String {
+    let seeds = counts.seeds.map(|seeds| format!(", {}", count(seeds.into(), "seed", "seeds")));
+    let leechers = counts.leechers.map(|others| format!(", {}", count(others.into(), "leecher", "leechers")));
+    [seeds, leechers].into_iter().flatten().collect()
 }
 
 /// The answer to `files`.
@@ -129,14 +137,19 @@ debian.iso: 45.2 %, downloading
   rate      11.2 MiB/s down, 0 B/s up, 3 m 10 s left
   received  1.68 GiB, of that 32.0 KiB twice and 0 B corrupt; sent 0 B
   peers     12 connected (8 seeds), 3 connecting, 120 addresses known
-  trackers  1 of 2 answered, next announce in 12 m 03 s
+  trackers  1 of 2 answered, 80 seeds, 1 leecher, next announce in 12 m 03 s
 memory: 4.0 MiB of 13.0 MiB hold blocks";
         assert_eq!(text, expected);
     }
 
     #[test]
     fn what_was_given_has_a_ratio_to_the_size() {
-        let state = TorrentStatus { uploaded_bytes: 3_000, size_bytes: 2_000, ..torrent_status() };
+        let state = TorrentStatus {
+            uploaded_bytes: 3_000,
+            given_bytes: 3_000,
+            size_bytes: 2_000,
+            ..torrent_status()
+        };
         let text = torrent(&state, &Torrents::samples(&["a"])).join("\n");
         assert!(text.contains("sent 2.9 KiB (ratio 1.50)"), "{text}");
     }

@@ -1,5 +1,6 @@
 //! `trackers`: who is asked, what became of it, and when it is asked next.
 
+use crate::app::text::status::swarm;
 use crate::app::text::{clean, count};
 use crate::app::torrents::Torrents;
 use crate::base::TorrentId;
@@ -26,19 +27,21 @@ pub fn trackers(list: &[TrackerStatus], torrents: &Torrents) -> String {
 fn state(tracker: &TrackerStatus) -> String {
     let next = tracker.next.map(|next| format!(", asked again in {}", Span(next))).unwrap_or_default();
     match &tracker.state {
-        TrackerState::Untried => format!("not asked yet{next}"),
+        TrackerState::Untried => format!("not asked yet{}{next}", swarm(&tracker.counts)),
         TrackerState::Asking => "is being asked".to_string(),
         TrackerState::Good => {
-            format!("gave {}{next}", count(u64::from(tracker.peers), "peer", "peers"))
+            let peers = count(u64::from(tracker.peers), "peer", "peers");
+            format!("gave {peers}{}{next}", swarm(&tracker.counts))
         }
         TrackerState::Failed(why) => format!("failed: {}{next}", clean(why.as_bytes())),
-        TrackerState::Unsupported(scheme) => format!("{} is not spoken here", clean(scheme.as_bytes())),
+        TrackerState::Unsupported(why) => format!("never asked: {}", clean(why.as_bytes())),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::Counts;
     use std::time::Duration;
 
     fn tracker(state: TrackerState) -> TrackerStatus {
@@ -48,6 +51,7 @@ mod tests {
             url: "http://t.example/announce".into(),
             state,
             peers: 1,
+            counts: Counts { seeds: Some(5), leechers: Some(1), downloads: Some(9) },
             next: Some(Duration::from_secs(90)),
         }
     }
@@ -55,11 +59,11 @@ mod tests {
     #[test]
     fn each_state_has_words() {
         let cases = [
-            (TrackerState::Untried, "not asked yet, asked again in 1 m 30 s"),
+            (TrackerState::Untried, "not asked yet, 5 seeds, 1 leecher, asked again in 1 m 30 s"),
             (TrackerState::Asking, "is being asked"),
-            (TrackerState::Good, "gave 1 peer, asked again in 1 m 30 s"),
+            (TrackerState::Good, "gave 1 peer, 5 seeds, 1 leecher, asked again in 1 m 30 s"),
             (TrackerState::Failed("no\x1b".into()), "failed: no\\x1b, asked again in 1 m 30 s"),
-            (TrackerState::Unsupported("udp".into()), "udp is not spoken here"),
+            (TrackerState::Unsupported("odd\x1b".into()), "never asked: odd\\x1b"),
         ];
         for (state, words) in cases {
             let text = trackers(&[tracker(state)], &Torrents::samples(&["a"]));

@@ -172,6 +172,24 @@ mod tests {
         assert_eq!(numbers, (0..count).collect::<Vec<_>>());
     }
 
+    /// A sync that is left out shows where no kernel grants it.
+    #[test]
+    fn a_file_that_cannot_be_synced_is_told_of() {
+        use std::os::unix::fs::OpenOptionsExt;
+        for mut syncer in [Syncer::new(), Syncer::waiting()] {
+            let unsyncable = File::options().read(true).custom_flags(libc::O_PATH).open("/dev/null");
+            syncer.sync(TorrentId(9), 0, unsyncable.expect("/dev/null is there"), vec![]);
+            let done = loop {
+                syncer.turn();
+                if let Some(done) = syncer.next_done() {
+                    break done;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            };
+            assert_eq!(done.result.expect_err("nobody can").raw_os_error(), Some(libc::EBADF));
+        }
+    }
+
     #[test]
     fn without_the_kernels_help_each_turn_waits_for_one_slice() {
         assert_eq!(numbers(Syncer::waiting(), 2), (vec![0, 1], 8));
