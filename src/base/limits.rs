@@ -248,6 +248,8 @@ pub const READ_AHEAD_FILES_MAX: usize = 16;
 pub const READ_POLL_INTERVAL: Duration = Duration::from_millis(4);
 /// Bytes that have not arrived by then are read without asking further: pages may be taken away before they are read.
 pub const READ_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes that a file has not taken by then are written without asking further: most of what the device takes at a time.
+pub const STORE_PATIENCE: Duration = Duration::from_secs(3);
 /// A disk that let the loop wait for so long while bytes were sent from it is slow: from then on it is asked first.
 pub const SLOW_READ: Duration = Duration::from_millis(10);
 /// For so long it is.
