@@ -43,16 +43,18 @@ need_zig() {
     touch "$cross/zig-$zig_version/ok"
 }
 
-# The linker of the chosen target, as a script without arguments of its own. zig refuses one argument that rustc passes.
+# The linker and C compiler of the chosen target, as a script without arguments of its own. zig refuses one argument that
+# rustc passes, and names targets in its own way.
 make_linker() {
     linker=$cross/linker-$triple
     cat >"$linker.new" <<END
 #!/bin/sh
-for a; do shift; [ "\$a" = -Wl,-melf_i386 ] || set -- "\$@" "\$a"; done
+for a; do shift; case \$a in -Wl,-melf_i386 | --target=*) ;; *) set -- "\$@" "\$a" ;; esac; done
 export ZIG_GLOBAL_CACHE_DIR=$cross/zig-cache ZIG_LOCAL_CACHE_DIR=$cross/zig-cache
 exec $cross/zig-$zig_version/bin/python -m ziglang cc -target $zig_target -mcpu=$zig_cpu "\$@"
 END
-    chmod +x "$linker.new"
+    printf '#!/bin/sh\nexec %s -m ziglang ar "$@"\n' "$cross/zig-$zig_version/bin/python" >"$cross/ar"
+    chmod +x "$linker.new" "$cross/ar"
     mv "$linker.new" "$linker"
 }
 
@@ -64,7 +66,7 @@ cross_cargo() {
         make_linker
         upper=${triple^^}
         upper=${upper//-/_}
-        export "CARGO_TARGET_${upper}_LINKER=$linker"
+        export "CARGO_TARGET_${upper}_LINKER=$linker" "CC_${triple//-/_}=$linker" "AR_${triple//-/_}=$cross/ar"
         [ "$qemu" = - ] || export "CARGO_TARGET_${upper}_RUNNER=qemu-$qemu-static" "QEMU_CPU=$qemu_cpu"
         export RUSTC_BOOTSTRAP=1 RUST_LIBC_UNSTABLE_MUSL_V1_2_3=1 CARGO_TARGET_DIR=$cross
         export RUSTFLAGS="-Clink-self-contained=no -Ctarget-feature=+crt-static"

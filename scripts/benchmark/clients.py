@@ -86,6 +86,8 @@ def rtorrent(job, _release):
     lines += [f"network.port_range.set = {job.port}-{job.port}", "dht.mode.set = disable"]
     lines += ["protocol.pex.set = no", "trackers.use_udp.set = no", "system.file.allocate.set = 1"]
     lines += ["throttle.max_peers.normal.set = 500", "throttle.min_peers.normal.set = 200"]
+    # Else it takes from 50 peers at a time and changes them every half minute.
+    lines += ["throttle.max_downloads.set = 500", "throttle.max_downloads.global.set = 500"]
     lines += ["pieces.hash.on_completion.set = no", "system.daemon.set = true"]
     lines += [f'method.set_key = event.download.finished, done, "execute = {{sh,-c,{done}}}"']
     lines += [f"load.start = {job.payload.torrent}"]

@@ -2,7 +2,8 @@
 //!
 //! The window starts small and grows by a block with each block that arrives (slow start) until it covers what the peer
 //! delivers in the time that a request takes. From then on it follows rate × time. Both are measured on the requests
-//! themselves: the rate is what arrived between a request and its answer, the time is the shortest answer seen.
+//! themselves: the rate is what arrived between a request and its answer, the time is the shortest answer of late. So
+//! that this is the way's time and not the queue's, the queue runs empty now and then ([`Probe`]).
 
 use crate::base::limits::{
     BLOCK_BYTES, REQQ_DEFAULT, REQUESTS_EAGER, REQUESTS_MAX, REQUESTS_MIN, REQUESTS_START, SUGGESTED_MAX,

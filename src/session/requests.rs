@@ -91,7 +91,7 @@ impl Session {
     }
 
     /// A block has found no memory, because more was promised than there is: gives up the pieces that were opened last,
-    /// and their requests, until every promise can be kept. Happens once in a run, if at all.
+    /// and their requests, until every promise can be kept. Seldom: after that the pool promises more only slowly.
     pub(super) fn give_up_pieces(&mut self, now: Instant) {
         let mut given_up = Vec::new();
         for nth in (0..self.torrents.len()).rev() {

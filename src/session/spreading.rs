@@ -5,7 +5,7 @@ use super::streams::Open;
 use super::torrents::Torrent;
 use super::{Session, peers::Farewell};
 use crate::base::limits::{SUPER_SEED_INTERVAL, SUPER_SEED_RUNS};
-use crate::base::{Bitfield, Block, Instant, Rng, StreamId, TorrentId};
+use crate::base::{Block, Instant, Rng, StreamId, TorrentId};
 use crate::upload::{Passed, Spread, SuperSeed};
 use crate::wire::Message;
 use alloc::vec::Vec;
