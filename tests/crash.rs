@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swarmlet::base::Rng;
 use swarmlet::meta::Metainfo;
-use swarmlet::resume::{Belief, Era};
+use swarmlet::resume::Belief;
 use swarmlet::rim::storage::{Options, Storage};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_swarmlet");
@@ -168,12 +168,10 @@ impl Victim<'_> {
         let (mut storage, _) =
             Storage::open(&self.folder, Arc::clone(&self.metainfo), &Options::default()).unwrap();
         let state = storage.take().expect("nobody else has it");
-        for era in [storage.era(), Era::default()] {
-            let belief = Belief::new(&self.metainfo, &state, storage.stamps(), era);
-            assert_eq!(belief.fault, None, "the state is always whole");
-            let wrong: Vec<u32> = belief.pieces.iter().filter(|&piece| !good[piece as usize]).collect();
-            assert!(wrong.is_empty(), "believed and not right: {wrong:?}");
-        }
+        let belief = Belief::new(&self.metainfo, &state, storage.stamps());
+        assert_eq!(belief.fault, None, "the state is always whole");
+        let wrong: Vec<u32> = belief.pieces.iter().filter(|&piece| !good[piece as usize]).collect();
+        assert!(wrong.is_empty(), "believed and not right: {wrong:?}");
         good
     }
 

@@ -116,12 +116,11 @@ impl Durability {
         }
     }
 
-    /// From now on a state is kept. An earlier one said that these pieces are durable; `unproven`: others are there too.
-    pub fn keep_state(&mut self, era: Era, past: Past, durable: Bitfield, unproven: bool) {
+    /// From now on a state is kept. An earlier one said that these pieces are durable.
+    pub fn keep_state(&mut self, era: Era, past: Past, durable: Bitfield) {
         self.saving.era = Some(era);
         self.past = past;
         self.durable = durable;
-        self.unproven = unproven;
     }
 
     /// The run ends: what was given, and for how long, is to be kept.

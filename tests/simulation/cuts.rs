@@ -29,7 +29,7 @@ struct Cost {
 /// Nothing is believed that is not in the files. Returns the bytes of what is.
 fn judge_belief(world: &mut World) -> u64 {
     let device = &world.disk.device;
-    let belief = Belief::new(&world.torrent.metainfo, device.state(), device.stamps(), device.era());
+    let belief = Belief::new(&world.torrent.metainfo, device.state(), device.stamps());
     assert_eq!(belief.fault, None, "the state is always whole");
     let pieces: Vec<u32> = belief.pieces.iter().collect();
     for &piece in &pieces {
@@ -104,7 +104,8 @@ fn judge(cuts: bool) {
         worst = worst.max(least / u64::from(cost.runs.max(2) - 1));
     }
     let mean = again / runs.max(1);
-    println!("{runs} ends: {mean} bytes fetched again after each, {worst} in the worst seed");
+    let line = format!("{runs} ends: {mean} bytes fetched again after each, {worst} in the worst seed");
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{line}\n"));
     assert!(runs > seeds(), "the runs are too short to tell anything");
 }
 

@@ -52,7 +52,7 @@ use crate::base::limits::{BLOCK_BYTES, EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_B
 use crate::base::units::Bytes;
 use crate::base::{Bitfield, Instant, Printable};
 use crate::meta::{File, Metainfo, Segment};
-use crate::resume::{Era, Stamp};
+use crate::resume::{Era, Stamp, State};
 use crate::session::{StorageFault, StorageFaultKind};
 use backend::Backend;
 use files::Files;
@@ -282,7 +282,12 @@ impl Storage {
     /// [`OpenFault::Busy`] if another process has taken it.
     pub fn take(&mut self) -> Result<Vec<u8>, OpenFault> {
         match self.state.lock(&mut self.tree) {
-            Locked::Ours(bytes) => Ok(bytes),
+            Locked::Ours(bytes) => {
+                if State::era_of(&bytes).is_same(&self.era()) {
+                    self.forget_all_cached();
+                }
+                Ok(bytes)
+            }
             Locked::Busy => {
                 Err(OpenFault::Busy { path: self.tree.place(core::iter::once(self.state.name())) })
             }
