@@ -35,13 +35,13 @@ impl Belief {
             return belief;
         }
         match State::decode(state, metainfo.info_hash, metainfo.layout.count(), geometry.pieces) {
-            Ok(state) => belief.take(metainfo, state, stamps, era),
+            Ok(state) => belief.take(metainfo, &state, stamps, era),
             Err(fault) => belief.fault = Some(fault),
         }
         belief
     }
 
-    fn take(&mut self, metainfo: &Metainfo, state: State, stamps: &[Stamp], era: Era) {
+    fn take(&mut self, metainfo: &Metainfo, state: &State, stamps: &[Stamp], era: Era) {
         let geometry = metainfo.geometry();
         self.past = state.past;
         self.pieces = if era.is_same(&state.era) { state.stored.clone() } else { state.durable.clone() };

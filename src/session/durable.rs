@@ -124,6 +124,11 @@ impl Durability {
         self.unproven = unproven;
     }
 
+    /// The run ends: what was given, and for how long, is to be kept.
+    pub fn keep_totals(&mut self) {
+        self.saving.is_due |= self.saving.era.is_some();
+    }
+
     /// Bytes that a power cut may take.
     fn unsynced_bytes(&self) -> u64 {
         self.wished_bytes + self.dirty_bytes + self.sync.map_or(0, |sync| sync.bytes)
@@ -181,6 +186,11 @@ impl Durability {
     /// True if what is not durable may be lost.
     pub fn is_in_doubt(&self) -> bool {
         self.recheck
+    }
+
+    /// The run ends: what has been given since the state was saved is worth saving, too.
+    pub fn note_end(&mut self, uploaded_bytes: u64, is_seeding: bool) {
+        self.saving.is_due |= is_seeding || uploaded_bytes != self.saving.uploaded_bytes;
     }
 
     /// True if a piece was stored in part when a sync failed: the other part may be lost.

@@ -36,7 +36,7 @@ impl Torrent {
 
     /// Peers that lack something.
     fn leechers(&self) -> u32 {
-        self.peers - self.seeds
+        self.peers.saturating_sub(self.seeds)
     }
 
     /// The next run for somebody to whom pieces are new of which `is_new` says so.
