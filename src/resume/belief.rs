@@ -1,17 +1,17 @@
 //! What of a state may be believed, given the files as they are.
 
-use super::{Era, Past, Stamp, State, StateFault};
+use super::{Past, Stamp, State, StateFault};
+use crate::base::Bitfield;
 use crate::base::limits::{STAMP_GRAIN, STATE_AGE_MAX};
-use crate::base::{Bitfield, Geometry};
 use crate::meta::Metainfo;
 
 /// What an earlier run knew and may be believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Belief {
-    /// Pieces that are in their files.
+    /// Pieces that are in their files and on the device.
     pub pieces: Bitfield,
-    /// Of these, those that are on the device.
-    pub durable: Bitfield,
+    /// Pieces that were in their files and may not have reached the device: they are to be read.
+    pub unsynced: u32,
     /// Files that are not what the state says.
     pub doubtful_files: u32,
     /// Why there is nothing to be believed; `None` also if there was no state.
@@ -23,28 +23,34 @@ pub struct Belief {
 impl Belief {
     /// Nothing is known.
     pub fn nothing(pieces: u32) -> Self {
-        let none = Bitfield::new(pieces);
-        Self { durable: none.clone(), pieces: none, doubtful_files: 0, fault: None, past: Past::default() }
+        Self {
+            pieces: Bitfield::new(pieces),
+            unsynced: 0,
+            doubtful_files: 0,
+            fault: None,
+            past: Past::default(),
+        }
     }
 
     /// What may be believed of `state`, which may be empty, when the files are now as in `stamps`.
-    pub fn new(metainfo: &Metainfo, state: &[u8], stamps: &[Stamp], era: Era) -> Self {
+    pub fn new(metainfo: &Metainfo, state: &[u8], stamps: &[Stamp]) -> Self {
         let geometry = metainfo.geometry();
         let mut belief = Self::nothing(geometry.pieces);
         if state.is_empty() {
             return belief;
         }
         match State::decode(state, metainfo.info_hash, metainfo.layout.count(), geometry.pieces) {
-            Ok(state) => belief.take(metainfo, state, stamps, era),
+            Ok(state) => belief.take(metainfo, &state, stamps),
             Err(fault) => belief.fault = Some(fault),
         }
         belief
     }
 
-    fn take(&mut self, metainfo: &Metainfo, state: State, stamps: &[Stamp], era: Era) {
+    fn take(&mut self, metainfo: &Metainfo, state: &State, stamps: &[Stamp]) {
         let geometry = metainfo.geometry();
         self.past = state.past;
-        self.pieces = if era.is_same(&state.era) { state.stored.clone() } else { state.durable.clone() };
+        self.pieces = state.durable.clone();
+        self.unsynced = state.stored.iter().filter(|&piece| !state.durable.has(piece)).count() as u32;
         for (index, file) in (0_u32..).zip(metainfo.layout.files()).filter(|(_, file)| !file.is_pad()) {
             let pieces = geometry.pieces_of(file.offset..file.offset + file.length);
             // Of files in which nothing was found, nothing is asked.
@@ -61,17 +67,7 @@ impl Belief {
                 }
             }
         }
-        self.durable = common(&self.pieces, &state.durable, geometry);
     }
-}
-
-/// The pieces that are in both.
-fn common(one: &Bitfield, other: &Bitfield, geometry: Geometry) -> Bitfield {
-    let mut both = Bitfield::new(geometry.pieces);
-    for piece in one.iter().filter(|&piece| other.has(piece)) {
-        both.insert(piece);
-    }
-    both
 }
 
 /// True if a file that was as `then`, and is as `now`, was changed by nobody but us. Of a file that was finished nobody had
@@ -91,6 +87,7 @@ fn is_the_same(then: Stamp, now: Stamp, written_ns: i64, is_finished: bool) -> b
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resume::Era;
     use alloc::vec::Vec;
 
     const SECOND: i64 = 1_000_000_000;
@@ -127,18 +124,15 @@ mod tests {
         }
     }
 
-    fn believed(stamps: [Stamp; 2], era: Era) -> Vec<u32> {
-        let belief = Belief::new(&metainfo(), &state().encode(), &stamps, era);
-        assert!(belief.durable.iter().all(|piece| belief.pieces.has(piece) && state().durable.has(piece)));
-        assert_eq!(belief.past.uploaded_bytes, 3);
+    fn believed(stamps: [Stamp; 2]) -> Vec<u32> {
+        let belief = Belief::new(&metainfo(), &state().encode(), &stamps);
+        assert_eq!((belief.past.uploaded_bytes, belief.unsynced), (3, 1));
         belief.pieces.iter().collect()
     }
 
     #[test]
-    fn stored_pieces_are_believed_in_the_same_era_only() {
-        assert_eq!(believed([A, B], ERA), [0, 1, 2]);
-        assert_eq!(believed([A, B], Era([2; 24])), [0, 1]);
-        assert_eq!(believed([A, B], Era::default()), [0, 1]);
+    fn pieces_that_were_synced_are_believed_and_no_others() {
+        assert_eq!(believed([A, B]), [0, 1]);
     }
 
     #[test]
@@ -146,25 +140,25 @@ mod tests {
         let at = |stamp: Stamp, seconds: i64| Stamp { changed_ns: seconds * SECOND, ..stamp };
         let long = |stamp: Stamp, length| Stamp { length, ..stamp };
         let cases: [([Stamp; 2], &[u32]); 9] = [
-            ([at(A, 901), B], &[0, 1, 2]),
-            ([at(A, 903), B], &[2]),
-            ([at(A, 897), B], &[2]),
-            ([long(A, 14), B], &[2]),
-            ([A, at(B, 1_030)], &[0, 1, 2]),
+            ([at(A, 901), B], &[0, 1]),
+            ([at(A, 903), B], &[]),
+            ([at(A, 897), B], &[]),
+            ([long(A, 14), B], &[]),
+            ([A, at(B, 1_030)], &[0, 1]),
             ([A, at(B, 1_031)], &[0]),
             ([A, at(B, 947)], &[0]),
-            ([A, long(B, 25)], &[0, 1, 2]),
+            ([A, long(B, 25)], &[0, 1]),
             ([Stamp::default(), long(B, 19)], &[]),
         ];
         for (stamps, expected) in cases {
-            assert_eq!(believed(stamps, ERA), expected, "{stamps:?}");
+            assert_eq!(believed(stamps), expected, "{stamps:?}");
         }
     }
 
     #[test]
     fn what_is_no_state_is_a_fault_and_no_state_is_none() {
         let metainfo = metainfo();
-        let belief = |bytes: &[u8]| Belief::new(&metainfo, bytes, &[A, B], ERA);
+        let belief = |bytes: &[u8]| Belief::new(&metainfo, bytes, &[A, B]);
         assert_eq!(belief(&[]), Belief::nothing(4));
         let mut damaged = state().encode();
         damaged[40] ^= 1;
@@ -175,10 +169,10 @@ mod tests {
     fn stamps_beyond_all_bounds_do_no_harm() {
         for changed_ns in [i64::MIN, i64::MAX] {
             let wild = Stamp { length: u64::MAX, changed_ns };
-            assert_eq!(believed([wild, wild], ERA), []);
+            assert_eq!(believed([wild, wild]), []);
         }
         let stamps = [Stamp { length: 0, changed_ns: i64::MIN }, Stamp { length: 0, changed_ns: i64::MAX }];
         let state = State { stamps: stamps.into(), written_ns: i64::MAX, ..state() };
-        let _ = Belief::new(&metainfo(), &state.encode(), &stamps, ERA);
+        let _ = Belief::new(&metainfo(), &state.encode(), &stamps);
     }
 }

@@ -10,7 +10,7 @@
 //! | 8 | `swarmlet` |
 //! | 2 | version |
 //! | 20 | info-hash |
-//! | 24 | [`Era`]: in which the `stored` pieces may be relied on |
+//! | 24 | [`Era`] in which it was written |
 //! | 8 | when it was written: nanoseconds since 1970 |
 //! | 8, 8, 8 | [`Past`]: bytes downloaded, bytes uploaded, seconds given, over all runs |
 //! | 4, 4 | files, pieces |
@@ -26,9 +26,13 @@
 //!
 //! Nothing of a state that is damaged, of another version or of another torrent. Else, file by file: a file that is
 //! shorter than it was, changed before the time that was noted, or changed after the state would have been written again,
-//! is doubtful, as is one that was finished and has changed since. Pieces in doubtful files are not believed. Of the
-//! others, durable pieces are believed; stored ones only in the same era. What is not believed is read and hashed, which
-//! costs time and no data.
+//! is doubtful, as is one that was finished and has changed since. Pieces in doubtful files are not believed; of the
+//! others, the durable ones are.
+//!
+//! What is not believed is read and hashed, which costs time and no data. That goes for pieces that are only stored, too,
+//! of which there are never many. After a power cut they may be gone. In the same era a kill of the program does not touch
+//! them; but a write to the device may have failed just before, and the kernel remembers the bytes as if it had not. So
+//! then the kernel is made to forget what it has written, and they are read from the device.
 
 mod belief;
 
@@ -47,6 +51,8 @@ pub const MAGIC: &[u8; 8] = b"swarmlet";
 /// The version that is written, and the only one that is read.
 pub const VERSION: u16 = 1;
 const DIGEST_BYTES: usize = 20;
+/// Bytes before the era.
+const ERA_AT: usize = 30;
 
 /// A file as it was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +84,7 @@ pub struct Past {
 pub struct State {
     /// Whose.
     pub info_hash: InfoHash,
-    /// In which the stored pieces may be relied on.
+    /// In which it was written.
     pub era: Era,
     /// When it was written, in nanoseconds since 1970.
     pub written_ns: i64,
@@ -153,6 +159,13 @@ impl State {
         let mut bitfield = || Bitfield::from_wire(cursor.bytes(pieces.div_ceil(8) as usize)?, pieces);
         let (durable, stored) = (bitfield()?, bitfield()?);
         Some(Self { info_hash, era, written_ns, past, stamps, durable, stored })
+    }
+
+    /// The era of a state, whatever else is in it; unknown if it is too short.
+    pub fn era_of(bytes: &[u8]) -> Era {
+        let mut cursor = Cursor::new(bytes);
+        let era = cursor.bytes(ERA_AT).and_then(|_| cursor.array()).map(Era);
+        era.unwrap_or_default()
     }
 
     /// The state as bytes.
@@ -236,6 +249,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         assert_eq!(decode(&sample().encode()), Ok(sample()));
+        assert_eq!(State::era_of(&sample().encode()), sample().era);
+        assert_eq!(State::era_of(&[1; 53]), Era::default());
     }
 
     #[test]

@@ -90,6 +90,7 @@ impl Session {
             let torrent = &mut self.torrents[id.0 as usize];
             torrent.checking = None;
             torrent.download.flush();
+            torrent.durability.note_end(torrent.up.total_bytes(), torrent.is_seeding());
             torrent.trackers.stop(now, &totals, &mut self.rng);
             if torrent.is_seeding() {
                 torrent.durability.keep_totals();

@@ -116,12 +116,11 @@ impl Durability {
         }
     }
 
-    /// From now on a state is kept. An earlier one said that these pieces are durable; `unproven`: others are there too.
-    pub fn keep_state(&mut self, era: Era, past: Past, durable: Bitfield, unproven: bool) {
+    /// From now on a state is kept. An earlier one said that these pieces are durable.
+    pub fn keep_state(&mut self, era: Era, past: Past, durable: Bitfield) {
         self.saving.era = Some(era);
         self.past = past;
         self.durable = durable;
-        self.unproven = unproven;
     }
 
     /// The run ends: what was given, and for how long, is to be kept.
@@ -186,6 +185,11 @@ impl Durability {
     /// True if what is not durable may be lost.
     pub fn is_in_doubt(&self) -> bool {
         self.recheck
+    }
+
+    /// The run ends: what has been given since the state was saved is worth saving, too.
+    pub fn note_end(&mut self, uploaded_bytes: u64, is_seeding: bool) {
+        self.saving.is_due |= is_seeding || uploaded_bytes != self.saving.uploaded_bytes;
     }
 
     /// True if a piece was stored in part when a sync failed: the other part may be lost.

@@ -34,12 +34,11 @@ impl Session {
         let id = self.enter(now, metainfo);
         let Remains { state, stamps, holes, era, empty } = remains;
         let torrent = &mut self.torrents[id.0 as usize];
-        let mut belief = Belief::new(&torrent.metainfo, state, stamps, era);
+        let mut belief = Belief::new(&torrent.metainfo, state, stamps);
         if self.settings.check_only {
             belief = Belief::nothing(holes.len());
         } else {
-            let unproven = belief.pieces != belief.durable;
-            torrent.durability.keep_state(era, belief.past, belief.durable, unproven);
+            torrent.durability.keep_state(era, belief.past, belief.pieces.clone());
         }
         for piece in belief.pieces.iter() {
             if torrent.download.found(piece) {

@@ -8,7 +8,7 @@ use core::time::Duration;
 use stage::{PIECE_BYTES, Stage};
 use swarmlet::base::limits::{
     ARRIVALS_MAX, ARRIVALS_PER_ADDRESS_MAX, HANDSHAKE_TIMEOUT, OUTBOX_BYTES_MAX, PARTING_TIME, REQQ,
-    SEND_PATIENCE,
+    SEND_PATIENCE, UNASKED_BYTES_MAX,
 };
 use swarmlet::base::{Block, InfoHash, PeerId, StreamId, TorrentId};
 use swarmlet::session::{Command, Event, Giving, Outcome, Phase, StorageFault, StorageFaultKind};
@@ -311,4 +311,18 @@ fn the_limit_down_holds_reading_back() {
     }
     assert!(read <= RATE * 103 / 10, "{read}");
     assert!(TorrentId(0) == stage.session.status(stage.now).torrents[0].torrent);
+}
+
+#[test]
+fn blocks_that_nobody_asked_for_end_the_connection_in_the_end() {
+    let mut stage = Stage::new(4, seeding(), false);
+    let peer = stage.peer("1.2.3.4:5", true);
+    let length: u32 = 16 << 10;
+    let unasked = [&(length + 9).to_be_bytes()[..], &[7], &[0; 8], &vec![1; length as usize]].concat();
+    for nth in 0..=UNASKED_BYTES_MAX / u64::from(length) {
+        assert!(!stage.closed.contains(&peer), "after {nth} blocks");
+        stage.session.received(stage.now, peer, &unasked);
+        stage.act();
+    }
+    assert!(stage.closed.contains(&peer));
 }

@@ -5,10 +5,12 @@ use crate::peer::Model;
 use crate::scenarios::world_of;
 use crate::swarm::check_end;
 use crate::torrent::Shape;
-use crate::world::World;
+use crate::world::{Deed, World};
 use std::time::Duration;
+use swarmlet::base::limits::UNSYNCED_BYTES_MIN;
 use swarmlet::base::{Rng, TorrentId};
 use swarmlet::resume::Belief;
+use swarmlet::session::{Giving, Outcome, Phase};
 
 /// Seeds of the usual run; `CUT_SEEDS` says how many else.
 const SEEDS: u64 = 40;
@@ -27,7 +29,7 @@ struct Cost {
 /// Nothing is believed that is not in the files. Returns the bytes of what is.
 fn judge_belief(world: &mut World) -> u64 {
     let device = &world.disk.device;
-    let belief = Belief::new(&world.torrent.metainfo, device.state(), device.stamps(), device.era());
+    let belief = Belief::new(&world.torrent.metainfo, device.state(), device.stamps());
     assert_eq!(belief.fault, None, "the state is always whole");
     let pieces: Vec<u32> = belief.pieces.iter().collect();
     for &piece in &pieces {
@@ -102,7 +104,8 @@ fn judge(cuts: bool) {
         worst = worst.max(least / u64::from(cost.runs.max(2) - 1));
     }
     let mean = again / runs.max(1);
-    println!("{runs} ends: {mean} bytes fetched again after each, {worst} in the worst seed");
+    let line = format!("{runs} ends: {mean} bytes fetched again after each, {worst} in the worst seed");
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{line}\n"));
     assert!(runs > seeds(), "the runs are too short to tell anything");
 }
 
@@ -120,6 +123,56 @@ fn after_a_power_cut_only_what_was_not_synced_is_fetched_again() {
 fn bytes_that_a_failed_sync_has_lost_are_noticed_and_fetched_again() {
     for seed in 0..seeds() / 3 {
         run_seed(seed, true, Some(4 + (seed % 3) as u32));
+    }
+}
+
+#[test]
+fn what_waits_for_a_slow_device_is_bounded_and_the_download_goes_on() {
+    for seed in 0..5 {
+        let fast = Model { rate: 20_000_000, ..Model::honest() };
+        let mut world = world_of(seed, &Shape::single(262_144, 24 << 20), &[fast.clone(), fast], |_| {});
+        world.check_every = 50;
+        world.disk.device.slow_us = 8_000_000;
+        world.resume();
+        let mut most = 0;
+        while world.outcome.is_none() {
+            world.run_while(PATIENCE, |world| world.turns % 20 != 0 && world.outcome.is_none()).unwrap();
+            most = most.max(world.disk.device.unsynced_bytes());
+            world.turns += 1;
+        }
+        assert!(world.disk.is_complete());
+        assert!((UNSYNCED_BYTES_MIN / 2..=2 * UNSYNCED_BYTES_MIN).contains(&most), "seed {seed}: {most}");
+        // Twelve syncs of half the bound take some seconds each: nobody has stored ahead of the device.
+        assert!(world.seconds() > 15.0, "seed {seed}: {} s", world.seconds());
+    }
+}
+
+#[test]
+fn a_seed_that_starts_again_reads_nothing_and_fetches_nothing() {
+    let shape = Shape::single(32_768, 1 << 20);
+    let seed = |world: &mut World| {
+        let now = world.instant();
+        world.session.give(now, Giving { seed: true, ..Giving::default() });
+        world.resume();
+        let seeds = |world: &World| world.session.status(world.instant()).torrents[0].phase == Phase::Seeding;
+        world.run_while(PATIENCE, |world| !seeds(world)).unwrap();
+    };
+    let mut world = world_of(1, &shape, &[Model::honest()], |_| {});
+    seed(&mut world);
+    world.later(Duration::from_secs(300), Deed::Quit);
+    assert_eq!(world.run(PATIENCE), Ok(Outcome::Complete));
+    for cut in [false, true] {
+        world.disk.end_of_run(world.now, cut, &mut Rng::new(1));
+        let mut next = world_of(1, &shape, &[Model::honest()], |_| {});
+        next.disk = world.disk;
+        next.disk.loads = 0;
+        seed(&mut next);
+        let status = next.session.status(next.instant());
+        assert_eq!((next.disk.loads, status.torrents[0].downloaded_bytes), (0, 0));
+        assert!(next.session.past(next.instant(), TORRENT).seeded >= Duration::from_secs(200));
+        next.later(Duration::from_secs(10), Deed::Quit);
+        assert_eq!(next.run(PATIENCE), Ok(Outcome::Complete));
+        world = next;
     }
 }
 

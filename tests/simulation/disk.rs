@@ -36,7 +36,7 @@ pub struct Disk {
     pub plan: Plan,
     pub stored_bytes: u64,
     stores: u32,
-    loads: u32,
+    pub loads: u32,
     syncs: u32,
     pub faults: u32,
     pub completed: bool,

@@ -65,8 +65,9 @@ pub(super) fn holes(tree: &mut Tree, metainfo: &Metainfo, stamps: &[Stamp]) -> B
     let mut holes = Bitfield::full(geometry.pieces);
     let there = metainfo.layout.files().zip(stamps).filter(|(_, stamp)| stamp.length > 0);
     for (file, _) in there {
+        let opened = tree.open(&file, libc::O_RDONLY).ok();
         let mut at = 0;
-        while let Some(range) = next_data(tree, &file, at) {
+        while let Some(range) = next_data(opened.as_ref(), &file, at) {
             let (start, end) = (range.start.min(file.length), range.end.min(file.length));
             let pieces = geometry.pieces_of(file.offset + start..file.offset + end);
             for piece in pieces {
@@ -79,11 +80,11 @@ pub(super) fn holes(tree: &mut Tree, metainfo: &Metainfo, stamps: &[Stamp]) -> B
 }
 
 /// The next range of `file` that may be something else than zeros. A file that does not tell is all something.
-fn next_data(tree: &mut Tree, file: &File<'_>, at: u64) -> Option<std::ops::Range<u64>> {
+fn next_data(opened: Option<&std::fs::File>, file: &File<'_>, at: u64) -> Option<std::ops::Range<u64>> {
     if at >= file.length {
         return None;
     }
-    let range = tree.open(file, libc::O_RDONLY).and_then(|opened| sys::next_data(&opened, at));
+    let range = opened.and_then(|opened| sys::next_data(opened, at).ok());
     range.unwrap_or(Some(at..file.length))
 }
 

@@ -260,6 +260,17 @@ impl Storage {
         }
     }
 
+    /// A write may have failed in an earlier run: what is read of all files from now on comes from the device.
+    pub(super) fn forget_all_cached(&mut self) {
+        let metainfo = Arc::clone(&self.metainfo);
+        let there = metainfo.layout.files().zip(&self.stamps).filter(|(_, stamp)| stamp.length > 0);
+        for (file, _) in there {
+            if let Ok(opened) = self.tree.open(&file, libc::O_RDONLY) {
+                sys::forget_cached(&opened);
+            }
+        }
+    }
+
     /// The device has refused a file: what is read of it from now on comes from the device.
     fn forget_cached(&mut self, index: u32) {
         let metainfo = Arc::clone(&self.metainfo);
