@@ -178,6 +178,9 @@ pub const ALLOWED_FAST_GRANTED: usize = 10;
 /// Pieces that a peer may have suggested (BEP 6) and that have not been opened; more are ignored. Two runs of the
 /// smallest pieces that fill an extent.
 pub const SUGGESTED_MAX: usize = 256;
+/// A seed that has suggested something is not asked for anything else before this has passed, unless little is asked of
+/// it: what it suggests next is on its way.
+pub const SUGGESTED_REST: Duration = Duration::from_secs(1);
 /// Pieces looked at to find some that nobody has, before the search goes on another time.
 pub const SPREAD_STEPS_MAX: u32 = 1024;
 /// When every piece has been dealt out, those that nobody has are dealt out again after this.
