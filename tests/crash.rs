@@ -3,6 +3,7 @@
 //!
 //! `CRASH_KILLS=500 cargo test --release --test crash -- --nocapture` is the long run.
 #![cfg(feature = "io")]
+#![expect(clippy::print_stdout, reason = "the figures of the long run")]
 
 use sha1::{Digest, Sha1};
 use std::fs;

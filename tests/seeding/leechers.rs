@@ -59,7 +59,7 @@ impl Leecher {
     pub fn complete(&mut self) {
         match &self.mark {
             Some(mark) => {
-                wait_for(&format!("{:?} to finish", self.client), PATIENCE, || mark.exists().then_some(()))
+                wait_for(&format!("{:?} to finish", self.client), PATIENCE, || mark.exists().then_some(()));
             }
             None => assert_eq!(self.running.wait(PATIENCE).code(), Some(0), "{:?}", self.client),
         }

@@ -53,14 +53,40 @@ impl UdpTracker {
         bytes: &[u8],
     ) -> Vec<(SocketAddr, Vec<u8>)> {
         let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
-        let id = u64::from_be_bytes(bytes[..8].try_into().unwrap());
         let (action, transaction) = (number(8), number(12));
         let lost = self.manner == Manner::Silent || self.manner == Manner::Lossy && rng.one_in(3);
         if lost {
             return vec![];
         }
+        let rest = self.content(now, rng, own, bytes);
+        let truth = say(action, transaction, &rest);
+        let answer = match self.manner {
+            Manner::SaysNo if action > 0 => say(3, transaction, b"not \x1b[2J here"),
+            Manner::Forgets if action > 0 && !std::mem::replace(&mut self.refused_one, true) => {
+                self.ids.clear();
+                say(3, transaction, b"connection id mismatch")
+            }
+            Manner::Garbles if action > 0 => {
+                let mut garbage = vec![0; rng.below(100) as usize];
+                rng.fill(&mut garbage);
+                garbage
+            }
+            _ => truth.clone(),
+        };
+        let mut answers = vec![];
+        if self.manner == Manner::Lies {
+            answers = lies(rng, own, (action, transaction), &rest);
+        }
+        answers.push((own, answer));
+        answers
+    }
+
+    /// What a good answer says after action and transaction.
+    fn content(&mut self, now: u64, rng: &mut Rng, own: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+        let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        let id = u64::from_be_bytes(bytes[..8].try_into().unwrap());
         let mut rest = vec![];
-        match action {
+        match number(8) {
             0 => {
                 assert_eq!((id, bytes.len()), (0x0417_2710_1980, 16), "no connect request");
                 let id = rng.next_u64();
@@ -81,44 +107,7 @@ impl UdpTracker {
             }
             other => panic!("no action {other}"),
         }
-        let say = |action: u32, about: u32, rest: &[u8]| {
-            [&action.to_be_bytes(), &about.to_be_bytes(), rest].concat()
-        };
-        let truth = say(action, transaction, &rest);
-        let answer = match self.manner {
-            Manner::SaysNo if action > 0 => say(3, transaction, b"not \x1b[2J here"),
-            Manner::Forgets if action > 0 && !std::mem::replace(&mut self.refused_one, true) => {
-                self.ids.clear();
-                say(3, transaction, b"connection id mismatch")
-            }
-            Manner::Garbles if action > 0 => {
-                let mut garbage = vec![0; rng.below(100) as usize];
-                rng.fill(&mut garbage);
-                garbage
-            }
-            _ => truth.clone(),
-        };
-        let mut answers = vec![];
-        if self.manner == Manner::Lies {
-            let stranger = SocketAddr::new(own.ip(), own.port() ^ 1);
-            answers.push((stranger, say(3, transaction, b"forged")));
-            answers.push((stranger, truth.clone()));
-            for nth in 0..100 {
-                let forged = match nth % 4 {
-                    0 => say(action, transaction ^ rng.next_u64() as u32 | 1 << nth % 32, &rest),
-                    1 => say(action + 1 + rng.below(1), transaction, &rest),
-                    2 => truth[..rng.below(16) as usize].to_vec(),
-                    _ => say(rng.next_u64() as u32 | 8, transaction, &rest),
-                };
-                if forged != truth
-                    && (forged.len() < 8 || forged[..4] != [0, 0, 0, 3] || forged[4..8] != truth[4..8])
-                {
-                    answers.push((own, forged));
-                }
-            }
-        }
-        answers.push((own, answer));
-        answers
+        rest
     }
 
     /// What BEP 15 demands of a connection id: given by us, and not long ago.
@@ -181,4 +170,36 @@ impl World {
     pub fn hear(&mut self, from: SocketAddr, bytes: &[u8]) {
         self.tell(Event::Datagram { from, bytes });
     }
+}
+
+/// A datagram of a tracker.
+fn say(action: u32, about: u32, rest: &[u8]) -> Vec<u8> {
+    [&action.to_be_bytes(), &about.to_be_bytes(), rest].concat()
+}
+
+/// Answers that nobody may believe: from a stranger, and from the tracker `own` about something else.
+fn lies(
+    rng: &mut Rng,
+    own: SocketAddr,
+    (action, transaction): (u32, u32),
+    rest: &[u8],
+) -> Vec<(SocketAddr, Vec<u8>)> {
+    let truth = say(action, transaction, rest);
+    let stranger = SocketAddr::new(own.ip(), own.port() ^ 1);
+    let mut answers = vec![];
+    answers.push((stranger, say(3, transaction, b"forged")));
+    answers.push((stranger, truth.clone()));
+    for nth in 0..100 {
+        let forged = match nth % 4 {
+            0 => say(action, transaction ^ rng.next_u64() as u32 | 1 << nth % 32, rest),
+            1 => say(action + 1 + rng.below(1), transaction, rest),
+            2 => truth[..rng.below(16) as usize].to_vec(),
+            _ => say(rng.next_u64() as u32 | 8, transaction, rest),
+        };
+        if forged != truth && (forged.len() < 8 || forged[..4] != [0, 0, 0, 3] || forged[4..8] != truth[4..8])
+        {
+            answers.push((own, forged));
+        }
+    }
+    answers
 }

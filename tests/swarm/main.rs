@@ -24,15 +24,15 @@ fn part(count: usize) -> Part {
     Part { has_percent: 0, giving: stays(), line: 110 * MIB, max_peers: 200, knows: (0..count).collect() }
 }
 
-fn seeder(limit: u64, giving: Giving) -> Part {
-    Part { has_percent: 100, giving: Giving { up_limit: limit, ..giving }, ..part(0) }
+fn seeder(limit: u64, giving: &Giving) -> Part {
+    Part { has_percent: 100, giving: Giving { up_limit: limit, ..giving.clone() }, ..part(0) }
 }
 
 /// One seeder that gives `rate` and `count` others that start together: the seconds that the last one takes, and how
 /// often the seeder has sent everything.
 fn swarm(content: &std::sync::Arc<Content>, rate: u64, giving: &Giving, count: usize) -> (f64, f64) {
     let mut net = Net::new(content.clone());
-    net.add(&seeder(rate, giving.clone()));
+    net.add(&seeder(rate, giving));
     let others: Vec<usize> = (0..count).map(|nth| net.add(&part(nth + 1))).collect();
     net.complete(&others, 10 * MINUTE);
     let last = others.iter().map(|&node| net.completed(node)).fold(0.0, f64::max);
@@ -68,7 +68,7 @@ fn a_super_seed_serves_one_alone_and_two_that_do_not_know_each_other() {
     let content = Content::new(64, 256 << 10);
     for strangers in [1, 2] {
         let mut net = Net::new(content.clone());
-        net.add(&seeder(RATE, Giving { super_seed: true, ..stays() }));
+        net.add(&seeder(RATE, &Giving { super_seed: true, ..stays() }));
         // They know the seeder only, and it tells nobody of the other.
         let others: Vec<usize> = (0..strangers).map(|_| net.add(&part(1))).collect();
         net.complete(&others, 10 * MINUTE);
@@ -107,7 +107,7 @@ fn a_newcomer_is_let_in_by_chance_and_then_for_what_it_gives() {
     let mut net = Net::new(content.clone());
     let line = MIB;
     let giving = Giving { up_slots: Some(2), ..stays() };
-    net.add(&Part { line, ..seeder(MIB / 2, giving.clone()) });
+    net.add(&Part { line, ..seeder(MIB / 2, &giving) });
     for nth in 0..6 {
         net.add(&Part { line, giving: giving.clone(), ..part(nth + 1) });
     }

@@ -172,7 +172,10 @@ fn connection_ids_are_kept_for_their_minute() {
         let wishes = world.on_time();
         match wishes[..] {
             [] => {
-                assert!(world.trackers.next_deadline() > Some(world.now), "the interval is a minute at least")
+                assert!(
+                    world.trackers.next_deadline() > Some(world.now),
+                    "the interval is a minute at least"
+                );
             }
             _ => assert_eq!(posted(&wishes).1.len(), bytes, "after {wait} s"),
         }

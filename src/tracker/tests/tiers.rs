@@ -229,7 +229,8 @@ fn a_family_that_fails_late_harms_nobody() {
 fn no_two_trackers_get_the_same_key() {
     let mut world = World::new(&[&["http://9.1.1.1/"], &["http://9.2.2.2/"]]);
     let wishes = world.on_time();
-    let keys: Vec<String> = wishes.iter().map(|wish| key(&world.answer(&[wish.clone()], GOOD))).collect();
+    let keys: Vec<String> =
+        wishes.iter().map(|wish| key(&world.answer(core::slice::from_ref(wish), GOOD))).collect();
     assert_ne!(keys[0], keys[1]);
 }
 
