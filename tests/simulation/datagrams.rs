@@ -191,7 +191,7 @@ fn lies(
     answers.push((stranger, truth.clone()));
     for nth in 0..100 {
         let forged = match nth % 4 {
-            0 => say(action, transaction ^ rng.next_u64() as u32 | 1 << nth % 32, rest),
+            0 => say(action, transaction ^ rng.next_u64() as u32 | 1 << (nth % 32), rest),
             1 => say(action + 1 + rng.below(1), transaction, rest),
             2 => truth[..rng.below(16) as usize].to_vec(),
             _ => say(rng.next_u64() as u32 | 8, transaction, rest),

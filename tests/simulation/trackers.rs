@@ -80,7 +80,8 @@ fn bad_udp_trackers_are_failures_in_words_and_the_next_one_helps() {
 
 #[test]
 fn three_dead_trackers_of_four_delay_the_first_block_by_less_than_a_second() {
-    let kinds: [(&str, fn(&mut World, usize)); 5] = [
+    type AddDead = fn(&mut World, usize);
+    let kinds: [(&str, AddDead); 5] = [
         ("HTTP that does not answer", |world, nth| {
             world.add_tracker("x", tracker_address(nth), Service::NeverAnswers);
         }),

@@ -12,7 +12,7 @@ type Heard = Arc<Mutex<Vec<Vec<u8>>>>;
 const ID: u64 = 0x0102_0304_0506_0708;
 
 /// Serves until the test ends; names everybody who has announced.
-fn serve(io: UdpSocket, heard: Heard) {
+fn serve(io: &UdpSocket, heard: &Heard) {
     let stranger = UdpSocket::bind((io.local_addr().unwrap().ip(), 0)).unwrap();
     let mut peers: Vec<SocketAddr> = Vec::new();
     let mut bytes = [0; 2000];
@@ -57,7 +57,7 @@ fn meet(ip: IpAddr) {
     let address = io.local_addr().unwrap();
     let heard = Heard::default();
     let ears = heard.clone();
-    thread::spawn(move || serve(io, ears));
+    thread::spawn(move || serve(&io, &ears));
     let torrent = torrent(&scratch, payload, &[format!("udp://user:pass@{address}/announce?passkey=abc")]);
     let _seeder = seeder(&scratch, &torrent, payload, ip);
     wait_for("the seeder", PATIENCE, || (!heard.lock().unwrap().is_empty()).then_some(()));

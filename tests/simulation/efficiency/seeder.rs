@@ -114,7 +114,7 @@ impl Seeder {
         while let Some(frame) = self.frames.next() {
             match frame {
                 Frame::Handshake(ours) => {
-                    send(self.arrival(now, 68), Portion::Bytes(greeting(ours, self.name)))
+                    send(self.arrival(now, 68), Portion::Bytes(greeting(ours, self.name)));
                 }
                 Frame::Message(frames::INTERESTED, _) => {
                     let unchoke = frames::message(frames::UNCHOKE, &[]);
