@@ -209,6 +209,13 @@ fn every_random_swarm_completes() {
     );
 }
 
+/// Seeds beyond the usual ones that have found something.
+#[test]
+fn what_long_runs_have_found_stays_found() {
+    // A block was given up that a silent peer still owed, and asked of it a second time.
+    run_seed(3763);
+}
+
 #[test]
 fn one_seed() {
     let seed = std::env::var("SIM_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
