@@ -49,7 +49,7 @@ make_linker() {
     linker=$cross/linker-$triple
     cat >"$linker.new" <<END
 #!/bin/sh
-for a; do shift; case \$a in -Wl,-melf_i386 | --target=*) ;; *) set -- "\$@" "\$a" ;; esac; done
+for a; do shift; case \$a in -Wl,-melf_i386 | --target=* | -march=*) ;; *) set -- "\$@" "\$a" ;; esac; done
 export ZIG_GLOBAL_CACHE_DIR=$cross/zig-cache ZIG_LOCAL_CACHE_DIR=$cross/zig-cache
 exec $cross/zig-$zig_version/bin/python -m ziglang cc -target $zig_target -mcpu=$zig_cpu "\$@"
 END
@@ -74,9 +74,10 @@ cross_cargo() {
     )
 }
 
-# The features that the chosen target can have.
+# The features that the chosen target can have; TLS, which takes 0.8 MB and more, only if CROSS_TLS is set.
 cross_features() {
-    if [ "$atomics" = atomic64 ]; then echo io,create; else echo io; fi
+    local tls=${CROSS_TLS:+,tls}
+    if [ "$atomics" = atomic64 ]; then echo "io,create$tls"; else echo "io$tls"; fi
 }
 
 # Builds the static binary of the chosen target with a profile, release or small; further arguments go to cargo. Small

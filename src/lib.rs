@@ -56,9 +56,10 @@
 //! **One command.** Standard input is one more source on the loop. Lines become [`session::Command`]s, answers
 //! [`session::Report`]s, which the app renders as text or JSON. No kind of standard input ends the program or delays it.
 //!
-//! **One announce.** Due → resolve → stream → request → reply, bounded and under one deadline → candidates. A proxy and TLS
-//! are passed by the rim before the stream is open; behind a proxy nothing is resolved. Every fault ends in one function:
-//! next tracker of the tier, backoff with jitter. At the end `stopped` goes to all side by side.
+//! **One announce.** Due → resolve → both address families side by side, over a stream (HTTP) or by datagrams (UDP) →
+//! request → reply, bounded and under one deadline → candidates. A proxy and TLS are passed by the rim before the stream is
+//! open; behind a proxy nothing is resolved. Every fault ends in one function: next tracker of the tier, backoff with
+//! jitter. At the end `stopped` goes to all side by side.
 //!
 //! # Memory
 //!

@@ -178,6 +178,9 @@ pub const ALLOWED_FAST_GRANTED: usize = 10;
 /// Pieces that a peer may have suggested (BEP 6) and that have not been opened; more are ignored. Two runs of the
 /// smallest pieces that fill an extent.
 pub const SUGGESTED_MAX: usize = 256;
+/// A seed that has suggested something is not asked for anything else before this has passed, unless little is asked of
+/// it: what it suggests next is on its way.
+pub const SUGGESTED_REST: Duration = Duration::from_secs(1);
 /// Pieces looked at to find some that nobody has, before the search goes on another time.
 pub const SPREAD_STEPS_MAX: u32 = 1024;
 /// When every piece has been dealt out, those that nobody has are dealt out again after this.
@@ -248,6 +251,8 @@ pub const READ_AHEAD_FILES_MAX: usize = 16;
 pub const READ_POLL_INTERVAL: Duration = Duration::from_millis(4);
 /// Bytes that have not arrived by then are read without asking further: pages may be taken away before they are read.
 pub const READ_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes that a file has not taken by then are written without asking further: most of what the device takes at a time.
+pub const STORE_PATIENCE: Duration = Duration::from_secs(3);
 /// A disk that let the loop wait for so long while bytes were sent from it is slow: from then on it is asked first.
 pub const SLOW_READ: Duration = Duration::from_millis(10);
 /// For so long it is.
@@ -456,6 +461,7 @@ const _: () = assert!(REQQ * 17 <= OUTBOX_BYTES_MAX as u32 && REQUESTS_MAX as us
 const _: () =
     assert!(TURN_READ_BYTES >= (SCATTER_BLOCKS_MAX + 1) * (BLOCK_BYTES as usize + PIECE_HEADER_BYTES) / 2);
 const _: () = assert!(PIECES_MAX as usize * 20 + (1 << 20) <= TORRENT_FILE_BYTES_MAX * 2);
+const _: () = assert!(UDP_RETRY_LEAVING.as_millis() * 2 < STOP_TIMEOUT.as_millis());
 const _: () = assert!(COMPLETED_TIMEOUT.as_secs() < STOP_TIMEOUT.as_secs());
 const _: () = assert!(HALF_OPEN_MAX < PEERS_DEFAULT as usize && PEERS_DEFAULT <= PEERS_MAX);
 const _: () = assert!(ARRIVALS_PER_ADDRESS_MAX < ARRIVALS_MAX && ARRIVALS_MAX < PEERS_DEFAULT as usize);

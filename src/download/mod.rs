@@ -209,6 +209,9 @@ impl Download {
         if let Some(block) = self.pick_suggested(now, source, has, pipeline, pool) {
             return Pick::Block(block);
         }
+        if pipeline.awaits_suggestions(now) {
+            return Pick::Nothing;
+        }
         if let Some(block) = self.assembly.request(source, has, now) {
             return Pick::Block(block);
         }

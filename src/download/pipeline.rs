@@ -7,6 +7,7 @@
 
 use crate::base::limits::{
     BLOCK_BYTES, REQQ_DEFAULT, REQUESTS_EAGER, REQUESTS_MAX, REQUESTS_MIN, REQUESTS_START, SUGGESTED_MAX,
+    SUGGESTED_REST,
 };
 use crate::base::{Block, Instant};
 use crate::download::estimate::{Extreme, Probe, Rhythm};
@@ -52,6 +53,8 @@ pub struct Pipeline {
     pub search: Search,
     /// Pieces that it would like to be asked for, in its order.
     suggested: VecDeque<u32>,
+    /// When it has suggested something last.
+    suggested_at: Option<Instant>,
 }
 
 impl Default for Pipeline {
@@ -70,6 +73,7 @@ impl Default for Pipeline {
             snubbed: false,
             search: Search::default(),
             suggested: VecDeque::new(),
+            suggested_at: None,
         }
     }
 }
@@ -81,10 +85,17 @@ impl Pipeline {
     }
 
     /// The peer would like to be asked for `piece` (BEP 6).
-    pub fn suggest(&mut self, piece: u32) {
+    pub fn suggest(&mut self, now: Instant, piece: u32) {
+        self.suggested_at = Some(now);
         if self.suggested.len() < SUGGESTED_MAX && !self.suggested.contains(&piece) {
             self.suggested.push_back(piece);
         }
+    }
+
+    /// True if its next suggestions are to be waited for.
+    pub(super) fn awaits_suggestions(&self, now: Instant) -> bool {
+        let is_new = self.suggested_at.is_some_and(|at| now.since(at) < SUGGESTED_REST);
+        is_new && self.suggested.is_empty() && self.live >= REQUESTS_START
     }
 
     /// The piece that it would like to be asked for first.

@@ -129,6 +129,11 @@ pub trait Files {
     /// What went wrong, with which file.
     fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault>;
 
+    /// True if the file takes bytes without waiting for a device, as far as can be told. Some of `parts` may be in it.
+    fn takes_bytes(&mut self, _offset: u64, _parts: &[&[u8]]) -> bool {
+        true
+    }
+
     /// True if the bytes at `offset` of the torrent can be read without waiting for a device, as far as can be told. If
     /// not, they are on their way: ask again.
     fn is_at_hand(&mut self, _offset: u64, _length: usize) -> bool {
@@ -179,6 +184,10 @@ impl Files for Storage {
 
     fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
         Self::load(self, offset, bytes)
+    }
+
+    fn takes_bytes(&mut self, offset: u64, parts: &[&[u8]]) -> bool {
+        Self::takes_bytes(self, offset, parts)
     }
 
     fn is_at_hand(&mut self, offset: u64, length: usize) -> bool {

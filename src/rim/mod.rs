@@ -13,6 +13,7 @@ mod lines;
 mod listen;
 mod machine;
 mod pace;
+mod patience;
 mod perform;
 mod reach;
 mod resolve;

@@ -1,9 +1,12 @@
 //! The wishes of the machine, carried out.
 
-use crate::base::limits::{CHECK_SLICE_BYTES, READ_AHEAD_BYTES, READ_PATIENCE, READ_POLL_INTERVAL};
+use crate::base::limits::{
+    CHECK_SLICE_BYTES, READ_AHEAD_BYTES, READ_PATIENCE, READ_POLL_INTERVAL, STORE_PATIENCE,
+};
 use crate::base::{Instant, TorrentId};
 use crate::rim::DATAGRAMS;
 use crate::rim::machine::{Files, Machine, Screen};
+use crate::rim::patience::Patience;
 use crate::rim::storage::{Done, Task};
 use crate::rim::turn::Run;
 use crate::session::{Action, Event, StoreId};
@@ -25,28 +28,18 @@ pub(super) struct Loads {
     buffer: Vec<u8>,
     /// Turns in a row without a load.
     idle_turns: u32,
-    /// Since when a slow disk is waited for, and when it is asked again.
-    since: Option<Instant>,
-    again: Option<Instant>,
+    patience: Patience,
 }
 
 impl Loads {
     /// True if a load waits for nothing but its turn.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        !self.waiting.is_empty() && self.again.is_none_or(|again| again <= now)
+        !self.waiting.is_empty() && self.patience.is_due(now)
     }
 
     /// When a slow disk is asked again.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.again
-    }
-
-    /// The bytes are not there: true if they are waited for, false if that has been done for long enough.
-    fn waits(&mut self, now: Instant) -> bool {
-        let since = *self.since.get_or_insert(now);
-        let waits = now.since(since) < READ_PATIENCE;
-        self.again = waits.then_some(now + READ_POLL_INTERVAL);
-        waits
+        self.patience.next_deadline()
     }
 
     /// Gives the buffer's memory back when the check is over: between two loads there is at most a turn of
@@ -56,6 +49,20 @@ impl Loads {
         if self.idle_turns > IDLE_TURNS && self.buffer.capacity() > 0 {
             self.buffer = Vec::new();
         }
+    }
+}
+
+/// Wishes to store that wait for a file that takes nothing at the moment.
+#[derive(Debug, Default)]
+pub(super) struct Stores {
+    waiting: VecDeque<(TorrentId, StoreId)>,
+    patience: Patience,
+}
+
+impl Stores {
+    /// When the file is asked again.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.patience.next_deadline()
     }
 }
 
@@ -88,7 +95,10 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             Action::SendDatagram { address, bytes } => {
                 self.rim.datagrams.send(self.rim.poll.registry(), DATAGRAMS, address, &bytes);
             }
-            Action::Store { torrent, store } => self.store(torrent, store),
+            Action::Store { torrent, store } => {
+                self.stores.waiting.push_back((torrent, store));
+                self.store_waiting();
+            }
             Action::Load { torrent, offset, length } => {
                 self.loads.waiting.push_back(Load { torrent, offset, length: length.min(CHECK_SLICE_BYTES) });
             }
@@ -107,15 +117,36 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         }
     }
 
-    /// Puts bytes into the files. Told without carrying out what follows: [`Self::perform_all`] is about to.
-    fn store(&mut self, torrent: TorrentId, store: StoreId) {
-        let Some(view) = self.machine.store(torrent, store) else { return };
-        let result = files_of(&mut self.files, torrent).store(view.offset, &view.parts);
+    /// Carries out the wishes to store, in order, until a file takes nothing at the moment. Told without carrying out what
+    /// follows: [`Self::perform_all`] is about to.
+    pub(super) fn store_waiting(&mut self) {
+        while let Some(&(torrent, store)) = self.stores.waiting.front() {
+            let now = self.rim.clock.now();
+            if !self.stores.patience.is_due(now) || !self.store(now, torrent, store) {
+                return;
+            }
+            self.stores.patience.end();
+            self.stores.waiting.pop_front();
+        }
+    }
+
+    /// Puts bytes into the files; false if that would take long.
+    fn store(&mut self, now: Instant, torrent: TorrentId, store: StoreId) -> bool {
+        let Some(view) = self.machine.store(torrent, store) else { return true };
+        let files = files_of(&mut self.files, torrent);
+        let patience = &mut self.stores.patience;
+        if !files.takes_bytes(view.offset, &view.parts)
+            && patience.lasts(now, READ_POLL_INTERVAL, STORE_PATIENCE)
+        {
+            return false;
+        }
+        let result = files.store(view.offset, &view.parts);
         let event = match result {
             Ok(()) => Event::Stored { torrent, store },
             Err(fault) => Event::StoreFailed { torrent, store, fault },
         };
         self.machine.handle(self.rim.clock.now(), event);
+        true
     }
 
     /// Carries out the wish to read that has waited longest.
@@ -129,13 +160,14 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             return;
         }
         let files = files_of(&mut self.files, torrent);
-        if !files.is_at_hand(offset, length) && self.loads.waits(now) {
+        let patience = &mut self.loads.patience;
+        if !files.is_at_hand(offset, length) && patience.lasts(now, READ_POLL_INTERVAL, READ_PATIENCE) {
             return;
         }
         if offset.is_multiple_of(READ_AHEAD_BYTES / 2) {
             files.announce(offset + length as u64, READ_AHEAD_BYTES);
         }
-        (self.loads.since, self.loads.again) = (None, None);
+        self.loads.patience.end();
         self.loads.waiting.pop_front();
         self.loads.buffer.resize(CHECK_SLICE_BYTES, 0);
         let bytes = &mut self.loads.buffer[..length];

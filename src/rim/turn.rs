@@ -5,7 +5,7 @@ use crate::base::StreamId;
 use crate::base::limits::COMMAND_BYTES_MAX;
 use crate::rim::lines::Line;
 use crate::rim::machine::{Files, Machine, Screen};
-use crate::rim::perform::Loads;
+use crate::rim::perform::{Loads, Stores};
 use crate::rim::sending::WaitsForDisk;
 use crate::rim::signals::Signal;
 use crate::rim::{DATAGRAMS, LISTENERS, NAMES, Rim, SIGNALS, STDIN, SYNCS};
@@ -24,6 +24,7 @@ pub(super) struct Run<'a, M, F, S> {
     pub(super) files: Vec<F>,
     pub(super) screen: &'a mut S,
     pub(super) loads: Loads,
+    pub(super) stores: Stores,
     pub(super) waits_for_disk: WaitsForDisk,
     /// Streams that could not even begin to connect.
     pub(super) refused: Vec<(StreamId, CloseCause)>,
@@ -49,6 +50,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
             files,
             screen,
             loads: Loads::default(),
+            stores: Stores::default(),
             waits_for_disk: WaitsForDisk::default(),
             refused: Vec::new(),
             outcome: None,
@@ -84,6 +86,8 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         self.serve_ready();
         self.list_those_who_waited();
         self.flush();
+        self.store_waiting();
+        self.perform_all();
         self.load_one();
         self.sync();
         self.finish_turn();
@@ -153,6 +157,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
             self.rim.listeners.next_deadline(),
             self.loads.next_deadline(),
             self.waits_for_disk.next_deadline(),
+            self.stores.next_deadline(),
         ];
         let deadlines = own.into_iter().chain([self.machine.next_deadline(), self.refresh]);
         let first = deadlines.flatten().min()?;

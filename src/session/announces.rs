@@ -2,7 +2,7 @@
 
 use super::streams::{Outgoing, Role};
 use super::{Action, CloseCause, Note, Session};
-use crate::base::limits::HUNGRY_PEERS;
+use crate::base::limits::{DNS_LOOKUPS_MAX, HUNGRY_PEERS};
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::candidates::Source;
 use crate::tracker::{Handle, News, Totals, Wish};
@@ -108,10 +108,32 @@ impl Session {
     }
 
     pub(super) fn on_resolved(&mut self, now: Instant, number: u32, addresses: &[IpAddr]) {
-        let Some(nth) = self.queries.iter().position(|query| query.number == number) else { return };
-        let Query { torrent, handle, .. } = self.queries.swap_remove(nth);
+        let Some(nth) = self.queries.iter().position(|query| query.number == number) else {
+            return self.on_second_family(now, number, addresses);
+        };
+        let query = self.queries.swap_remove(nth);
+        if let Some(first) = addresses.first()
+            && addresses.iter().all(|ip| ip.is_ipv6() == first.is_ipv6())
+        {
+            if self.half_answered.len() >= DNS_LOOKUPS_MAX {
+                self.half_answered.pop_front();
+            }
+            self.half_answered.push_back((query, first.is_ipv6()));
+        }
+        let trackers = &mut self.torrents[query.torrent.0 as usize].trackers;
+        trackers.on_resolved(now, query.handle, addresses, &mut self.rng);
+        self.settle_trackers(now, query.torrent);
+    }
+
+    /// The addresses of the other family have been found as well.
+    fn on_second_family(&mut self, now: Instant, number: u32, addresses: &[IpAddr]) {
+        let Some(nth) = self.half_answered.iter().position(|(query, _)| query.number == number) else {
+            return;
+        };
+        let Some((Query { torrent, handle, .. }, v6)) = self.half_answered.remove(nth) else { return };
+        let others: Vec<IpAddr> = addresses.iter().filter(|ip| ip.is_ipv6() != v6).copied().collect();
         let trackers = &mut self.torrents[torrent.0 as usize].trackers;
-        trackers.on_resolved(now, handle, addresses, &mut self.rng);
+        trackers.on_second_family(now, handle, &others, &mut self.rng);
         self.settle_trackers(now, torrent);
     }
 

@@ -92,6 +92,9 @@ impl Session {
             torrent.download.flush();
             torrent.durability.note_end(torrent.up.total_bytes(), torrent.is_seeding());
             torrent.trackers.stop(now, &totals, &mut self.rng);
+            if torrent.is_seeding() {
+                torrent.durability.keep_totals();
+            }
             self.wish_stores(id);
             self.make_durable(now, id);
             self.settle_trackers(now, id);

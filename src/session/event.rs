@@ -104,7 +104,8 @@ pub enum Event<'a> {
         /// What went wrong.
         fault: StorageFault,
     },
-    /// The addresses of a name ([`Action::Resolve`](crate::session::Action::Resolve)); empty if there are none.
+    /// The addresses of a name ([`Action::Resolve`](crate::session::Action::Resolve)); empty if there are none. Where one
+    /// family takes longer it is told again, with all addresses.
     Resolved {
         /// The number of the wish.
         query: u32,

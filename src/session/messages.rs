@@ -28,7 +28,7 @@ impl Session {
             News::Rejected(block) => self.on_reject(now, stream, block),
             News::Introduced => self.on_introduced(now, stream),
             News::AllowedFast(piece) => self.on_allowed_fast(stream, piece),
-            News::Suggested(piece) => self.on_suggest(stream, piece),
+            News::Suggested(piece) => self.on_suggest(now, stream, piece),
         }
         Ok(())
     }

@@ -139,6 +139,8 @@ pub struct Session {
     up_pacer: Pacer,
     down_pacer: Pacer,
     queries: Vec<Query>,
+    /// The last of those that were answered with addresses of one family: the other's may follow. True for IPv6.
+    half_answered: VecDeque<(Query, bool)>,
     last_query: u32,
     /// Connections being opened or shaking hands.
     half_open: usize,
@@ -191,6 +193,7 @@ impl Session {
             up_pacer: Pacer::default(),
             down_pacer: Pacer::default(),
             queries: Vec::new(),
+            half_answered: VecDeque::new(),
             last_query: 0,
             half_open: 0,
             arrivals: 0,

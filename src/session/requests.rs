@@ -115,10 +115,11 @@ impl Session {
     /// Another peer was faster.
     pub(super) fn cancel(&mut self, now: Instant, stream: StreamId, block: Block) {
         let Some((_, open)) = self.streams.open(stream) else { return };
-        let Some(request) = open.pipeline.remove(block) else { return };
-        if request.released {
+        // What was released is still owed: if it is wanted of the same peer again, it is taken up and not asked for twice.
+        if !open.pipeline.live().any(|live| live == block) {
             return;
         }
+        open.pipeline.remove(block);
         if open.peer.outbox.push(Message::Cancel(block)) {
             self.ask(now, stream);
         } else {

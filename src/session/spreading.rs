@@ -36,7 +36,7 @@ impl Torrent {
 
     /// Peers that lack something.
     fn leechers(&self) -> u32 {
-        self.peers - self.seeds
+        self.peers.saturating_sub(self.seeds)
     }
 
     /// The next run for somebody to whom pieces are new of which `is_new` says so.
@@ -79,10 +79,10 @@ impl Session {
     }
 
     /// BEP 6: a seed suggests what it has given to nobody; nobody else can judge that.
-    pub(super) fn on_suggest(&mut self, stream: StreamId, piece: u32) {
+    pub(super) fn on_suggest(&mut self, now: Instant, stream: StreamId, piece: u32) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         if open.peer.has.is_full() && self.torrents[id.0 as usize].download.wants(piece) {
-            open.pipeline.suggest(piece);
+            open.pipeline.suggest(now, piece);
         }
     }
 

@@ -233,16 +233,15 @@ impl Exchange {
         self.reach(now, Some(SocketAddr::new(ip, self.url.port())))
     }
 
-    /// Opens a stream to `address`; without one, a proxy finds it.
+    /// Opens a stream to `address`; without one, a proxy finds it. Where there are proxies, which way a server is reached
+    /// may depend on its name.
     fn reach(&mut self, now: Instant, address: Option<SocketAddr>) -> Step {
         self.address = address;
         let patience = if self.untried.is_empty() { CONNECT_TIMEOUT } else { TRACKER_CONNECT_TIMEOUT };
         self.leg = Leg::Connecting { until: now + patience };
         let (scheme, port) = (self.url.scheme(), self.url.port());
         match address {
-            Some(address) if scheme != Scheme::Https && !is_proxied(&self.url, &self.routes) => {
-                Step::Connect(address)
-            }
+            Some(address) if scheme != Scheme::Https && self.routes.is_straight() => Step::Connect(address),
             _ => Step::Reach(Server { scheme, host: self.url.host().clone(), port, address }),
         }
     }

@@ -151,6 +151,22 @@ impl Trackers {
         self.begin(now, at, lane, kind, addresses, rng);
     }
 
+    /// Begins in a family whose addresses were found after those of the other, whatever has become of that. A family
+    /// that has been told of us, or is being told, has had its turn.
+    pub(super) fn begin_second(&mut self, now: Instant, at: usize, found: &[IpAddr], rng: &mut Rng) {
+        let Some(member) = self.members.get(at) else { return };
+        if self.gone.is_some() || member.lookup.is_some() {
+            return;
+        }
+        for lane in 0..2 {
+            let addresses: Vec<IpAddr> = found.iter().filter(|ip| lane_of(**ip) == lane).copied().collect();
+            let place = &self.members[at].lanes[lane];
+            if !addresses.is_empty() && !place.knows_us && place.errand.is_none() {
+                self.begin(now, at, lane, place.next_kind(), &addresses, rng);
+            }
+        }
+    }
+
     /// Starts an errand of `kind`.
     fn begin(
         &mut self,

@@ -199,6 +199,15 @@ impl Trackers {
         self.settle();
     }
 
+    /// A name has addresses of a second family, too; they were found after those of [`Trackers::on_resolved`]. The
+    /// tracker is asked over that family as well.
+    pub fn on_second_family(&mut self, now: Instant, handle: Handle, addresses: &[IpAddr], rng: &mut Rng) {
+        if handle.part == Part::Name {
+            self.begin_second(now, handle.tracker as usize, addresses, rng);
+            self.settle();
+        }
+    }
+
     /// A stream is open.
     pub fn on_connected(&mut self, now: Instant, handle: Handle, rng: &mut Rng) {
         self.on_stream_fact(now, handle, rng, |errand| match errand {

@@ -211,16 +211,6 @@ fn unsupported_trackers_are_said_once_and_passed_over() {
 }
 
 #[test]
-fn nothing_is_announced_before_it_is_known_what_is_missing() {
-    let mut world = World::new(&[&["http://9.1.1.1/"]]);
-    world.trackers.hold(true);
-    assert_eq!((world.on_time(), world.trackers.next_deadline()), (vec![], None));
-    assert_eq!(world.trackers.announce_now(world.now), None);
-    world.trackers.hold(false);
-    assert_eq!(world.on_time().len(), 1);
-}
-
-#[test]
 fn all_tiers_are_asked_at_once_but_not_more_than_allowed() {
     let urls: Vec<String> = (0..12).map(|at| format!("http://10.0.0.{at}/")).collect();
     let tiers: Vec<[&str; 1]> = urls.iter().map(|url| [&url[..]]).collect();

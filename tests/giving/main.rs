@@ -8,7 +8,7 @@ use core::time::Duration;
 use stage::{PIECE_BYTES, Stage};
 use swarmlet::base::limits::{
     ARRIVALS_MAX, ARRIVALS_PER_ADDRESS_MAX, HANDSHAKE_TIMEOUT, OUTBOX_BYTES_MAX, PARTING_TIME, REQQ,
-    SEND_PATIENCE,
+    SEND_PATIENCE, UNASKED_BYTES_MAX,
 };
 use swarmlet::base::{Block, InfoHash, PeerId, StreamId, TorrentId};
 use swarmlet::session::{Command, Event, Giving, Outcome, Phase, StorageFault, StorageFaultKind};
@@ -228,7 +228,9 @@ fn without_seed_the_run_ends_and_with_a_ratio_or_a_time_a_little_later() {
     }
     by_ratio.wait(Duration::from_secs(1));
     assert_eq!(by_ratio.outcome, None, "it has time to read the last block");
-    assert!(by_ratio.heard(peer).contains(&"Choke".to_string()));
+    by_ratio.say(peer, &[request(1)]);
+    let heard = by_ratio.heard(peer);
+    assert!(!heard.iter().any(|word| word.starts_with("block")), "nothing more is given: {heard:?}");
     by_ratio.wait(PARTING_TIME);
     assert_eq!(by_ratio.outcome, Some(Outcome::Complete));
 
@@ -309,4 +311,18 @@ fn the_limit_down_holds_reading_back() {
     }
     assert!(read <= RATE * 103 / 10, "{read}");
     assert!(TorrentId(0) == stage.session.status(stage.now).torrents[0].torrent);
+}
+
+#[test]
+fn blocks_that_nobody_asked_for_end_the_connection_in_the_end() {
+    let mut stage = Stage::new(4, seeding(), false);
+    let peer = stage.peer("1.2.3.4:5", true);
+    let length: u32 = 16 << 10;
+    let unasked = [&(length + 9).to_be_bytes()[..], &[7], &[0; 8], &vec![1; length as usize]].concat();
+    for nth in 0..=UNASKED_BYTES_MAX / u64::from(length) {
+        assert!(!stage.closed.contains(&peer), "after {nth} blocks");
+        stage.session.received(stage.now, peer, &unasked);
+        stage.act();
+    }
+    assert!(stage.closed.contains(&peer));
 }

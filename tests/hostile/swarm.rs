@@ -83,7 +83,7 @@ fn serve(mut stream: TcpStream, torrent: &Torrent, rate: u64, first: &[u8]) -> i
                         .write_all(&[torrent.handshake(id), torrent.bitfield(), first.to_vec()].concat())?;
                 }
                 Frame::Message(frames::INTERESTED, _) => {
-                    stream.write_all(&frames::message(frames::UNCHOKE, &[]))?
+                    stream.write_all(&frames::message(frames::UNCHOKE, &[]))?;
                 }
                 Frame::Message(frames::REQUEST, body) => {
                     let block: [u32; 3] = frames::read_numbers(&body).expect("three numbers");

@@ -4,7 +4,13 @@ mod net;
 
 use core::time::Duration;
 use net::{Content, Net, Part};
+use std::io::Write as _;
 use swarmlet::session::Giving;
+
+/// Prints a figure; the test decides by itself.
+macro_rules! say {
+    ($($words:tt)*) => { drop(writeln!(std::io::stdout(), $($words)*)) };
+}
 
 const MIB: u64 = 1 << 20;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -41,7 +47,7 @@ fn six_that_start_together_are_done_soon_after_the_seeder_has_given_everything_o
         let content = Content::new(pieces, piece_bytes);
         let (took, sent) = swarm(&content, RATE, &stays(), 6);
         let ideal = (content.bytes.len() + piece_bytes) as f64 / RATE as f64;
-        println!("{pieces} pieces: {took:.2} s, {:.3} of the ideal; given {sent:.3} times", took / ideal);
+        say!("{pieces} pieces: {took:.2} s, {:.3} of the ideal; given {sent:.3} times", took / ideal);
         assert!(took < 1.15 * ideal && sent < 1.15, "{took} s of {ideal} s, {sent} times");
     }
 }
@@ -52,10 +58,7 @@ fn a_super_seed_gives_everything_about_once() {
         let content = Content::new(pieces, piece_bytes);
         let (took, sent) = swarm(&content, RATE, &Giving { super_seed: true, ..stays() }, 6);
         let ideal = (content.bytes.len() + piece_bytes) as f64 / RATE as f64;
-        println!(
-            "super, {pieces} pieces: {took:.2} s, {:.3} of the ideal; given {sent:.3} times",
-            took / ideal
-        );
+        say!("super, {pieces} pieces: {took:.2} s, {:.3} of the ideal; given {sent:.3} times", took / ideal);
         assert!(took < 1.15 * ideal && (1.0..1.1).contains(&sent), "{took} s of {ideal} s, {sent} times");
     }
 }
@@ -69,7 +72,7 @@ fn a_super_seed_serves_one_alone_and_two_that_do_not_know_each_other() {
         // They know the seeder only, and it tells nobody of the other.
         let others: Vec<usize> = (0..strangers).map(|_| net.add(&part(1))).collect();
         net.complete(&others, 10 * MINUTE);
-        println!("super, {strangers} alone: {:.1} s", net.seconds());
+        say!("super, {strangers} alone: {:.1} s", net.seconds());
         assert!(net.seconds() < if strangers == 1 { 1.2 } else { 120.0 }, "{} s", net.seconds());
     }
 }
@@ -88,13 +91,13 @@ fn who_only_takes_gets_less_than_who_gives() {
     net.run_while(MINUTE, |_| true);
     let mean = givers.iter().map(|&node| got(&net, node)).sum::<f64>() / givers.len() as f64;
     let share = got(&net, rider) / mean;
-    println!("after a minute, who only takes has got {share:.2} of what the others have on average");
+    say!("after a minute, who only takes has got {share:.2} of what the others have on average");
     assert!(share < 0.7, "{share}");
     net.complete(&givers, 10 * MINUTE);
     let last = givers.iter().map(|&node| net.completed(node)).fold(0.0, f64::max);
     assert!(net.nodes[rider].completed.is_none(), "who only takes is done before all who give");
     net.complete(&[rider], 10 * MINUTE);
-    println!("the last giver is done after {last:.1} s, who only takes after {:.1} s", net.completed(rider));
+    say!("the last giver is done after {last:.1} s, who only takes after {:.1} s", net.completed(rider));
 }
 
 /// Everybody has as many friends as slots when somebody comes who has nothing to give.
@@ -116,6 +119,6 @@ fn a_newcomer_is_let_in_by_chance_and_then_for_what_it_gives() {
     let first = net.seconds() - came;
     net.run_while(2 * MINUTE, |net| net.status(newcomer).uploaded_bytes == 0);
     let gives = net.seconds() - came;
-    println!("a newcomer has its first piece after {first:.1} s and gives after {gives:.1} s");
+    say!("a newcomer has its first piece after {first:.1} s and gives after {gives:.1} s");
     assert!(first < 60.0 && gives < 90.0, "{first} s, {gives} s");
 }

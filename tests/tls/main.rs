@@ -7,10 +7,11 @@ mod authority;
 mod payload;
 #[path = "../interop/process.rs"]
 mod process;
+mod seeder;
 mod tracker;
 
 use authority::{Authority, Flaw};
-use process::{Running, Scratch, free_port, wait_for, wait_for_listener};
+use process::{Running, Scratch, wait_for};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -40,24 +41,11 @@ fn swarmlet(output: &Path, torrent: &Path, authority: &Path) -> Command {
     command
 }
 
-/// A swarmlet that has everything; its address.
-fn seeder(scratch: &Scratch) -> (Running, SocketAddr) {
-    let (payload, torrent) = (payload::names(), scratch.path().join("seed.torrent"));
-    payload.write_torrent(&torrent, None);
-    let port = free_port();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_swarmlet"));
-    command.args(["--seed", "--proxy", "none", "--bind", "127.0.0.1", "--port", &port.to_string(), "-o"]);
-    let mut running = Running::start(command.arg(payload.folder()).arg(&torrent), "seeder", scratch.path());
-    wait_for_listener(&mut running, port);
-    wait_for("the check", PATIENCE, || running.log().contains("checked:").then_some(()));
-    (running, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
-}
-
 #[test]
 fn a_download_by_an_https_tracker_is_the_same_byte_for_byte() {
     let scratch = Scratch::new();
     let authority = Authority::new(scratch.path(), "the tests");
-    let (_seeder, peer) = seeder(&scratch);
+    let (_seeder, peer) = seeder::start(&scratch);
     for host in ["localhost", "127.0.0.1"] {
         let tracker = Tracker::start(Some(authority.server(Flaw::None)), &Manner::Answers(reply(peer)));
         let (torrent, output) = (scratch.path().join("x.torrent"), scratch.folder(host));

@@ -17,7 +17,7 @@ use process::{Running, Scratch, free_port};
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -124,6 +124,18 @@ fn dead_trackers_delay_nobody() {
     assert!(log.contains("wss"), "a scheme that is not spoken is named:\n{log}");
 }
 
+/// A child that does not outlive a test that fails.
+struct Killed(Option<Child>);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// `trackers` and `status` tell the kind, the numbers and the next announce.
 #[test]
 fn the_numbers_of_the_swarm_are_shown() {
@@ -134,12 +146,12 @@ fn the_numbers_of_the_swarm_are_shown() {
     let torrent = torrent(&scratch, payload, &[tracker.url("udp")]);
     let mut command = swarmlet(&torrent, payload.folder(), ip, free_port());
     command.args(["--seed", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
+    let mut child = Killed(Some(command.spawn().unwrap()));
+    let mut stdin = child.0.as_mut().unwrap().stdin.take().unwrap();
     tracker.wait_for("the seeder", |swarm| swarm.seeds == 1);
     std::thread::sleep(Duration::from_millis(300));
     stdin.write_all(b"trackers\nstatus\nquit\n").unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = child.0.take().unwrap().wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let line = |kind: &str| {
         let start = format!("{{\"type\":\"{kind}\"");

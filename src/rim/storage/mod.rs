@@ -48,7 +48,7 @@ pub use survey::Existing;
 pub use sync::{Synced, Syncer};
 pub use tasks::{Done, Task};
 
-use crate::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX};
+use crate::base::limits::{BLOCK_BYTES, EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX};
 use crate::base::units::Bytes;
 use crate::base::{Bitfield, Instant, Printable};
 use crate::meta::{File, Metainfo, Segment};
@@ -59,7 +59,7 @@ use files::Files;
 use parts::Parts;
 use reserve::Reserver;
 use state::{Locked, StateFile};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
@@ -100,6 +100,8 @@ pub struct Storage {
     /// Bytes that the files still need on the device, as far as that is known.
     needed_bytes: u64,
     backend: Backend,
+    /// Files are tried before bytes are stored, as long as that can be done.
+    tries_first: bool,
     write_back: WriteBack,
     /// For each file how it was when it was last synced, or at the start.
     stamps: Box<[Stamp]>,
@@ -139,6 +141,7 @@ impl Storage {
             reserver: Reserver::new(options.allocate),
             needed_bytes,
             backend: Backend::new(options.map),
+            tries_first: true,
             now: Instant::ZERO,
         };
         Ok((storage, existing))
@@ -222,6 +225,27 @@ impl Storage {
             if opened.is_ok_and(|open| !act(&open.file, segment.file_offset, segment.length)) {
                 return false;
             }
+        }
+        true
+    }
+
+    /// True if the file in which `offset` of the torrent lies takes bytes without waiting, as far as can be told: it is
+    /// tried with the first block of `parts`. btrfs holds a file's lock while it is synced, for as long as the device
+    /// takes. Where that cannot be tried (ext4, which holds nothing; FUSE) it is true.
+    pub fn takes_bytes(&mut self, offset: u64, parts: &[&[u8]]) -> bool {
+        let (true, Some(first)) = (self.tries_first, parts.first()) else { return true };
+        let metainfo = Arc::clone(&self.metainfo);
+        let block = u64::from(BLOCK_BYTES);
+        let mut segments = metainfo.layout.segments(offset, first.len() as u64);
+        // Part of a page would have to be read first.
+        let whole = |segment: &Segment| segment.length >= block && segment.file_offset.is_multiple_of(block);
+        let Some(segment) = segments.next().filter(whole) else { return true };
+        let Some(open) = self.files.peek(segment.file).filter(|open| open.writable) else { return true };
+        let slice = [IoSlice::new(&first[..block as usize])];
+        match sys::write_at_once(&open.file, &slice, segment.file_offset) {
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return false,
+            Err(_) => self.tries_first = false,
+            Ok(_) => {}
         }
         true
     }

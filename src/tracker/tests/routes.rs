@@ -76,6 +76,26 @@ fn a_name_behind_a_proxy_that_fails_is_a_failure_of_the_tracker() {
     assert_eq!(why, "the proxy wants a user and a password");
 }
 
+#[test]
+fn a_tracker_whose_name_is_exempt_is_resolved_here_and_told_by_its_name() {
+    let environment = |name: &str| match name {
+        "ALL_PROXY" => Some(String::from("socks5://10.0.0.1")),
+        "NO_PROXY" => Some(String::from(".example")),
+        _ => None,
+    };
+    let urls = ["http://t.example/", "udp://u.example:1"];
+    let mut world = World::along(Routes::of_environment(environment).unwrap(), &[&urls[..1], &urls[1..]]);
+    assert_eq!(world.news(), vec![]);
+    let wishes = world.on_time();
+    let [Wish::Resolve { handle, .. }, Wish::Resolve { .. }] = &wishes[..] else { panic!("{wishes:?}") };
+    let wishes = world.resolved(*handle, &["9.9.9.9"]);
+    let asked = server(&wishes).1;
+    assert_eq!(
+        (&asked.host, asked.address),
+        (&Host::Name("t.example".into()), Some("9.9.9.9:80".parse().unwrap()))
+    );
+}
+
 #[cfg(feature = "tls")]
 #[test]
 fn an_https_tracker_is_resolved_here_and_verified_by_its_name() {

@@ -23,6 +23,16 @@ fn a_hungry_tier_asks_the_next_tracker_without_waiting_for_the_first() {
 }
 
 #[test]
+fn nothing_is_announced_before_it_is_known_what_is_missing() {
+    let mut world = World::new(&[&["http://9.1.1.1/"]]);
+    world.trackers.hold(true);
+    assert_eq!((world.on_time(), world.trackers.next_deadline()), (vec![], None));
+    assert_eq!(world.trackers.announce_now(world.now), None);
+    world.trackers.hold(false);
+    assert_eq!(world.on_time().len(), 1);
+}
+
+#[test]
 fn a_content_tier_waits_for_its_tracker_but_not_for_ever() {
     let mut world = World::new(&[&["http://9.1.1.1/", "http://9.2.2.2/"]]);
     let first = trackers_of(&world.on_time());
@@ -168,6 +178,36 @@ fn a_host_with_one_family_hears_nothing_of_the_other() {
     world.closed(v4, Some("connection refused"));
     let [News::Failed { fault, .. }] = &world.news()[..] else { panic!() };
     assert_eq!(fault.to_string(), "connection refused");
+}
+
+#[test]
+fn a_family_whose_addresses_come_later_is_told_as_well_and_once() {
+    let v6: [IpAddr; 1] = ["2001:db8::9".parse().unwrap()];
+    for first_fails in [false, true] {
+        let mut world = World::new(&[&["http://t.example/a"]]);
+        let name = handles(&world.on_time())[0];
+        let wishes = world.resolved(name, &["9.9.9.9"]);
+        let [Wish::Connect { handle: v4, .. }] = wishes[..] else { panic!("{wishes:?}") };
+        if first_fails {
+            world.closed(v4, Some("refused"));
+            assert!(matches!(world.news()[..], [News::Failed { .. }]));
+        }
+        world.trackers.on_second_family(world.now, name, &v6, &mut world.rng);
+        let wishes = world.wishes();
+        let [Wish::Connect { handle, address }] = wishes[..] else { panic!("{wishes:?}") };
+        assert_eq!(address, "[2001:db8::9]:80".parse().unwrap());
+        world.trackers.on_second_family(world.now, name, &v6, &mut world.rng);
+        assert_eq!(world.wishes(), [], "it is being told");
+        world.connected(handle);
+        world.bytes(handle, &ok(GOOD));
+        assert!(matches!(world.news()[..], [News::Answered { .. }]));
+        world.trackers.on_second_family(world.now, name, &v6, &mut world.rng);
+        assert_eq!(world.wishes(), [], "it has been told");
+        world.trackers.stop(world.now, &world.totals, &mut world.rng);
+        world.wishes();
+        world.trackers.on_second_family(world.now, name, &["9.9.9.9".parse().unwrap()], &mut world.rng);
+        assert_eq!(world.wishes(), [], "we are gone");
+    }
 }
 
 #[test]
