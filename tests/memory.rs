@@ -56,7 +56,7 @@ fn torrent() -> Arc<Metainfo> {
 }
 
 /// A session with `peers` connections past their handshakes, peers that have nothing yet.
-fn connected(peers: u32, memory_bytes: u64) -> (Session, Vec<StreamId>) {
+fn connected(peers: u32, memory_bytes: u64) -> (Session, Vec<StreamId>, Instant) {
     let address = |nth: u32| SocketAddr::from(([11, 0, (nth >> 8) as u8, nth as u8], 6881));
     let settings = Settings {
         memory_bytes,
@@ -66,11 +66,17 @@ fn connected(peers: u32, memory_bytes: u64) -> (Session, Vec<StreamId>) {
         give_up: None,
         check_only: false,
     };
-    let now = Instant::from_micros(1_000_000);
+    let mut now = Instant::from_micros(1_000_000);
     let mut session = Session::new(now, Rng::new(1), settings);
     session.add_torrent(now, torrent(), true);
     let mut streams = vec![];
-    while let Some(action) = session.next_action() {
+    while streams.len() < peers as usize {
+        let Some(action) = session.next_action() else {
+            // Once there are enough, the next ones are dialled one after the other.
+            now = session.next_deadline().expect("somebody is left to be dialled").max(now);
+            session.on_time(now);
+            continue;
+        };
         let Action::Connect { stream, .. } = action else { continue };
         session.handle(now, Event::Connected { stream });
         let mut theirs = session.outgoing(stream).to_vec();
@@ -81,7 +87,7 @@ fn connected(peers: u32, memory_bytes: u64) -> (Session, Vec<StreamId>) {
         streams.push(stream);
         session.handle(now, Event::Command(swarmlet::session::Command::Add(address(0))));
     }
-    (session, streams)
+    (session, streams, now)
 }
 
 fn perform(session: &mut Session, now: Instant) {
@@ -94,8 +100,7 @@ fn perform(session: &mut Session, now: Instant) {
 }
 
 /// One second of `have` from every peer, a million bytes each, as far as there are pieces.
-fn haves(session: &mut Session, streams: &[StreamId], second: u64) {
-    let now = Instant::from_micros((2 + second) * 1_000_000);
+fn haves(session: &mut Session, streams: &[StreamId], now: Instant) {
     let mut bytes = Vec::with_capacity(9 * 1000);
     for start in (0..PIECES).step_by(1000) {
         bytes.clear();
@@ -115,22 +120,23 @@ fn haves(session: &mut Session, streams: &[StreamId], second: u64) {
 #[test]
 fn five_hundred_peers_that_flood_with_haves_cost_bounded_memory() {
     let before = LIVE.get();
-    let (mut session, streams) = connected(500, 4 << 20);
+    let (mut session, streams, start) = connected(500, 4 << 20);
+    let after = |seconds| start + Duration::from_secs(seconds);
     assert_eq!(streams.len(), 500);
     let allocations = COUNT.get();
-    haves(&mut session, &streams, 0);
+    haves(&mut session, &streams, after(1));
     let after_one = LIVE.get() - before;
     let per_have = (COUNT.get() - allocations) as f64 / (500.0 * f64::from(PIECES));
     assert!(per_have < 0.01, "{per_have} allocations for each have");
     assert_eq!(session.status(Instant::ZERO).torrents[0].seeds, 500);
-    haves(&mut session, &streams, 1);
-    haves(&mut session, &streams, 2);
+    haves(&mut session, &streams, after(2));
+    haves(&mut session, &streams, after(3));
     let after_three = LIVE.get() - before;
     // A bitfield and two KiB for each peer, and what the torrent itself needs.
     let bound = 500 * (PIECES as isize / 8 + 2048) + PIECES as isize * (20 + 16) + (1 << 20);
     assert!(after_one < bound, "{after_one} of {bound} bytes");
     assert!(after_three <= after_one + (64 << 10), "{after_one}, then {after_three} bytes");
     assert_eq!(session.status(Instant::ZERO).torrents[0].peers, 0, "who only repeats himself is dropped");
-    session.on_time(Instant::ZERO + Duration::from_secs(6));
+    session.on_time(after(6));
     session.check();
 }

@@ -208,6 +208,7 @@ impl Course {
                 Action::Store { torrent, store } => {
                     self.session.handle(now, Event::Stored { torrent, store });
                 }
+                Action::Sync { torrent, .. } => self.session.handle(now, Event::Synced { torrent }),
                 Action::Complete { torrent } => self.session.handle(now, Event::Completed { torrent }),
                 Action::Finish(outcome) => self.outcome = Some(outcome),
                 _ => {}
