@@ -52,9 +52,12 @@ impl Session {
             self.note(Note::Resumed { torrent: id, believed, pieces, doubtful_files, fault });
         }
         let empty = empty && !self.settings.check_only;
+        let torrent = &mut self.torrents[id.0 as usize];
         if empty {
-            self.torrents[id.0 as usize].checking = None;
+            torrent.checking = None;
         }
+        // Trackers are told what is missing, which is not known before.
+        torrent.trackers.hold(torrent.checking.is_some());
         self.start(now, id, empty);
         id
     }

@@ -41,7 +41,10 @@ fn torrent(scratch: &Scratch, payload: &Payload, urls: &[String]) -> PathBuf {
 }
 
 fn seeder(scratch: &Scratch, torrent: &Path, payload: &Payload, ip: IpAddr) -> Running {
-    let mut command = swarmlet(torrent, payload.folder(), ip, free_port());
+    // Two seeders of one folder would meet at its lock.
+    let folder = scratch.folder("seeder");
+    payload.link_to(&folder);
+    let mut command = swarmlet(torrent, &folder, ip, free_port());
     command.arg("--seed");
     Running::start(&mut command, "seeder", scratch.path())
 }
