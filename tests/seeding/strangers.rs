@@ -137,15 +137,19 @@ fn ten_thousand_requests_are_bounded() {
     // It may be thrown out in the middle of it.
     let _ = greedy.0.write_all(&requests);
     let mut rejected = 0;
-    while let Ok((id, _)) = greedy.hear() {
-        rejected += u32::from(id == 16);
-        if rejected >= 1_000 {
-            break;
+    // Either what is too much is rejected, or who asks for it is thrown out; only silence means that it was kept.
+    let is_thrown_out = loop {
+        match greedy.hear() {
+            Ok((id, _)) => rejected += u32::from(id == 16),
+            Err(error) => break error.kind() != io::ErrorKind::WouldBlock,
         }
-    }
+        if rejected >= 1_000 {
+            break false;
+        }
+    };
     assert!(figure(&scene, "RssAnon:") < MEMORY_KIB);
     let asked = 10_000 - REQQ;
-    assert!(rejected > 0, "none of {asked} that are too many is rejected");
+    assert!(rejected > 0 || is_thrown_out, "none of {asked} that are too many is rejected");
     scene.end();
 }
 
