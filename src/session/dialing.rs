@@ -40,10 +40,11 @@ impl Session {
     }
 
     /// From when on a torrent may dial. With enough peers that is no longer urgent, and each attempt costs the router a
-    /// place in its table.
+    /// place in its table. As long as no seed is among them, pieces may be missing that the next peer has.
     fn dial_from(&self, torrent: &Torrent) -> Instant {
         let enough = ENOUGH_PEERS.min(self.settings.max_peers / 2).max(1);
-        if torrent.peers < enough { Instant::ZERO } else { self.last_dial + DIAL_SPACING }
+        let is_urgent = torrent.peers < enough || (torrent.is_downloading() && torrent.seeds == 0);
+        if is_urgent { Instant::ZERO } else { self.last_dial + DIAL_SPACING }
     }
 
     /// When a candidate may be dialled; `None` if there is none or no room.
