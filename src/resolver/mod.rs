@@ -58,7 +58,7 @@ pub enum Wish {
 pub struct Resolved {
     /// The number that was given.
     pub query: u32,
-    /// The addresses, best first, at most [`ADDRESSES_PER_NAME_MAX`](crate::base::limits::ADDRESSES_PER_NAME_MAX); none if
+    /// The addresses, best first, at most [`ADDRESSES_PER_NAME_MAX`]; none if
     /// there are none or nobody knows.
     pub addresses: Vec<IpAddr>,
     /// False if these are the addresses of one family, and the other is still asked for: one more answer follows, with
