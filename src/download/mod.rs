@@ -157,17 +157,8 @@ impl Download {
         is_new
     }
 
-    /// `piece` was read from disk and is wrong. True if it had been right before: it is fetched again.
+    /// `piece` is wrong on disk, or not there. True if it had been right before: it is fetched again.
     pub fn lost(&mut self, piece: u32) -> bool {
-        let was_there = self.have.remove(piece);
-        if was_there {
-            self.picker.insert(piece);
-        }
-        was_there
-    }
-
-    /// `piece` is not in its file any more: it is fetched again. False if it was not there.
-    pub fn lose(&mut self, piece: u32) -> bool {
         let was_there = self.have.remove(piece);
         if was_there {
             self.picker.insert(piece);
@@ -326,6 +317,15 @@ impl Download {
         let blocks = self.assembly.take_whole(piece)?;
         let right = self.metainfo.hashes.get(piece as usize) == Some(&digest);
         Some(self.judge(now, piece, blocks, right, pool))
+    }
+
+    /// True if memory returns without another block: pieces are being hashed or stored. What waits for its neighbours is
+    /// sent out for it, if nothing else is on its way.
+    pub fn gives_back(&mut self) -> bool {
+        if self.shelf.stores().next().is_none() && !self.hasher.has_work() {
+            self.shelf.flush_oldest(&mut self.wishes);
+        }
+        self.hasher.has_work() || !self.shelf.is_empty()
     }
 
     /// True if [`Download::hash`] has something to do.

@@ -250,6 +250,11 @@ impl Pipeline {
         (self.live > 0).then(|| self.rhythm.deadline())
     }
 
+    /// The peer could not be heard until now: that was no silence of its own.
+    pub fn was_not_read(&mut self, now: Instant) {
+        self.rhythm.starts(now);
+    }
+
     fn measure(&mut self, now: Instant, request: Request) {
         let took = now.since(request.sent).max(Duration::from_micros(20));
         let took_us = took.as_micros() as u64;

@@ -63,6 +63,8 @@ pub struct Pool {
     arena_free: Vec<Buffer>,
     /// Buffers of arenas, free or lent out.
     arena: u32,
+    /// No more buffers are made for blocks that may come.
+    is_tight: bool,
     reserved: u32,
     /// A block has found no buffer, and more than can be kept is still reserved.
     is_strained: bool,
@@ -89,6 +91,7 @@ impl Pool {
             limit,
             arena_free: Vec::new(),
             arena: 0,
+            is_tight: false,
             reserved: 0,
             is_strained: false,
             promise: PROMISE.0,
@@ -167,7 +170,7 @@ impl Pool {
     /// A buffer for a block that is here. `None` if the limit is reached: no more is promised from now on than can be
     /// kept.
     pub fn take(&mut self) -> Option<Buffer> {
-        let buffer = self.take_ahead();
+        let buffer = self.take_free().or_else(|| self.take_new());
         if buffer.is_none() {
             self.strain();
         }
@@ -186,11 +189,29 @@ impl Pool {
         self.is_strained
     }
 
-    /// A buffer for a block that may come, with whatever bytes its last user left. `None` if the limit is reached.
+    /// A buffer for a block that may come, with whatever bytes its last user left. `None` if the limit is reached, or if
+    /// there is no free one while no more are to be made.
     pub fn take_ahead(&mut self) -> Option<Buffer> {
-        if let Some(buffer) = self.free.pop() {
-            return Some(buffer);
-        }
+        self.take_free().or_else(|| if self.is_tight { None } else { self.take_new() })
+    }
+
+    /// Settles whether no more buffers are made for blocks that may come.
+    pub fn set_tight(&mut self, is_tight: bool) {
+        self.is_tight = is_tight;
+    }
+
+    /// Blocks that may come: so many times [`Pool::take_ahead`] answers with a buffer.
+    pub fn room(&self) -> u32 {
+        let new = self.limit - self.made + self.arena_free.len() as u32;
+        self.free.len() as u32 + if self.is_tight { 0 } else { new }
+    }
+
+    fn take_free(&mut self) -> Option<Buffer> {
+        self.free.pop()
+    }
+
+    /// A buffer that has not been used of late.
+    fn take_new(&mut self) -> Option<Buffer> {
         if self.made == self.limit {
             return self.arena_free.pop();
         }
@@ -292,6 +313,20 @@ mod tests {
         pool.give(last);
         assert_eq!(pool.take().unwrap()[0], 77);
         assert_eq!((pool.made_bytes(), pool.limit_bytes()), (262_144, 262_144));
+    }
+
+    #[test]
+    fn a_tight_pool_lends_ahead_only_what_it_has_made() {
+        let mut pool = Pool::new(0);
+        let first = pool.take().unwrap();
+        pool.set_tight(true);
+        assert!(pool.room() == 0 && pool.take_ahead().is_none() && !pool.is_overdrawn());
+        let second = pool.take();
+        assert!(second.is_some(), "a block that is here finds its place");
+        pool.give(first);
+        assert!(pool.room() == 1 && pool.take_ahead().is_some());
+        pool.set_tight(false);
+        assert_eq!(pool.room(), 14);
     }
 
     #[test]
