@@ -1,5 +1,6 @@
 //! What the session gives, to whom and how fast; and what strangers who misuse that get.
 
+mod hearing;
 mod manners;
 mod places;
 mod stage;
