@@ -115,8 +115,10 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
 /// When all places are taken and other addresses wait, a peer that has sent no block for longer gives way.
 pub const USELESS_MAX: Duration = Duration::from_secs(60);
-/// We send a keep-alive after this long without sending anything.
+/// We send a keep-alive after this long without sending anything, at the latest.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(110);
+/// So much earlier it is sent if we are awake anyway: peers that came one after another do not wake us one after another.
+pub const KEEP_ALIVE_EARLY: Duration = Duration::from_secs(40);
 /// Wait before an address is dialled again; doubles with each failure up to [`RECONNECT_MAX`].
 pub const RECONNECT_MIN: Duration = Duration::from_secs(5);
 /// Longest wait before an address is dialled again.
