@@ -45,6 +45,8 @@ pub const BLOCK_BYTES: u32 = 16 * KIB;
 pub const REQUEST_BYTES_MAX: u32 = 128 * KIB;
 /// Length prefix, id, index and begin of a `piece` message, in bytes.
 pub const PIECE_HEADER_BYTES: usize = 13;
+/// A whole `request` message, in bytes.
+pub const REQUEST_MESSAGE_BYTES: usize = 17;
 /// Longest extended message (BEP 10) that is stored, in bytes; only the handshake and metadata are long.
 pub const EXTENDED_BYTES_MAX: usize = 64 << 10;
 /// Longest message of an id that we do not know: skipped without storing, so only patience bounds it.
@@ -113,8 +115,10 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
 /// When all places are taken and other addresses wait, a peer that has sent no block for longer gives way.
 pub const USELESS_MAX: Duration = Duration::from_secs(60);
-/// We send a keep-alive after this long without sending anything.
+/// We send a keep-alive after this long without sending anything, at the latest.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(110);
+/// So much earlier it is sent if we are awake anyway: peers that came one after another do not wake us one after another.
+pub const KEEP_ALIVE_EARLY: Duration = Duration::from_secs(40);
 /// Wait before an address is dialled again; doubles with each failure up to [`RECONNECT_MAX`].
 pub const RECONNECT_MIN: Duration = Duration::from_secs(5);
 /// Longest wait before an address is dialled again.
@@ -199,6 +203,8 @@ pub const SUPER_SEED_INTERVAL: Duration = Duration::from_secs(5);
 pub const PARTING_TIME: Duration = Duration::from_secs(5);
 /// Bytes sent to one peer before the others get their turn.
 pub const TURN_SEND_BYTES: usize = 256 << 10;
+/// A peer that has asked for [`REQQ`] blocks is read again when so many of them are sent: one read for a MiB.
+pub const REQUESTS_HEARD_MIN: u32 = 64;
 /// A peer that takes no byte of a block for so long is dropped.
 pub const SEND_PATIENCE: Duration = Duration::from_secs(120);
 
@@ -457,6 +463,7 @@ const _: () = assert!(FILES_MAX * 10 < BENCODE_TOKENS_MAX as usize);
 const _: () = assert!(BLOCK_BYTES <= REQUEST_BYTES_MAX);
 const _: () = assert!(EXTENT_BYTES.is_multiple_of(BLOCK_BYTES as u64));
 const _: () = assert!(REQUESTS_MIN <= REQUESTS_START && REQUESTS_START <= REQUESTS_MAX);
+const _: () = assert!(REQUESTS_HEARD_MIN <= REQQ);
 const _: () = assert!(REQQ * 17 <= OUTBOX_BYTES_MAX as u32 && REQUESTS_MAX as usize * 17 <= OUTBOX_BYTES_MAX);
 const _: () =
     assert!(TURN_READ_BYTES >= (SCATTER_BLOCKS_MAX + 1) * (BLOCK_BYTES as usize + PIECE_HEADER_BYTES) / 2);

@@ -4,9 +4,9 @@
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
 //! the way to the files, `durable` and `resuming` what lasts longer than the run, `announces` trackers, `dialing` and
-//! `listening` new connections, `culling` who gives way to them, `uploads` what peers ask of us, `choking` who of them is
-//! served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the
-//! user and the end.
+//! `listening` new connections, `culling` who gives way to them, `uploads` what peers ask of us, `hearing` how much of
+//! that at a time, `choking` who of them is served, `spreading` with which pieces first, `pacing` how fast, `seeding` for
+//! how long, `time` deadlines, `commands` the user and the end.
 
 mod action;
 mod announces;
@@ -20,6 +20,7 @@ mod dialing;
 mod durable;
 mod event;
 mod giving;
+mod hearing;
 mod listening;
 mod messages;
 mod pacing;
