@@ -6,7 +6,10 @@
 #![expect(clippy::print_stdout, reason = "the figures of the long run")]
 
 #[path = "interop/process.rs"]
-#[allow(dead_code, reason = "these tests keep their children themselves, because they type to them and kill them")]
+#[allow(
+    dead_code,
+    reason = "these tests keep their children themselves, because they type to them and kill them"
+)]
 mod process;
 
 use process::{Scratch, free_port, wait_for};
