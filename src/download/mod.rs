@@ -55,6 +55,8 @@ pub struct Download {
     wishes: Vec<u32>,
     /// When pieces that nobody serves are looked for again, if memory is full then.
     next_orphan_hunt: Instant,
+    /// Since when all peers are read; `None` while some are not, for want of memory. What they owe is not late for that.
+    heard_since: Option<Instant>,
 }
 
 /// What a peer may be asked for.
@@ -117,6 +119,7 @@ impl Download {
             blame: Blame::default(),
             wishes: Vec::new(),
             next_orphan_hunt: Instant::ZERO,
+            heard_since: Some(Instant::ZERO),
             metainfo,
             extents,
         }
@@ -222,7 +225,8 @@ impl Download {
             Opened::Full => (usual * 2).max(LATE_MIN / 2),
             _ => (usual * 4).max(LATE_MIN),
         };
-        match self.assembly.double(source, has, now, patience) {
+        let is_fair = self.heard_since.is_some_and(|since| now.since(since) > patience);
+        match is_fair.then(|| self.assembly.double(source, has, now, patience)).flatten() {
             Some(block) => Pick::Block(block),
             None if opened == Opened::Full => Pick::Full,
             None => Pick::Nothing,
@@ -317,6 +321,11 @@ impl Download {
         let blocks = self.assembly.take_whole(piece)?;
         let right = self.metainfo.hashes.get(piece as usize) == Some(&digest);
         Some(self.judge(now, piece, blocks, right, pool))
+    }
+
+    /// All peers are read again from now on; `None`: some are not.
+    pub fn hears(&mut self, since: Option<Instant>) {
+        self.heard_since = since;
     }
 
     /// True if memory returns without another block: pieces are being hashed or stored. What waits for its neighbours is

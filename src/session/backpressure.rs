@@ -14,18 +14,20 @@ impl Session {
         if self.has_room() || !self.room_comes() {
             return false;
         }
-        if let Some((_, open)) = self.streams.open(stream)
+        if let Some((id, open)) = self.streams.open(stream)
             && !open.waits_for_room
         {
             open.waits_for_room = true;
             self.waiting.push_back(stream);
+            self.some_wait = true;
+            self.torrents[id.0 as usize].download.hears(None);
         }
         true
     }
 
     /// Has the streams read again for which there is room, or for which waiting has no sense any more.
     pub(super) fn end_waits(&mut self, now: Instant) {
-        if self.waiting.is_empty() {
+        if !self.some_wait {
             return;
         }
         let room = if self.room_comes() { self.room() } else { usize::MAX };
@@ -36,6 +38,10 @@ impl Session {
                 open.pipeline.was_not_read(now);
                 self.actions.push_back(Action::Resume { stream });
             }
+        }
+        if self.waiting.is_empty() {
+            self.some_wait = false;
+            self.torrents.iter_mut().for_each(|torrent| torrent.download.hears(Some(now)));
         }
     }
 

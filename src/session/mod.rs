@@ -127,6 +127,8 @@ pub struct Session {
     searching: VecDeque<StreamId>,
     /// Streams that are not read until there is memory for what they bring.
     waiting: VecDeque<StreamId>,
+    /// There were such streams when that was last looked at.
+    some_wait: bool,
     /// Room for a list of peers, for a moment.
     starved: Vec<StreamId>,
     /// Memory or blocks came back: peers that could not be given anything are asked again.
@@ -187,6 +189,7 @@ impl Session {
             line: Vec::new(),
             searching: VecDeque::new(),
             waiting: VecDeque::new(),
+            some_wait: false,
             starved: Vec::new(),
             returned: false,
             departed: VecDeque::new(),

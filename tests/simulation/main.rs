@@ -16,6 +16,7 @@ mod perform;
 mod poison;
 mod scale;
 mod scenarios;
+mod slow_disk;
 mod swarm;
 mod torrent;
 mod tracker;

@@ -185,7 +185,10 @@ impl World {
         let most = if self.rng.one_in(4) { 1 + self.rng.below(40_000) as usize } else { usize::MAX };
         let mut taken = 0;
         match self.session.landing(stream) {
-            Landing::Wait => socket.waits = true,
+            Landing::Wait => {
+                self.waits += u32::from(!socket.waits);
+                socket.waits = true;
+            }
             Landing::Anywhere => {
                 taken = socket.inbox.len().min(RECEIVE_BYTES).min(most);
                 if taken > 0 {
