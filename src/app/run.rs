@@ -251,8 +251,8 @@ impl App {
         Ok(routes)
     }
 
-    /// Settles which part of the network is used, and opens the listening port, 0 if that fails: then nobody can come to us, but we can still go to others. Behind a proxy
-    /// nobody is to come to us: that would tell where we are.
+    /// Settles which part of the network is used, and opens the listening port; 0 if that fails: then nobody can come to
+    /// us, but we can still go to others. Behind a proxy nobody is to come to us: that would tell where we are.
     fn listen(&self, rim: &mut Rim, routes: &Routes) -> u16 {
         if self.cli.job == Job::Check {
             return 0;
