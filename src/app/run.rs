@@ -64,7 +64,13 @@ impl App {
             Job::Create { path, announce, out } => self.create(path, announce.as_deref(), out.as_deref()),
             Job::Check | Job::Download => self.download(),
         };
-        result.unwrap_or_else(|ended| ended)
+        let exit = result.unwrap_or_else(|ended| ended);
+        // The others have done something, whether they can say so or not.
+        let says_only = matches!(self.cli.job, Job::Help | Job::Version | Job::Show);
+        let fault = self.console.lock().take_fault().filter(|_| says_only && exit == Exit::Done);
+        fault.map_or(exit, |error| {
+            self.error(&format!("cannot write to standard output: {error}"), Exit::IoError)
+        })
     }
 
     fn answer(&self, text: &str) -> Result<Exit, Ended> {
