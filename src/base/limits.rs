@@ -75,8 +75,8 @@ pub const PEERS_DEFAULT: u32 = 200;
 pub const PEERS_MAX: u32 = 5_000;
 /// Connections being opened at a time. Cheap routers drop packets when many more are half open.
 pub const HALF_OPEN_MAX: usize = 30;
-/// Open peers of a torrent from which on others are dialled one by one, every [`DIAL_SPACING`]; less where `--max-peers` is below
-/// twice as many.
+/// Open peers of a torrent from which on others are dialled one by one, every [`DIAL_SPACING`]; less where `--max-peers`
+/// is below twice as many.
 pub const ENOUGH_PEERS: u32 = 40;
 /// Wait between two dials when there are enough peers.
 pub const DIAL_SPACING: Duration = Duration::from_millis(250);
@@ -210,7 +210,8 @@ pub const SEND_PATIENCE: Duration = Duration::from_secs(120);
 
 // ---- Memory ------------------------------------------------------------------------------------------------
 
-/// Default of `--memory`, in MiB: enough for what 8 MiB a second at a second's distance, or 80 at a tenth, have on their way.
+/// Default of `--memory`, in MiB: enough for what 8 MiB a second at a second's distance, or 80 at a tenth, have on their
+/// way.
 pub const MEMORY_DEFAULT_MIB: u32 = 10;
 /// What the program needs by itself, in bytes: heap and stack without peers.
 pub const PROGRAM_BYTES: usize = 1 << 20;

@@ -227,7 +227,7 @@ impl Session {
     pub fn add_torrent(&mut self, now: Instant, metainfo: Arc<Metainfo>, empty: bool) -> TorrentId {
         let id = self.enter(now, metainfo);
         if empty && !self.settings.check_only {
-            self.start(now, id, true);
+            self.start(now, id);
         } else {
             self.start_checking(now, id);
         }
@@ -248,13 +248,10 @@ impl Session {
         id
     }
 
-    fn start(&mut self, now: Instant, id: TorrentId, empty: bool) {
-        if empty && !self.settings.check_only {
-            self.announce_due(now, id);
-            self.dial_candidates(now);
-        } else {
-            self.go_on_checking(now, id);
-        }
+    /// It is known what is missing: peers are looked for.
+    fn start(&mut self, now: Instant, id: TorrentId) {
+        self.announce_due(now, id);
+        self.dial_candidates(now);
     }
 
     /// Bytes that are missing for two of the torrent's pieces to be put together at a time. To be lent with

@@ -67,8 +67,8 @@ impl Session {
             self.choke_by(now);
         }
         match rate {
-            0 => format!("no limit {way}"),
-            _ => format!("limit {way} {} KiB/s", rate / u64::from(KIB)),
+            0 => format!("{way} is not limited"),
+            _ => format!("{way} is limited to {} KiB/s", rate / u64::from(KIB)),
         }
     }
 }
