@@ -225,6 +225,11 @@ pub const MEMORY_MIN_MIB: u32 = 2;
 pub const MEMORY_MAX_MIB: u32 = 1024;
 /// The unit of storing, in bytes: one huge page of most processors, so one fault maps it. See `meta::layout`.
 pub const EXTENT_BYTES: u64 = 2 << 20;
+/// Bytes stored without looking around, in bytes: least, and at first. Below the least a call costs more than what it
+/// does; the most is an extent, and what fits into a few milliseconds is found out from these on.
+pub const STORE_SLICE_BYTES: (usize, usize) = (64 << 10, 256 << 10);
+/// Files that are stored into without looking around: small ones cost by their number, to open or to make.
+pub const STORE_SLICE_FILES: usize = 8;
 /// Wait before storing is tried again after a fault.
 pub const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(3);
 /// Tries after which a fault that is not a full disk ends the run.
