@@ -27,7 +27,7 @@ pub(super) struct Socks {
     request: Vec<u8>,
     /// The request is one to carry datagrams.
     associates: bool,
-    /// Once the answer is yes: the place that it names.
+    /// Once the answer is yes: the place to which datagrams are to be sent.
     bound: Option<(Option<IpAddr>, u16)>,
 }
 
@@ -77,7 +77,7 @@ impl Socks {
         self.answer == Answer::Nothing
     }
 
-    /// Once it is open: the address that the proxy names, if it names one, and the port.
+    /// Once datagrams are carried: the address to send them to, if the proxy names one, and the port.
     pub fn bound(&self) -> Option<(Option<IpAddr>, u16)> {
         self.bound
     }
@@ -148,7 +148,7 @@ impl Socks {
             Answer::Login => (Answer::Reply, &mut self.request),
             Answer::Reply | Answer::Nothing => {
                 self.answer = Answer::Nothing;
-                self.bound = place;
+                self.bound = place.filter(|_| self.associates);
                 return Ok(());
             }
         };
@@ -217,6 +217,7 @@ mod tests {
         assert_eq!(said(&mut socks), b"\x05\x01\0\x03\x09t.example\x1b\x39");
         let answer = [&YES[..], b"BitTorrent"].concat();
         assert_eq!((socks.on_bytes(&answer), socks.is_open()), (Ok(10), true));
+        assert_eq!(socks.bound(), None, "streams have nothing to do with datagrams");
         assert_eq!(socks.on_bytes(b"more"), Ok(0));
     }
 

@@ -49,6 +49,10 @@ impl Opentracker {
         Self { running, address, info_hash }
     }
 
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     pub fn url(&self, scheme: &str) -> String {
         format!("{scheme}://{}/announce", self.address)
     }
