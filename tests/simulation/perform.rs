@@ -77,10 +77,7 @@ impl World {
                 let at = self.now + 1_000 + u64::from(self.rng.below(self.naming_us));
                 self.plan(at, Happening::Resolved(query, addresses));
             }
-            Action::SendDatagram { server, bytes } => match server.address {
-                Some(address) => self.send_datagram(address, bytes),
-                None => self.carry_datagram(&server, &bytes),
-            },
+            Action::SendDatagram { server, bytes } => self.post(&server, bytes),
             Action::Say(Report::Note(note)) => self.notes.push(note),
             Action::Say(_) => {}
             Action::Finish(outcome) => {

@@ -81,7 +81,15 @@ impl World {
         }
     }
 
-    pub fn carry_datagram(&mut self, server: &Server, bytes: &[u8]) {
+    /// Sends a datagram straight, or by way of the proxy.
+    pub fn post(&mut self, server: &Server, bytes: Vec<u8>) {
+        match server.address {
+            Some(address) => self.send_datagram(address, bytes),
+            None => self.carry_datagram(server, &bytes),
+        }
+    }
+
+    fn carry_datagram(&mut self, server: &Server, bytes: &[u8]) {
         assert!(self.relay.is_open, "nobody carries it");
         self.relay.carried += 1;
         let address = self.place_of(server);
