@@ -3,12 +3,15 @@
 //! these tests fail and name them.
 #![allow(dead_code, reason = "the helpers have more than is needed here")]
 
+#[path = "../tls/seeder.rs"]
+mod complete;
 #[path = "../interop/payload.rs"]
 mod payload;
 #[path = "../interop/process.rs"]
 mod process;
 
 mod datagrams;
+mod goodbyes;
 mod opentracker;
 mod over_ipv6;
 
