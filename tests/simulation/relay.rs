@@ -124,11 +124,11 @@ fn events(world: &World) -> &[u32] {
 }
 
 fn failures(world: &World) -> Vec<&str> {
-    let why = |note| match note {
-        &Note::TrackerFailed { ref why, .. } => Some(why.as_str()),
+    let failed = world.notes.iter().filter_map(|note| match note {
+        Note::TrackerFailed { why, .. } => Some(why.as_str()),
         _ => None,
-    };
-    world.notes.iter().filter_map(why).collect()
+    });
+    failed.collect()
 }
 
 #[test]
