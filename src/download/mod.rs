@@ -55,6 +55,8 @@ pub struct Download {
     wishes: Vec<u32>,
     /// When pieces that nobody serves are looked for again, if memory is full then.
     next_orphan_hunt: Instant,
+    /// Since when all peers are read; `None` while some are not, for want of memory. What they owe is not late for that.
+    heard_since: Option<Instant>,
 }
 
 /// What a peer may be asked for.
@@ -117,6 +119,7 @@ impl Download {
             blame: Blame::default(),
             wishes: Vec::new(),
             next_orphan_hunt: Instant::ZERO,
+            heard_since: Some(Instant::ZERO),
             metainfo,
             extents,
         }
@@ -157,17 +160,8 @@ impl Download {
         is_new
     }
 
-    /// `piece` was read from disk and is wrong. True if it had been right before: it is fetched again.
+    /// `piece` is wrong on disk, or not there. True if it had been right before: it is fetched again.
     pub fn lost(&mut self, piece: u32) -> bool {
-        let was_there = self.have.remove(piece);
-        if was_there {
-            self.picker.insert(piece);
-        }
-        was_there
-    }
-
-    /// `piece` is not in its file any more: it is fetched again. False if it was not there.
-    pub fn lose(&mut self, piece: u32) -> bool {
         let was_there = self.have.remove(piece);
         if was_there {
             self.picker.insert(piece);
@@ -231,7 +225,8 @@ impl Download {
             Opened::Full => (usual * 2).max(LATE_MIN / 2),
             _ => (usual * 4).max(LATE_MIN),
         };
-        match self.assembly.double(source, has, now, patience) {
+        let is_fair = self.heard_since.is_some_and(|since| now.since(since) > patience);
+        match is_fair.then(|| self.assembly.double(source, has, now, patience)).flatten() {
             Some(block) => Pick::Block(block),
             None if opened == Opened::Full => Pick::Full,
             None => Pick::Nothing,
@@ -326,6 +321,20 @@ impl Download {
         let blocks = self.assembly.take_whole(piece)?;
         let right = self.metainfo.hashes.get(piece as usize) == Some(&digest);
         Some(self.judge(now, piece, blocks, right, pool))
+    }
+
+    /// All peers are read again from now on; `None`: some are not.
+    pub fn hears(&mut self, since: Option<Instant>) {
+        self.heard_since = since;
+    }
+
+    /// True if memory returns without another block: pieces are being hashed or stored. What waits for its neighbours is
+    /// sent out for it, if nothing else is on its way.
+    pub fn gives_back(&mut self) -> bool {
+        if self.shelf.stores().next().is_none() && !self.hasher.has_work() {
+            self.shelf.flush_oldest(&mut self.wishes);
+        }
+        self.hasher.has_work() || !self.shelf.is_empty()
     }
 
     /// True if [`Download::hash`] has something to do.

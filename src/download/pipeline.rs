@@ -250,6 +250,11 @@ impl Pipeline {
         (self.live > 0).then(|| self.rhythm.deadline())
     }
 
+    /// The peer could not be heard until now: that was no silence of its own.
+    pub fn was_not_read(&mut self, now: Instant) {
+        self.rhythm.starts(now);
+    }
+
     fn measure(&mut self, now: Instant, request: Request) {
         let took = now.since(request.sent).max(Duration::from_micros(20));
         let took_us = took.as_micros() as u64;
@@ -272,7 +277,7 @@ impl Pipeline {
     /// Blocks that keep the peer busy, though we ask for several at a time.
     fn needed(&self) -> u32 {
         let in_flight = self.in_flight();
-        in_flight + in_flight / 4 + REQUESTS_MIN
+        in_flight + in_flight / 2 + REQUESTS_MIN
     }
 
     /// Blocks that keep it busy for longer.

@@ -49,9 +49,10 @@ impl fmt::Debug for Buffer {
 /// Lends buffers and keeps the promise of `--memory`.
 ///
 /// A piece reserves room for all its blocks when it is opened. Most of what is reserved is still on its way through the
-/// network and fills no memory, so twice the limit is promised. When a block finds no buffer, the promise shrinks to what
-/// can be kept in any case: the limit less a spare part, which takes blocks that arrive twice or after their piece was given
-/// up. The caller then gives up pieces until [`Pool::is_overdrawn`] is false. The promise grows back, more slowly each time.
+/// network and fills no memory, so twice the limit is promised. When a block finds no buffer, the promise shrinks: half of
+/// what it has beyond what can be kept in any case, which is the limit less a spare part for blocks that arrive twice or after
+/// their piece was given up. The caller then gives up pieces until [`Pool::is_overdrawn`] is false: no more is reserved then
+/// than can be kept. The promise grows back, more slowly each time.
 #[derive(Debug)]
 pub struct Pool {
     free: Vec<Buffer>,
@@ -63,6 +64,8 @@ pub struct Pool {
     arena_free: Vec<Buffer>,
     /// Buffers of arenas, free or lent out.
     arena: u32,
+    /// No more buffers are made for blocks that may come.
+    is_tight: bool,
     reserved: u32,
     /// A block has found no buffer, and more than can be kept is still reserved.
     is_strained: bool,
@@ -89,6 +92,7 @@ impl Pool {
             limit,
             arena_free: Vec::new(),
             arena: 0,
+            is_tight: false,
             reserved: 0,
             is_strained: false,
             promise: PROMISE.0,
@@ -164,10 +168,9 @@ impl Pool {
         self.capacity().saturating_sub(self.reserved)
     }
 
-    /// A buffer for a block that is here. `None` if the limit is reached: no more is promised from now on than can be
-    /// kept.
+    /// A buffer for a block that is here. `None` if the limit is reached: less is promised from now on.
     pub fn take(&mut self) -> Option<Buffer> {
-        let buffer = self.take_ahead();
+        let buffer = self.take_free().or_else(|| self.take_new());
         if buffer.is_none() {
             self.strain();
         }
@@ -176,7 +179,7 @@ impl Pool {
 
     fn strain(&mut self) {
         self.is_strained = self.reserved > self.safe_capacity();
-        self.promise = PROMISE.1;
+        self.promise = PROMISE.1 + (self.promise - PROMISE.1) / 2;
         self.calm_blocks = 0;
         self.patience_blocks = self.patience_blocks.saturating_mul(2);
     }
@@ -186,11 +189,29 @@ impl Pool {
         self.is_strained
     }
 
-    /// A buffer for a block that may come, with whatever bytes its last user left. `None` if the limit is reached.
+    /// A buffer for a block that may come, with whatever bytes its last user left. `None` if the limit is reached, or if
+    /// there is no free one while no more are to be made.
     pub fn take_ahead(&mut self) -> Option<Buffer> {
-        if let Some(buffer) = self.free.pop() {
-            return Some(buffer);
-        }
+        self.take_free().or_else(|| if self.is_tight { None } else { self.take_new() })
+    }
+
+    /// Settles whether no more buffers are made for blocks that may come.
+    pub fn set_tight(&mut self, is_tight: bool) {
+        self.is_tight = is_tight;
+    }
+
+    /// Blocks that may come: so many times [`Pool::take_ahead`] answers with a buffer.
+    pub fn room(&self) -> u32 {
+        let new = self.limit - self.made + self.arena_free.len() as u32;
+        self.free.len() as u32 + if self.is_tight { 0 } else { new }
+    }
+
+    fn take_free(&mut self) -> Option<Buffer> {
+        self.free.pop()
+    }
+
+    /// A buffer that has not been used of late.
+    fn take_new(&mut self) -> Option<Buffer> {
         if self.made == self.limit {
             return self.arena_free.pop();
         }
@@ -254,13 +275,14 @@ mod tests {
             assert!(pool.reserve(20));
             let lent: Vec<Buffer> = (0..16).map(|_| pool.take().unwrap()).collect();
             assert!(pool.take().is_none() && pool.is_overdrawn());
-            assert_eq!((pool.unreserved(), pool.capacity()), (0, 14));
+            assert_eq!(pool.capacity(), 21, "half of what was promised beyond what can be kept");
+            assert!(!pool.reserve(1), "nothing is begun while buffers are few");
             pool.release(7);
             assert!(!pool.is_overdrawn() && pool.reserve(1) && !pool.reserve(1));
             lent.into_iter().for_each(|buffer| pool.give(buffer));
             pool.release(14);
             let mut calm = 21;
-            while pool.capacity() == 14 {
+            while pool.capacity() == 21 {
                 assert!(pool.reserve(1));
                 pool.release(1);
                 calm += 1;
@@ -271,6 +293,15 @@ mod tests {
                 pool.release(14);
             }
         }
+    }
+
+    #[test]
+    fn what_is_promised_comes_down_to_what_can_be_kept() {
+        let mut pool = Pool::new(0);
+        let lent: Vec<Buffer> = (0..16).map(|_| pool.take().unwrap()).collect();
+        let promised: Vec<u32> = (0..5).map(|_| (pool.take().is_none(), pool.capacity()).1).collect();
+        assert_eq!(promised, [21, 17, 15, 14, 14]);
+        lent.into_iter().for_each(|buffer| pool.give(buffer));
     }
 
     #[test]
@@ -292,6 +323,20 @@ mod tests {
         pool.give(last);
         assert_eq!(pool.take().unwrap()[0], 77);
         assert_eq!((pool.made_bytes(), pool.limit_bytes()), (262_144, 262_144));
+    }
+
+    #[test]
+    fn a_tight_pool_lends_ahead_only_what_it_has_made() {
+        let mut pool = Pool::new(0);
+        let first = pool.take().unwrap();
+        pool.set_tight(true);
+        assert!(pool.room() == 0 && pool.take_ahead().is_none() && !pool.is_overdrawn());
+        let second = pool.take();
+        assert!(second.is_some(), "a block that is here finds its place");
+        pool.give(first);
+        assert!(pool.room() == 1 && pool.take_ahead().is_some());
+        pool.set_tight(false);
+        assert_eq!(pool.room(), 14);
     }
 
     #[test]

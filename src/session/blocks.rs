@@ -21,10 +21,22 @@ impl Session {
             let rest = Rest { buffer, from: received as usize, to: block.length as usize };
             let later = open.pipeline.expected().filter(|&other| other != block);
             self.scatter.plan(Some(rest), 0, later, &mut self.pool);
-        } else if let Some(header) = framer.carried_header() {
-            self.scatter.plan(None, header.len(), open.pipeline.expected(), &mut self.pool);
+        } else if framer.carried_header().is_some() && open.pipeline.expected().next().is_some() {
+            if self.must_wait(stream) {
+                return Landing::Wait;
+            }
+            self.plan_blocks(stream);
         }
         if self.scatter.is_empty() { Landing::Anywhere } else { Landing::Scatter(&mut self.scatter) }
+    }
+
+    /// Between two messages, or in the header of a block.
+    fn plan_blocks(&mut self, stream: StreamId) {
+        if let Some((_, open)) = self.streams.open(stream)
+            && let Some(header) = open.framer.as_ref().and_then(Framer::carried_header)
+        {
+            self.scatter.plan(None, header.len(), open.pipeline.expected(), &mut self.pool);
+        }
     }
 
     /// Takes back the plan of a read that found nothing: the block in progress keeps its buffer.

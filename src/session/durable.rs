@@ -219,6 +219,11 @@ impl Durability {
         }
     }
 
+    /// True if stores wait until a sync is done.
+    pub fn holds_stores(&self) -> bool {
+        self.waits
+    }
+
     /// True if nothing is on its way to the device, or is to be.
     fn is_settled(&self) -> bool {
         let saved = self.saving.era.is_none() || !(self.saving.is_due || self.saving.is_under_way);

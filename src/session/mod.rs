@@ -10,6 +10,7 @@
 
 mod action;
 mod announces;
+mod backpressure;
 mod blocks;
 mod choking;
 mod command;
@@ -126,6 +127,10 @@ pub struct Session {
     line: Vec<u8>,
     /// Peers whose search for a piece goes on in the next turn.
     searching: VecDeque<StreamId>,
+    /// Streams that are not read until there is memory for what they bring.
+    waiting: VecDeque<StreamId>,
+    /// There were such streams when that was last looked at.
+    some_wait: bool,
     /// Room for a list of peers, for a moment.
     starved: Vec<StreamId>,
     /// Memory or blocks came back: peers that could not be given anything are asked again.
@@ -186,6 +191,8 @@ impl Session {
             planned_for: None,
             line: Vec::new(),
             searching: VecDeque::new(),
+            waiting: VecDeque::new(),
+            some_wait: false,
             starved: Vec::new(),
             returned: false,
             departed: VecDeque::new(),
@@ -355,6 +362,7 @@ impl Session {
         if core::mem::take(&mut self.returned) {
             self.ask_starved(now);
         }
+        self.end_waits(now);
         self.leave_if_told(now);
         self.finish_if_quiet(now);
     }

@@ -130,6 +130,7 @@ impl Session {
             useful_at: now,
             rests_until: Instant::ZERO,
             searching: false,
+            waits_for_room: false,
             service: Service::default(),
             flushing: true,
             told,
@@ -236,6 +237,9 @@ impl Session {
         torrent.seeds -= u32::from(open.peer.has.is_full());
         if let Some(buffer) = open.landing.take() {
             self.pool.give(buffer);
+        }
+        if open.waits_for_room {
+            self.waiting.retain(|&waiting| waiting != stream);
         }
         self.returned = true;
     }

@@ -116,6 +116,8 @@ pub struct Open {
     pub rests_until: Instant,
     /// Its search for a piece goes on in the next turn.
     pub searching: bool,
+    /// It is not read until there is memory for what it brings.
+    pub waits_for_room: bool,
     /// What it asks of us.
     pub service: Service,
     /// A wish to flush is under way.
@@ -124,6 +126,13 @@ pub struct Open {
     pub told: Option<Bitfield>,
     /// Bytes of blocks that nobody had asked for.
     pub unasked_bytes: u64,
+}
+
+impl Open {
+    /// When the peer will have been silent for too long; while it is not read, it cannot be heard.
+    pub fn silence_deadline(&self) -> Option<Instant> {
+        self.pipeline.snub_deadline().filter(|_| !self.waits_for_room)
+    }
 }
 
 /// All streams. Slots are used again; names are not.

@@ -81,7 +81,7 @@ impl Session {
             return self.drop_peer(now, stream, why);
         }
         if let Some((_, open)) = self.streams.open(stream) {
-            if open.pipeline.snub_deadline().is_some_and(|due| due <= now) {
+            if open.silence_deadline().is_some_and(|due| due <= now) {
                 self.snub(stream);
             }
             self.update_interest(stream);
@@ -98,7 +98,7 @@ impl Session {
                 Stage::Open(open) => {
                     let starved = open.starved && open.wanted > 0 && !open.peer.choking && is_busy;
                     let hungry = starved.then_some(now + STARVED_INTERVAL);
-                    let silence = open.pipeline.snub_deadline();
+                    let silence = open.silence_deadline();
                     [hungry, silence].into_iter().flatten().fold(open.peer.next_deadline(), Ord::min)
                 }
             }),

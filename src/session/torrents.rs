@@ -134,6 +134,11 @@ impl Torrent {
         }
     }
 
+    /// True if verified pieces wait for the disk.
+    pub fn stores_wait(&self) -> bool {
+        self.stall.is_none() && self.durability.holds_stores() && self.download.next_store_bytes().is_some()
+    }
+
     /// True if peers may be asked for blocks.
     pub fn is_downloading(&self) -> bool {
         self.phase() == Phase::Downloading

@@ -171,7 +171,7 @@ impl Session {
     /// A piece that we had is not there any more.
     fn lose_piece(&mut self, now: Instant, id: TorrentId, piece: u32) {
         let torrent = &mut self.torrents[id.0 as usize];
-        if !torrent.download.lose(piece) {
+        if !torrent.download.lost(piece) {
             return;
         }
         torrent.durability.lost(piece);

@@ -17,6 +17,7 @@ mod poison;
 mod relay;
 mod scale;
 mod scenarios;
+mod slow_disk;
 mod swarm;
 mod torrent;
 mod tracker;

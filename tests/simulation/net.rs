@@ -92,6 +92,8 @@ pub struct Socket {
     pub line: Line,
     pub latency_us: u64,
     pub open: bool,
+    /// It is not to be read before the session says so.
+    pub waits: bool,
     pub inbox: Vec<u8>,
     /// The stream ends so, after what is in the inbox.
     pub over: Option<CloseCause>,
@@ -114,6 +116,7 @@ impl Socket {
             line: Line { rate, latency_us, jitter_us, free_at: 0, last_arrival: 0, cuts },
             latency_us,
             open: false,
+            waits: false,
             inbox: Vec::new(),
             over: None,
             unread_bytes: 0,
@@ -132,13 +135,23 @@ impl World {
     /// Gives every readable stream its turn; now and then one is readable that has nothing.
     pub fn serve_all(&mut self) {
         let spurious = self.rng.one_in(8);
-        let readable =
-            |socket: &Socket| socket.open && (!socket.inbox.is_empty() || socket.over.is_some() || spurious);
+        // A stream that waits is tried again when more comes, as an event of the poll would have it.
+        let readable = |socket: &Socket| {
+            let has_news = !socket.inbox.is_empty() || socket.over.is_some();
+            socket.open && ((has_news && !socket.waits) || spurious)
+        };
         let streams = self.sockets.iter().filter(|(_, socket)| readable(socket));
         let streams: Vec<StreamId> = streams.map(|(stream, _)| *stream).collect();
         for stream in streams {
             self.serve(stream);
         }
+    }
+
+    /// `stream`, which waited, is read again.
+    pub fn read_again(&mut self, stream: StreamId) {
+        let socket = self.sockets.get_mut(&stream).expect("a stream that is not closed");
+        assert!(core::mem::take(&mut socket.waits), "{stream:?} was never told to wait");
+        self.plan(self.now, Happening::Turn);
     }
 
     fn serve(&mut self, stream: StreamId) {
@@ -172,7 +185,10 @@ impl World {
         let most = if self.rng.one_in(4) { 1 + self.rng.below(40_000) as usize } else { usize::MAX };
         let mut taken = 0;
         match self.session.landing(stream) {
-            Landing::Wait => {}
+            Landing::Wait => {
+                self.waits += u32::from(!socket.waits);
+                socket.waits = true;
+            }
             Landing::Anywhere => {
                 taken = socket.inbox.len().min(RECEIVE_BYTES).min(most);
                 if taken > 0 {

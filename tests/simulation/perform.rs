@@ -47,7 +47,7 @@ impl World {
                 };
                 self.session.handle(Instant::from_micros(self.now), event);
             }
-            Action::Resume { stream } => panic!("{stream:?} was never told to wait"),
+            Action::Resume { stream } => self.read_again(stream),
             Action::Load { offset, length, .. } => self.loads.push_back((offset, length)),
             Action::Sync { torrent, .. } => {
                 self.disk.device.begin_sync();

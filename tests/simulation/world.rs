@@ -86,6 +86,8 @@ pub struct World {
     /// `session.check()` after every so many turns.
     pub check_every: u32,
     pub turns: u64,
+    /// Times that a stream was not to be read.
+    pub waits: u32,
     pub dialled: BTreeMap<SocketAddr, u32>,
     /// Spoiled blocks that were sent to us.
     pub spoiled: BTreeMap<SocketAddr, u32>,
@@ -126,6 +128,7 @@ impl World {
             announces: Vec::new(),
             check_every: 1,
             turns: 0,
+            waits: 0,
             dialled: BTreeMap::new(),
             spoiled: BTreeMap::new(),
             queue: BTreeMap::new(),

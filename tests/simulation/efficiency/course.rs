@@ -204,6 +204,9 @@ impl Course {
                     self.plan(self.now + kind.round_trip_us, stream, Happening::Opens);
                 }
                 Action::Flush { stream } => drop(self.flushing.insert(stream)),
+                Action::Resume { stream } => {
+                    self.plan(self.now, stream, Happening::ToUs(Portion::Bytes(vec![])));
+                }
                 Action::Close { stream } => drop(self.seeders.remove(&stream)),
                 Action::Store { torrent, store } => {
                     self.session.handle(now, Event::Stored { torrent, store });
