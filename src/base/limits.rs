@@ -436,6 +436,11 @@ pub const NAME_FILE_BYTES_MAX: u64 = 1 << 20;
 pub const PROXY_HEAD_BYTES_MAX: usize = 8 << 10;
 /// Longest user name and longest password for a proxy, in bytes: what RFC 1929 can carry.
 pub const PROXY_LOGIN_BYTES_MAX: usize = 255;
+/// Datagrams that wait until a proxy carries them; more are lost, and sent again after [`UDP_RETRY`].
+pub const RELAY_WAITING_MAX: usize = 64;
+/// The stream for which a proxy carries datagrams is closed when no answer has come through it for so long, and opened anew
+/// for the next announce: routers forget such streams without a word.
+pub const RELAY_QUIET_MAX: Duration = Duration::from_secs(60);
 /// Entries of `NO_PROXY` that are kept.
 pub const NO_PROXY_MAX: usize = 256;
 /// TLS connections at a time, over all torrents; others wait. See [`TLS_CONNECTION_BYTES_MAX`].

@@ -2,7 +2,6 @@
 
 use crate::base::limits::{CHECK_SLICE_BYTES, READ_AHEAD_BYTES, READ_PATIENCE, READ_POLL_INTERVAL};
 use crate::base::{Instant, TorrentId};
-use crate::rim::DATAGRAMS;
 use crate::rim::errands::Errand;
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::patience::Patience;
@@ -68,17 +67,17 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         match action {
             Action::Connect { stream, address } => self.connect(stream, address),
             Action::Reach { stream, server } => self.reach(stream, server),
+            Action::Associate { stream } => self.associate(stream),
             Action::Flush { stream } => self.rim.sockets.list_flush(stream),
             Action::Resume { stream } => self.rim.sockets.list(stream),
             Action::Close { stream } => {
                 self.refused.retain(|(refused, _)| *refused != stream);
                 self.rim.outside.forget(stream);
+                self.rim.datagrams.forget(stream);
                 self.rim.sockets.remove(self.rim.poll.registry(), stream);
                 self.admit();
             }
-            Action::SendDatagram { address, bytes } => {
-                self.rim.datagrams.send(self.rim.poll.registry(), DATAGRAMS, address, &bytes);
-            }
+            Action::SendDatagram { server, bytes } => self.post(&server, &bytes),
             Action::Store { torrent, store } => self.run_errand(torrent, Errand::Store(store)),
             Action::Load { torrent, offset, length } => {
                 self.loads.waiting.push_back(Load { torrent, offset, length });

@@ -46,7 +46,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             match socket.outcome() {
                 None => return,
                 Some(Err(cause)) => return self.lose(stream, cause),
-                Some(Ok(())) => self.tell(Event::Connected { stream }),
+                Some(Ok(())) => self.tell_connected(stream),
             }
             self.rim.sockets.list_flush(stream);
         }
@@ -109,6 +109,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     pub(super) fn lose(&mut self, stream: StreamId, cause: CloseCause) {
         self.rim.sockets.remove(self.rim.poll.registry(), stream);
         self.rim.outside.on_lost(cause);
+        self.rim.datagrams.forget(stream);
         self.admit();
         self.tell(Event::Closed { stream, cause });
     }

@@ -27,6 +27,8 @@ pub enum Role {
         /// What is to be sent; grows empty from the front.
         request: Outgoing,
     },
+    /// As long as it is open, the proxy carries datagrams.
+    Relay,
 }
 
 /// Bytes on their way out.
@@ -175,7 +177,7 @@ impl Streams {
     pub fn connection(&mut self, stream: StreamId) -> Option<&mut Connection> {
         match self.get_mut(stream)? {
             Role::Peer(connection) => Some(connection),
-            Role::Arrival(_) | Role::Tracker { .. } => None,
+            Role::Arrival(_) | Role::Tracker { .. } | Role::Relay => None,
         }
     }
 
@@ -207,7 +209,7 @@ impl Streams {
                 Stage::Open(open) => Some((stream, connection.torrent, &**connection, &**open)),
                 _ => None,
             },
-            Role::Arrival(_) | Role::Tracker { .. } => None,
+            Role::Arrival(_) | Role::Tracker { .. } | Role::Relay => None,
         })
     }
 
@@ -220,7 +222,7 @@ impl Streams {
                     Stage::Open(open) => Some((stream, connection.torrent, &mut **open)),
                     _ => None,
                 },
-                Role::Arrival(_) | Role::Tracker { .. } => None,
+                Role::Arrival(_) | Role::Tracker { .. } | Role::Relay => None,
             }
         })
     }

@@ -8,7 +8,9 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use swarmlet::base::{Instant, StreamId, TorrentId};
+use swarmlet::proxy::{Proxy, Routes};
 use swarmlet::rim::storage::{Done, Syncer, Task};
 use swarmlet::rim::{Files, Machine, Rim, Screen};
 use swarmlet::session::{
@@ -33,6 +35,7 @@ pub enum Fact {
     Closed(StreamId, CloseCause),
     Bytes(StreamId, Vec<u8>),
     Datagram(SocketAddr, Vec<u8>),
+    Relayed(Option<SocketAddr>, Vec<u8>),
     Undeliverable(SocketAddr, CloseCause),
     Stored(u32),
     StoreFailed(u32, i32),
@@ -109,6 +112,7 @@ impl<S: FnMut(&mut Desk, Fact)> Machine for Script<S> {
             Event::Connected { stream } => Fact::Connected(stream),
             Event::Closed { stream, cause } => Fact::Closed(stream, cause),
             Event::Datagram { from, bytes } => Fact::Datagram(from, bytes.to_vec()),
+            Event::Relayed { from, bytes } => Fact::Relayed(from, bytes.to_vec()),
             Event::Undeliverable { address, cause } => Fact::Undeliverable(address, cause),
             Event::Stored { store, .. } => Fact::Stored(store.0),
             Event::StoreFailed { store, fault, .. } => Fact::StoreFailed(store.0, fault.os_error),
@@ -272,8 +276,18 @@ pub struct Play {
 }
 
 /// Runs `script` with commands coming from `commands`. A run that hangs is ended after [`LATE`].
-pub fn play_with(commands: &impl AsFd, mut paper: Paper, mut script: impl FnMut(&mut Desk, Fact)) -> Play {
-    let mut rim = Rim::new(commands.as_fd()).unwrap();
+pub fn play_with(commands: &impl AsFd, paper: Paper, script: impl FnMut(&mut Desk, Fact)) -> Play {
+    play_on(Rim::new(commands.as_fd()).unwrap(), paper, script)
+}
+
+/// Runs `script` without commands, through a proxy.
+pub fn play_through(proxy: &str, script: impl FnMut(&mut Desk, Fact)) -> Play {
+    let mut rim = Rim::new(File::open("/dev/null").unwrap().as_fd()).unwrap();
+    rim.route(Arc::new(Routes::through(Proxy::parse(proxy).unwrap())));
+    play_on(rim, Paper::default(), script)
+}
+
+fn play_on(mut rim: Rim, mut paper: Paper, mut script: impl FnMut(&mut Desk, Fact)) -> Play {
     let late = rim.now() + LATE;
     let mut desk = Desk { now: rim.now(), ..Desk::default() };
     script(&mut desk, Fact::Start);
