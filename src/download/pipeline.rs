@@ -281,7 +281,7 @@ impl Pipeline {
     /// Blocks that keep the peer busy, though we ask for several at a time.
     fn needed(&self) -> u32 {
         let in_flight = self.in_flight();
-        in_flight + in_flight / 4 + REQUESTS_MIN
+        in_flight + in_flight / 2 + REQUESTS_MIN
     }
 
     /// Blocks that keep it busy for longer.

@@ -69,7 +69,11 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     fn read(&mut self, stream: StreamId) -> Option<Reading> {
         let Rim { sockets, receive, clock, .. } = &mut *self.rim;
         let socket = sockets.get(stream).filter(|socket| socket.readable)?;
-        let room = self.machine.allowance(clock.now(), stream);
+        let room = match socket.failed {
+            None => self.machine.allowance(clock.now(), stream),
+            // The little that is left is read without waiting for anything, for nothing more can be sent.
+            Some(_) => usize::MAX,
+        };
         if room == 0 {
             return Some(Reading::Wait);
         }

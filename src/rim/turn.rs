@@ -201,7 +201,8 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         match signal {
             Signal::Redraw => self.screen.resized(),
             Signal::Quit if self.quitting => self.outcome = Some(Outcome::Incomplete),
-            Signal::Quit => {
+            Signal::HangUp if self.quitting => {}
+            Signal::Quit | Signal::HangUp => {
                 self.quitting = true;
                 self.tell(Event::Quit);
             }

@@ -9,7 +9,6 @@ use crate::tracker::{Handle, News, Totals, Wish};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use core::time::Duration;
 
 /// A name that is being looked up for a tracker.
 #[derive(Clone, Copy, Debug)]
@@ -196,13 +195,15 @@ impl Session {
                 self.note(Note::TrackerAnswered { torrent: id, url, peers: peers.len() as u32, next });
                 self.on_peers(now, id, peers, from);
             }
-            News::Failed { tracker, fault, next } => {
+            News::Failed { tracker, fault, next, again } => {
                 let url = url(self, tracker);
-                self.note(Note::TrackerFailed { torrent: id, url, why: fault.to_string(), next });
+                self.note(Note::TrackerFailed { torrent: id, url, why: fault.to_string(), next, again });
             }
+            // Who leaves, or only checks what is there, asks nobody.
+            News::Unsupported { .. } if self.quitting.is_some() => {}
             News::Unsupported { tracker, why } => {
                 let url = url(self, tracker);
-                self.note(Note::TrackerFailed { torrent: id, url, why, next: Duration::MAX });
+                self.note(Note::TrackerSkipped { torrent: id, url, why });
             }
         }
     }

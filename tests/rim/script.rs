@@ -54,6 +54,8 @@ pub struct Desk {
     pub actions: VecDeque<Action>,
     pub outgoing: HashMap<StreamId, Vec<u8>>,
     pub waiting: HashSet<StreamId>,
+    /// Of these nothing may be read.
+    pub unheard: HashSet<StreamId>,
     pub deadline: Option<Instant>,
     pub now: Instant,
     /// Turns of the loop so far.
@@ -143,6 +145,10 @@ impl<S: FnMut(&mut Desk, Fact)> Machine for Script<S> {
         assert!(budget_bytes >= 256 << 10);
         self.desk.turns += 1;
         false
+    }
+
+    fn allowance(&mut self, _: Instant, stream: StreamId) -> usize {
+        if self.desk.unheard.contains(&stream) { 0 } else { usize::MAX }
     }
 
     fn landing(&mut self, stream: StreamId) -> Landing<'_> {

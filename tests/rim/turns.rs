@@ -178,6 +178,21 @@ fn the_first_signal_asks_and_the_second_ends() {
 }
 
 #[test]
+fn a_terminal_that_hangs_up_twice_is_no_impatient_user() {
+    let run = play(|desk, fact| match fact {
+        Fact::Start => raise(libc::SIGHUP),
+        Fact::Quit => {
+            desk.note("quit");
+            raise(libc::SIGHUP);
+            desk.deadline = Some(desk.now + Duration::from_millis(20));
+        }
+        Fact::Time => desk.finish(),
+        fact => panic!("{fact:?}"),
+    });
+    assert_eq!((run.outcome, run.desk.notes.len()), (Outcome::Complete, 1));
+}
+
+#[test]
 fn a_box_with_nothing_to_do_sleeps() {
     let (commands, typed) = io::pipe().unwrap();
     let typist = move |mut typed: PipeWriter| {
