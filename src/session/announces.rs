@@ -9,7 +9,6 @@ use crate::tracker::{Handle, News, Totals, Wish};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use core::time::Duration;
 
 /// A name that is being looked up for a tracker.
 #[derive(Clone, Copy, Debug)]
@@ -196,11 +195,11 @@ impl Session {
             }
             News::Failed { tracker, fault, next } => {
                 let url = url(self, tracker);
-                self.note(Note::TrackerFailed { torrent: id, url, why: fault.to_string(), next });
+                self.note(Note::TrackerFailed { torrent: id, url, why: fault.to_string(), next: Some(next) });
             }
             News::Unsupported { tracker, why } => {
                 let url = url(self, tracker);
-                self.note(Note::TrackerFailed { torrent: id, url, why, next: Duration::MAX });
+                self.note(Note::TrackerFailed { torrent: id, url, why, next: None });
             }
         }
     }

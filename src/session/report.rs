@@ -297,8 +297,8 @@ pub enum Note {
         url: String,
         /// In words; may hold what a stranger wrote.
         why: String,
-        /// Wait until it is tried again.
-        next: Duration,
+        /// Wait until it is tried again; `None` if it never is.
+        next: Option<Duration>,
     },
     /// A tracker warns (`warning message`).
     TrackerWarning {

@@ -53,7 +53,7 @@ fn values(object: Object, note: &Note) -> Object {
             object.text("url", url).number("peers", *peers).seconds("next_seconds", Some(*next))
         }
         Note::TrackerFailed { url, why, next, .. } => {
-            object.text("url", url).text("why", why).seconds("next_seconds", Some(*next))
+            object.text("url", url).text("why", why).seconds("next_seconds", *next)
         }
         Note::TrackerWarning { url, text, .. } => object.text("url", url).text("why", text),
         Note::StorageFault { fault, .. } => {

@@ -55,7 +55,10 @@ fn words(note: &Note, torrents: &Torrents) -> String {
         }
         Note::TrackerFailed { url, why, next, .. } => {
             let (url, why) = (clean(url.as_bytes()), clean(why.as_bytes()));
-            format!("tracker {url} failed: {why}; asked again in {}", Span(*next))
+            match next {
+                Some(next) => format!("tracker {url} failed: {why}; asked again in {}", Span(*next)),
+                None => format!("tracker {url} is passed over: {why}"),
+            }
         }
         Note::TrackerWarning { url, text, .. } => {
             format!("tracker {} warns: {}", clean(url.as_bytes()), clean(text.as_bytes()))
@@ -106,14 +109,16 @@ mod tests {
 
     #[test]
     fn news_are_one_line_that_strangers_cannot_break() {
-        let note = Note::TrackerFailed {
-            torrent: TorrentId(0),
-            url: "http://t/\n".into(),
-            why: "go\r\n\x1b[Haway".into(),
-            next: Duration::from_secs(15),
+        let text = |next| {
+            let (url, why) = ("http://t/\n".into(), "go\r\n\x1b[Haway".into());
+            let note = Note::TrackerFailed { torrent: TorrentId(0), url, why, next };
+            line(&note, &Torrents::samples(&["a"]))
         };
-        let text = line(&note, &Torrents::samples(&["a"]));
-        assert_eq!(text, "tracker http://t/\\x0a failed: go\\x0d\\x0a\\x1b[Haway; asked again in 15 s");
+        assert_eq!(
+            text(Some(Duration::from_secs(15))),
+            "tracker http://t/\\x0a failed: go\\x0d\\x0a\\x1b[Haway; asked again in 15 s"
+        );
+        assert_eq!(text(None), "tracker http://t/\\x0a is passed over: go\\x0d\\x0a\\x1b[Haway");
     }
 
     #[test]
