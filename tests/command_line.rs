@@ -67,6 +67,29 @@ fn torrent(name: &str, changes: &[(&str, &str)]) -> Vec<u8> {
 }
 
 #[test]
+fn what_cannot_be_said_is_a_fault_unless_nobody_listens() {
+    let folder = directory("full_output");
+    let file = folder.join("a.torrent");
+    fs::write(&file, torrent("a", &[])).unwrap();
+    for arguments in
+        [&[OsStr::new("--help")][..], &[OsStr::new("--version")], &[OsStr::new("--show"), file.as_os_str()]]
+    {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = swarmlet().args(arguments).stdout(full).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.starts_with("swarmlet: cannot write to standard output: No space left on device"),
+            "{said}"
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = swarmlet().args(arguments).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+    }
+}
+
+#[test]
 fn help_fits_on_one_screen_and_names_the_exit_codes() {
     for arguments in [&["--help"][..], &["-h"], &["-vh", "nothing.torrent"], &["--memory", "8", "--help"]] {
         let ran = run(arguments);

@@ -5,10 +5,17 @@
 #![cfg(feature = "io")]
 #![expect(clippy::print_stdout, reason = "the figures of the long run")]
 
+#[path = "interop/process.rs"]
+#[allow(
+    dead_code,
+    reason = "these tests keep their children themselves, because they type to them and kill them"
+)]
+mod process;
+
+use process::{Scratch, free_port, wait_for};
 use sha1::{Digest, Sha1};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -29,30 +36,6 @@ const MEMORY_MIB: usize = 2;
 /// What one kill may cost: blocks in memory, and those on their way through the sockets.
 const COST_BYTES_MAX: u64 = (MEMORY_MIB as u64 + 2) << 20;
 const PATIENCE: Duration = Duration::from_secs(300);
-
-/// A folder that goes when the test ends.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn folder(&self, name: &str) -> PathBuf {
-        let path = self.0.join(name);
-        fs::create_dir_all(&path).unwrap();
-        path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A child that never outlives its test.
 struct Running(Child);
@@ -98,7 +81,7 @@ struct Seeder {
 
 impl Seeder {
     fn start(torrent: &Path, folder: &Path) -> Self {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut child = Command::new(PROGRAM)
             .args(["--seed", "--json", "--bind", "127.0.0.1", "--up-limit", "16384"])
             .args(["--port", &port.to_string(), "-o"])
@@ -110,11 +93,8 @@ impl Seeder {
             .unwrap();
         let (commands, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let mut seeder = Self { _child: Running(child), commands, answers: BufReader::new(answers), port };
-        let start = Instant::now();
-        while !seeder.status().contains("\"phase\":\"seeding\"") {
-            assert!(start.elapsed() < PATIENCE, "the seeder does not seed");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let is_seeding = |seeder: &mut Self| seeder.status().contains("\"phase\":\"seeding\"");
+        wait_for("a seeder that seeds", PATIENCE, || is_seeding(&mut seeder).then_some(()));
         seeder
     }
 
@@ -188,8 +168,8 @@ struct Costs(Vec<u64>);
 
 #[test]
 fn whatever_moment_it_is_killed_at_little_is_fetched_again_and_nothing_wrong_is_believed() {
-    let scratch = Scratch::new("crash");
-    let (data, torrent) = (scratch.folder("data"), scratch.0.join("t.torrent"));
+    let scratch = Scratch::new();
+    let (data, torrent) = (scratch.folder("data"), scratch.path().join("t.torrent"));
     let content = make(&data, &torrent);
     let metainfo = Arc::new(Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap());
     let mut seeder = Seeder::start(&torrent, &data);
@@ -242,8 +222,8 @@ fn download(victim: &Victim<'_>, seeder: &mut Seeder, rng: &mut Rng, costs: &mut
 
 #[test]
 fn a_second_process_on_the_same_output_is_told_so() {
-    let scratch = Scratch::new("crash-second");
-    let (data, torrent) = (scratch.folder("data"), scratch.0.join("t.torrent"));
+    let scratch = Scratch::new();
+    let (data, torrent) = (scratch.folder("data"), scratch.path().join("t.torrent"));
     make(&data, &torrent);
     let _seeder = Seeder::start(&torrent, &data);
     let second = Command::new(PROGRAM).args(["--port", "0", "-o"]).args([&data, &torrent]).output().unwrap();

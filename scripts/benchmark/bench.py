@@ -13,7 +13,8 @@ import time
 import giving
 import payload as payloads
 from clients import CLIENTS, Job, Start
-from measure import MIB, MemoryGroup, Process, Seeder, sleeps, touch_memory
+from measure import MIB, MemoryGroup, Process, sleeps, touch_memory
+from seeder import Seeder
 
 GIB_MIB = 1024
 TIMEOUT_S = 180
@@ -55,6 +56,12 @@ class Bench:
         result["medians"] = {label: medians(figures) for label, figures in all_figures.items() if figures}
         result["bars"] = [judge(bar, result["medians"], result["failures"]) for bar in row.bars]
         return result
+
+    def seeder(self, payload, row):
+        """A seeder with its tracker."""
+        address, port = self.tracker
+        place = ["--address", address, "--tracker-port", port, "--spread", "--lenient"]
+        return Seeder(self.release, payload, *place, *row.seeder)
 
     def size_mib(self, row):
         if row.kind in ("watch", "binary"):
@@ -110,7 +117,7 @@ class Bench:
             if limit_mib:
                 group = MemoryGroup(limit_mib)
                 stack.callback(group.remove)
-            with Seeder(self.release, payload, self.tracker, row.seeder) as seeder:
+            with self.seeder(payload, row) as seeder:
                 start = self.start(Job(payload, folder, scratch, (self.address, self.free_port()), seeder, options), client)
                 figures, started_at = self.run(payload, start, scratch, loop, row, group, timeout)
             if client != "bare-null" and not payload.same_as(folder):
@@ -164,7 +171,7 @@ class Bench:
         settle, seconds = row.extra["settle"], row.extra["seconds"] // (4 if self.arguments.quick else 1)
         with contextlib.ExitStack() as stack:
             scratch, folder, _loop = stack.enter_context(self.place(row, payload))
-            seeder = stack.enter_context(Seeder(self.release, payload, self.tracker, row.seeder))
+            seeder = stack.enter_context(self.seeder(payload, row))
             start = self.start(Job(payload, folder, scratch, (self.address, self.free_port()), seeder, options), client)
             log = stack.enter_context(open(os.path.join(scratch, "log"), "w+b"))
             process = Process(start, log)
@@ -188,7 +195,7 @@ class Bench:
         """Counts system calls with perf, which hardly disturbs, or else with strace."""
         with contextlib.ExitStack() as stack:
             scratch, folder, _loop = stack.enter_context(self.place(row, payload))
-            seeder = stack.enter_context(Seeder(self.release, payload, self.tracker, row.seeder))
+            seeder = stack.enter_context(self.seeder(payload, row))
             job = Job(payload, folder, scratch, (self.address, self.free_port()), seeder, options)
             start = self.start(job, client)
             counts = os.path.join(scratch, "counts")

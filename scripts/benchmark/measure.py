@@ -14,32 +14,6 @@ SAMPLE_S = 0.02
 PAGE_CACHE_SLACK = 512 * MIB
 
 
-class Seeder:
-    """The loopback seeder and tracker, as long as the `with` lasts."""
-
-    def __init__(self, release, payload, tracker, options):
-        address, port = tracker
-        command = [f"{release}/examples/loopback", "--torrent", payload.torrent, "--data", payload.data]
-        command += ["--address", address, "--tracker-port", str(port), "--spread", "--lenient", *map(str, options)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        words = dict(word.split("=", 1) for word in self.process.stdout.readline().split()[1:])
-        if "peers" not in words:
-            raise RuntimeError("the seeder did not start; is its port taken?")
-        self.peers = words["peers"].split(",")
-        self.done = {}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        line = self.process.stdout.readline()
-        self.done = {key: float(value) for key, value in (word.split("=") for word in line.split()[1:])}
-        self.process.wait()
-
-
 def touch_memory(size):
     """Takes and frees memory, so that the first touch of what a virtual machine handed back to its host is not charged
     to the client that comes first."""

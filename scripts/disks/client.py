@@ -1,4 +1,4 @@
-"""swarmlet as a process that is asked things, and a seeder for it."""
+"""swarmlet as a process that is asked things."""
 
 import json
 import os
@@ -6,31 +6,7 @@ import select
 import subprocess
 import time
 
-
-class Seeder:
-    """The loopback seeder, as long as the `with` lasts."""
-
-    def __init__(self, built, payload, *options):
-        command = [f"{built}/examples/loopback", "--torrent", payload.torrent, "--data", payload.data]
-        self.process = subprocess.Popen(
-            [*command, *map(str, options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        words = dict(word.split("=", 1) for word in self.process.stdout.readline().split()[1:])
-        self.peers = words["peers"].split(",")
-        self.done = {}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        line = self.process.stdout.readline()
-        self.done = {key: float(value) for key, value in (word.split("=") for word in line.split()[1:])}
-        self.process.wait()
+from measure import status
 
 
 class Client:
@@ -80,14 +56,9 @@ class Client:
 
     def sample(self):
         """Notes how much memory it has."""
-        try:
-            with open(f"/proc/{self.process.pid}/status") as file:
-                pairs = dict(line.split(":", 1) for line in file)
-        except OSError:
-            return
-        kib = lambda key: int(pairs.get(key, "0 kB").split()[0])
-        self.peak_anon_kib = max(self.peak_anon_kib, kib("RssAnon"))
-        self.peak_rss_kib = max(self.peak_rss_kib, kib("VmRSS"))
+        numbers = status(self.process.pid)
+        self.peak_anon_kib = max(self.peak_anon_kib, numbers.get("RssAnon", 0))
+        self.peak_rss_kib = max(self.peak_rss_kib, numbers.get("VmRSS", 0))
 
     @property
     def ended(self):

@@ -8,9 +8,10 @@ import sys
 import time
 
 import disk
-from client import Client, Seeder
+from client import Client
 from disk import MIB, Missing, drop_caches, mounted, written_bytes
 from payload import Payload
+from seeder import Seeder
 
 FUSE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fuse.py")
 ANNOUNCE = "http://127.0.0.1:9/announce"

@@ -6,9 +6,10 @@ import statistics
 import subprocess
 import time
 
-from client import Client, Seeder
+from client import Client
 from disk import MIB, disk, drop_caches, throttled, written_bytes
 from payload import Payload
+from seeder import Seeder
 
 EVERY_S = 0.1
 

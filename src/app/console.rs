@@ -22,11 +22,11 @@
 //! An empty Enter, or a typed line longer than a row, leaves an old progress line standing above; nothing that
 //! was typed is lost by it.
 //!
-//! Nothing here waits for a slow reader to draw progress, no failed write is an error (`| head`), and a
-//! background job does not draw, since the shell has the cursor then.
+//! Nothing here waits for a slow reader to draw progress, no failed write ends a run, a reader who has seen enough is no
+//! fault (`| head`), and a background job does not draw, since the shell has the cursor then.
 
 use crate::app::{terminal, width};
-use std::io::{IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,6 +58,8 @@ pub struct Console {
     types_there: bool,
     /// The progress line that stands in the row above the cursor.
     drawn: Option<String>,
+    /// Why an answer could not be written.
+    fault: Option<io::Error>,
 }
 
 /// Which output.
@@ -78,7 +80,13 @@ impl Console {
             answers_there: redraws && terminal::are_same_terminal(),
             types_there: redraws && stdin.is_terminal(),
             drawn: None,
+            fault: None,
         }
+    }
+
+    /// Why the last answer that could not be written was lost, once.
+    pub fn take_fault(&mut self) -> Option<io::Error> {
+        self.fault.take()
     }
 
     /// True if [`Console::progress`] redraws one line; false if each call would be a line of its own.
@@ -101,7 +109,7 @@ impl Console {
     /// lines and colours.
     pub fn news(&mut self, text: &str) {
         let is_above = self.drawn.is_some();
-        self.message(To::Stderr, text, is_above);
+        let _ = self.message(To::Stderr, text, is_above);
     }
 
     /// Writes the answer to a command to stdout.
@@ -109,11 +117,13 @@ impl Console {
         // After Enter the typed line stands above the cursor, and the progress line above that: it stays
         // there.
         self.drawn = self.drawn.take().filter(|_| !self.types_there);
-        if self.answers_there {
-            self.message(To::Stdout, text, self.drawn.is_some());
+        let written = if self.answers_there {
+            self.message(To::Stdout, text, self.drawn.is_some())
         } else {
-            write(To::Stdout, format!("{text}\n").as_bytes());
-        }
+            write(To::Stdout, format!("{text}\n").as_bytes())
+        };
+        self.fault =
+            written.err().filter(|error| error.kind() != ErrorKind::BrokenPipe).or(self.fault.take());
     }
 
     /// Draws the progress line, which must fit into [`Console::columns`], or writes it as a line of its own
@@ -125,7 +135,8 @@ impl Console {
             return;
         }
         if !self.redraws {
-            return write(To::Stderr, format!("{line}\n").as_bytes());
+            let _ = write(To::Stderr, format!("{line}\n").as_bytes());
+            return;
         }
         if !terminal::is_foreground(stderr.as_fd()) {
             self.drawn = None;
@@ -135,7 +146,7 @@ impl Console {
             Some(_) => format!("\x1b7\x1b[A\r{line}\x1b[K\x1b8"),
             None => above(&[line], false),
         };
-        write(To::Stderr, bytes.as_bytes());
+        let _ = write(To::Stderr, bytes.as_bytes());
         self.drawn = Some(line.to_string());
     }
 
@@ -154,11 +165,11 @@ impl Console {
     /// Takes the progress line away, for the end.
     pub fn clear(&mut self) {
         if self.drawn.take().is_some() && terminal::is_foreground(std::io::stderr().as_fd()) {
-            write(To::Stderr, b"\r\x1b[A\x1b[J");
+            let _ = write(To::Stderr, b"\r\x1b[A\x1b[J");
         }
     }
 
-    fn message(&self, to: To, text: &str, is_above: bool) {
+    fn message(&self, to: To, text: &str, is_above: bool) -> io::Result<()> {
         let stderr = std::io::stderr();
         if !self.redraws || !terminal::is_foreground(stderr.as_fd()) {
             return write(to, format!("{text}\n").as_bytes());
@@ -169,7 +180,7 @@ impl Console {
         // No more at a time than the screen has rows for, or the top ones would be written over.
         let bytes: String =
             rows.chunks(height.saturating_sub(3).max(1)).map(|rows| above(rows, is_above)).collect();
-        write(to, bytes.as_bytes());
+        write(to, bytes.as_bytes())
     }
 }
 
@@ -181,15 +192,15 @@ fn above(rows: &[&str], is_above: bool) -> String {
     format!("{}\x1b7\x1b[{up}A\r\x1b[{count}L{}\x1b8", "\x1bD".repeat(count), rows.join("\r\n"))
 }
 
-/// One write for the whole message, so that others' lines do not come between. Nobody reading is no error.
-fn write(to: To, bytes: &[u8]) {
-    let _ = match to {
+/// One write for the whole message, so that others' lines do not come between.
+fn write(to: To, bytes: &[u8]) -> io::Result<()> {
+    match to {
         To::Stdout => {
-            let mut stdout = std::io::stdout().lock();
+            let mut stdout = io::stdout().lock();
             stdout.write_all(bytes).and_then(|()| stdout.flush())
         }
-        To::Stderr => std::io::stderr().lock().write_all(bytes),
-    };
+        To::Stderr => io::stderr().lock().write_all(bytes),
+    }
 }
 
 #[cfg(test)]

@@ -64,7 +64,13 @@ impl App {
             Job::Create { path, announce, out } => self.create(path, announce.as_deref(), out.as_deref()),
             Job::Check | Job::Download => self.download(),
         };
-        result.unwrap_or_else(|ended| ended)
+        let exit = result.unwrap_or_else(|ended| ended);
+        // The others have done something, whether they can say so or not.
+        let says_only = matches!(self.cli.job, Job::Help | Job::Version | Job::Show);
+        let fault = self.console.lock().take_fault().filter(|_| says_only && exit == Exit::Done);
+        fault.map_or(exit, |error| {
+            self.error(&format!("cannot write to standard output: {error}"), Exit::IoError)
+        })
     }
 
     fn answer(&self, text: &str) -> Result<Exit, Ended> {
@@ -251,8 +257,8 @@ impl App {
         Ok(routes)
     }
 
-    /// Settles which part of the network is used, and opens the listening port, 0 if that fails: then nobody can come to us, but we can still go to others. Behind a proxy
-    /// nobody is to come to us: that would tell where we are.
+    /// Settles which part of the network is used, and opens the listening port; 0 if that fails: then nobody can come to
+    /// us, but we can still go to others. Behind a proxy nobody is to come to us: that would tell where we are.
     fn listen(&self, rim: &mut Rim, routes: &Routes) -> u16 {
         if self.cli.job == Job::Check {
             return 0;

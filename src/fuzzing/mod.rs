@@ -3,6 +3,8 @@
 
 pub mod command;
 pub mod meta;
+#[cfg(test)]
+mod mutation;
 pub mod names;
 pub mod proxy;
 pub mod resume;

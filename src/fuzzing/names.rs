@@ -84,6 +84,7 @@ fn resolver_at_work(data: &[u8], rng: &mut Rng) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzzing::mutation::mutate;
 
     #[test]
     fn answers_of_name_servers_survive_mutation() {
@@ -92,20 +93,6 @@ mod tests {
             b"nameserver 1.1.1.1\nsearch a b\noptions timeout:2 ndots:2 rotate\n127.0.0.1 t.example\n",
             b"\0\x04abcdef",
         ];
-        let mut rng = Rng::new(4);
-        for round in 0..4_000 {
-            let mut data = seeds[round % seeds.len()].to_vec();
-            for _ in 0..rng.below(5) {
-                let at = rng.below(data.len() as u32) as usize;
-                match rng.below(4) {
-                    0 => data.truncate(at.max(1)),
-                    1 => data.insert(at, rng.next_u64() as u8),
-                    2 => data.extend_from_within(at..),
-                    _ => data[at] = rng.next_u64() as u8,
-                }
-            }
-            dns(&data);
-        }
-        dns(b"");
+        mutate(4_000, &seeds, dns);
     }
 }

@@ -90,7 +90,7 @@ fn texts_at_work(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Rng;
+    use crate::fuzzing::mutation::mutate;
 
     #[test]
     fn answers_of_proxies_survive_mutation() {
@@ -103,20 +103,6 @@ mod tests {
             b"\x03HTTP/1.1 407 X\r\n\r\n",
             b"\x00socks5://u:p@[::1]:80, 9.9.9.0/24 *.example",
         ];
-        let mut rng = Rng::new(5);
-        for round in 0..8_000 {
-            let mut data = seeds[round % seeds.len()].to_vec();
-            for _ in 0..rng.below(5) {
-                let at = rng.below(data.len() as u32) as usize;
-                match rng.below(4) {
-                    0 => data.truncate(at.max(1)),
-                    1 => data.insert(at, rng.next_u64() as u8),
-                    2 => data.extend_from_within(at..),
-                    _ => data[at] = rng.next_u64() as u8,
-                }
-            }
-            answers(&data);
-        }
-        answers(b"");
+        mutate(8_000, &seeds, answers);
     }
 }

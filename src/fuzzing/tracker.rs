@@ -190,25 +190,7 @@ fn tell_datagram(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A few thousand mutations of good input: not a fuzzer, but enough to notice when a body is broken.
-    fn mutate(seeds: &[&[u8]], body: fn(&[u8])) {
-        let mut rng = Rng::new(4);
-        for round in 0..4_000 {
-            let mut data = seeds[round % seeds.len()].to_vec();
-            for _ in 0..rng.below(5) {
-                let at = rng.below(data.len() as u32) as usize;
-                match rng.below(4) {
-                    0 => data.truncate(at.max(1)),
-                    1 => data.insert(at, rng.next_u64() as u8),
-                    2 => data.extend_from_within(at..),
-                    _ => data[at] = rng.next_u64() as u8,
-                }
-            }
-            body(&data);
-        }
-        body(b"");
-    }
+    use crate::fuzzing::mutation::mutate;
 
     #[test]
     fn http_replies_survive_mutation() {
@@ -217,7 +199,7 @@ mod tests {
             b"\x02HTTP/1.1 100 C\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n0\r\nA: b\r\n\r\n",
             b"\x09HTTP/1.0 302 Found\r\nlocation : /x\r\nX: a\r\n b\r\n\r\n",
         ];
-        mutate(&seeds, http_reply);
+        mutate(4_000, &seeds, http_reply);
     }
 
     #[test]
@@ -227,12 +209,12 @@ mod tests {
             b"\0d5:peersld2:ip7:1.2.3.44:porti80eee15:warning message2:hie",
             b"\x01d14:failure reason4:busy8:retry in5:nevere",
         ];
-        mutate(&seeds, tracker_reply);
+        mutate(4_000, &seeds, tracker_reply);
     }
 
     #[test]
     fn urls_survive_mutation() {
-        mutate(&[b"http://u:p@t.example:81/a/b?c=d\n../x?y#z", b"http://[::1]/\n//o.example/"], url);
+        mutate(4_000, &[b"http://u:p@t.example:81/a/b?c=d\n../x?y#z", b"http://[::1]/\n//o.example/"], url);
     }
 
     #[test]
@@ -242,7 +224,7 @@ mod tests {
             b"\x1c\0\0\0\x01\0\0\0\x09\0\0\x07\x08\0\0\0\x01\0\0\0\x02\x01\x02\x03\x04\0\x50",
             b"\x1d\0\0\0\x03\0\0\0\x09no such torrent",
         ];
-        mutate(&seeds, udp_tracker);
+        mutate(4_000, &seeds, udp_tracker);
     }
 
     #[test]
@@ -252,6 +234,6 @@ mod tests {
             b"\x06\0\x02\x03HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nde",
             b"\x06\0\x02\x04\x06\x06\0\x02\xfd\x02\x03\x06",
         ];
-        mutate(&seeds, trackers);
+        mutate(4_000, &seeds, trackers);
     }
 }

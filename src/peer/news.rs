@@ -24,7 +24,8 @@ pub enum News {
     Interest,
     /// It has the pieces in [`Peer::added`], which it did not have before.
     HasMore,
-    /// It asks for this block and may: it is not choked, or the piece was allowed (BEP 6), and the block exists and is not too long.
+    /// It asks for this block and may: it is not choked, or the piece was allowed (BEP 6), and the block exists and is not
+    /// too long.
     Asks(Block),
     /// It does not want this block any more.
     Cancels(Block),

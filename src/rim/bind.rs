@@ -2,11 +2,11 @@
 
 use crate::rim::sys;
 use core::mem::{MaybeUninit, size_of};
-use mio::net::TcpStream;
+use mio::net::{TcpStream, UdpSocket};
 use std::ffi::{CStr, OsStr, OsString};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// A part of the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Bind {
     /// # Errors
     /// Those of [`Bind::apply`] and of `connect(2)`.
     pub fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
-        let socket = stream_socket(address.is_ipv6())?;
+        let socket = socket(address.is_ipv6(), libc::SOCK_STREAM)?;
         self.apply(socket.as_fd(), address.ip())?;
         match call_with(address, |pointer, length| {
             // SAFETY: the pointer and the length are those of an address that lives during the call.
@@ -52,12 +52,21 @@ impl Bind {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
             _ => {}
         }
-        // SAFETY: the descriptor is ours alone, and is given away here.
-        Ok(unsafe { TcpStream::from_raw_fd(socket.into_raw_fd()) })
+        Ok(TcpStream::from_std(socket.into()))
     }
 }
 
-/// Binds `socket` to `ip`; the port is chosen when it connects, so that bound streams do not use ports up.
+/// A datagram socket for addresses of the family of `to`, which sends from `place` only, if there is one.
+///
+/// # Errors
+/// Those of [`Bind::apply`]; no descriptor is left.
+pub(super) fn datagram_socket(to: IpAddr, place: Option<&Bind>) -> io::Result<UdpSocket> {
+    let socket = socket(to.is_ipv6(), libc::SOCK_DGRAM)?;
+    place.map_or(Ok(()), |place| place.apply(socket.as_fd(), to))?;
+    Ok(UdpSocket::from_std(socket.into()))
+}
+
+/// Binds `socket` to `ip`; the port is chosen when it connects, so that bound sockets do not use ports up.
 fn bind(socket: BorrowedFd<'_>, ip: IpAddr, to: IpAddr) -> io::Result<()> {
     if ip.is_ipv6() != to.is_ipv6() {
         return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
@@ -75,11 +84,11 @@ fn bind(socket: BorrowedFd<'_>, ip: IpAddr, to: IpAddr) -> io::Result<()> {
     })
 }
 
-/// A TCP socket that does not block.
-fn stream_socket(is_v6: bool) -> io::Result<OwnedFd> {
+/// A socket that does not block; `kind` is `SOCK_STREAM` or `SOCK_DGRAM`.
+fn socket(is_v6: bool, kind: libc::c_int) -> io::Result<OwnedFd> {
     let family = if is_v6 { libc::AF_INET6 } else { libc::AF_INET };
     // SAFETY: plain numbers.
-    let fd = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0) };
+    let fd = unsafe { libc::socket(family, kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }

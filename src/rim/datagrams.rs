@@ -1,9 +1,10 @@
-//! Datagrams to and from UDP trackers, and the proxy that carries some: one socket for each address family, opened with the first that is sent there.
+//! Datagrams to and from UDP trackers, and the proxy that carries some: one socket for each address family, opened with the
+//! first that is sent there.
 
 use crate::base::StreamId;
 use crate::base::limits::TURN_DATAGRAMS_MAX;
 use crate::proxy::parcel;
-use crate::rim::bind::{Bind, interface_address};
+use crate::rim::bind::{Bind, datagram_socket};
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::sockets::close_cause;
 use crate::rim::sys;
@@ -13,7 +14,7 @@ use crate::wire::address::canonical;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
 /// One for each family.
@@ -128,36 +129,11 @@ impl Datagrams {
 
 impl Socket {
     fn open(to: IpAddr, place: Option<&Bind>, registry: &Registry, token: Token) -> io::Result<Self> {
-        let mut io = bound(to, place)?;
+        let mut io = datagram_socket(to, place)?;
         // Without it a tracker that is gone is found by its silence.
         let _ = sys::report_undeliverable(io.as_fd(), to.is_ipv6());
         registry.register(&mut io, token, Interest::READABLE)?;
         Ok(Self { io, readable: false })
-    }
-}
-
-/// A socket that can send to addresses of the family of `to`, from `place`.
-fn bound(to: IpAddr, place: Option<&Bind>) -> io::Result<UdpSocket> {
-    let any: IpAddr = match to {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let at = |ip: IpAddr| UdpSocket::bind(SocketAddr::new(ip, 0));
-    match place {
-        None => at(any),
-        Some(Bind::Address(ip)) if ip.is_ipv6() == to.is_ipv6() => at(*ip),
-        Some(Bind::Address(_)) => Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
-        Some(Bind::Interface(name)) => {
-            let io = at(any)?;
-            match sys::bind_to_interface(io.as_fd(), name) {
-                // Linux before 5.7 lets only root do that. The address does nearly the same.
-                Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-                    let address = interface_address(name, to.is_ipv6());
-                    at(address.ok_or_else(|| io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))?)
-                }
-                answer => answer.map(|()| io),
-            }
-        }
     }
 }
 
@@ -195,7 +171,7 @@ mod tests {
     use super::*;
     use core::time::Duration;
     use mio::{Events, Poll};
-    use std::net;
+    use std::net::{self, Ipv6Addr};
 
     struct Bench {
         poll: Poll,

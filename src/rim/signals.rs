@@ -11,8 +11,10 @@ use std::os::fd::AsRawFd;
 /// What a signal means to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGINT, SIGTERM or SIGHUP: end in good order; the second time, at once.
+    /// SIGINT or SIGTERM: end in good order; the second time, at once.
     Quit,
+    /// SIGHUP: end in good order. A terminal that goes away is told by the kernel and by the shell: nobody is impatient.
+    HangUp,
     /// SIGWINCH or SIGCONT: the terminal is wider, narrower, or shows what another program left there.
     Redraw,
 }
@@ -67,6 +69,7 @@ impl Signals {
 fn meaning(number: c_int) -> Signal {
     match number {
         libc::SIGWINCH | libc::SIGCONT => Signal::Redraw,
+        libc::SIGHUP => Signal::HangUp,
         _ => Signal::Quit,
     }
 }
@@ -88,6 +91,7 @@ mod tests {
         for (number, expected) in [
             (libc::SIGINT, Signal::Quit),
             (libc::SIGTERM, Signal::Quit),
+            (libc::SIGHUP, Signal::HangUp),
             (libc::SIGWINCH, Signal::Redraw),
             (libc::SIGCONT, Signal::Redraw),
         ] {

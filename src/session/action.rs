@@ -35,7 +35,8 @@ pub enum Action {
         /// Which.
         stream: StreamId,
     },
-    /// Read from this stream again, after `Session::landing` had answered [`Landing::Wait`](crate::session::Landing).
+    /// Read from this stream again, after `Session::landing` had answered [`Landing::Wait`](crate::session::Landing),
+    /// or `Session::allowance` 0.
     Resume {
         /// Which.
         stream: StreamId,

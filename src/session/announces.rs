@@ -193,13 +193,15 @@ impl Session {
                 self.note(Note::TrackerAnswered { torrent: id, url, peers: peers.len() as u32, next });
                 self.on_peers(now, id, peers, from);
             }
-            News::Failed { tracker, fault, next } => {
+            News::Failed { tracker, fault, next, again } => {
                 let url = url(self, tracker);
-                self.note(Note::TrackerFailed { torrent: id, url, why: fault.to_string(), next: Some(next) });
+                self.note(Note::TrackerFailed { torrent: id, url, why: fault.to_string(), next, again });
             }
+            // Who leaves, or only checks what is there, asks nobody.
+            News::Unsupported { .. } if self.quitting.is_some() => {}
             News::Unsupported { tracker, why } => {
                 let url = url(self, tracker);
-                self.note(Note::TrackerFailed { torrent: id, url, why, next: None });
+                self.note(Note::TrackerSkipped { torrent: id, url, why });
             }
         }
     }

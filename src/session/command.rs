@@ -130,13 +130,14 @@ fn parse_address(word: &str) -> Result<SocketAddr, CommandFault> {
 }
 
 fn parse_limit(way: &str, number: &str) -> Result<Command, CommandFault> {
-    let bad = || CommandFault::BadLimit(String::from(if number.is_empty() { way } else { number }));
+    let bad = |word: &str| CommandFault::BadLimit(word.to_string());
     let up = match way {
         "up" => true,
         "down" => false,
-        _ => return Err(bad()),
+        _ => return Err(bad(way)),
     };
-    let kib = number.parse().ok().filter(|&kib: &u64| kib <= LIMIT_KIB_MAX).ok_or_else(bad)?;
+    let kib = number.parse().ok().filter(|&kib: &u64| kib <= LIMIT_KIB_MAX);
+    let kib = kib.ok_or_else(|| bad(if number.is_empty() { way } else { number }))?;
     Ok(Command::Limit { up, rate: kib * u64::from(KIB) })
 }
 
@@ -163,10 +164,16 @@ impl fmt::Display for CommandFault {
             Self::BadAddress(word) => {
                 write!(f, "{:?} is not an address; write IP:PORT or [IPv6]:PORT", shortened(word))
             }
+            Self::BadLimit(word) if word.is_empty() => {
+                f.write_str("limit needs a way and a number: limit down N or limit up N, in KiB/s")
+            }
             Self::BadLimit(word) => {
                 write!(f, "{:?} is no limit; write limit down N or limit up N, in KiB/s", shortened(word))
             }
-            Self::BadSeed(word) => write!(f, "{:?}: write seed on or seed off", shortened(word)),
+            Self::BadSeed(word) if word.is_empty() => f.write_str("seed needs a word: seed on or seed off"),
+            Self::BadSeed(word) => {
+                write!(f, "{:?} is neither on nor off; write seed on or seed off", shortened(word))
+            }
             Self::TooManyWords(name) => write!(f, "{name} takes nothing after it"),
         }
     }
@@ -202,7 +209,10 @@ mod tests {
             assert!(Command::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(Command::parse("add 1.2.3.4:0"), Err(CommandFault::BadAddress("1.2.3.4:0".into())));
-        assert!(Command::parse("add").unwrap_err().to_string().contains("IP:PORT"));
+        for (bare, wanted) in [("add", "IP:PORT"), ("limit", "limit down N"), ("seed", "seed on")] {
+            let text = Command::parse(bare).unwrap_err().to_string();
+            assert!(text.starts_with(&format!("{bare} needs ")) && text.contains(wanted), "{text}");
+        }
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! The user's commands, and the end of the run.
 
+use super::streams::Open;
+use super::torrents::Torrent;
 use super::{Action, Command, Note, Outcome, Phase, Report, Session, StorageFault};
 use crate::base::limits::{COMPLETED_TIMEOUT, STOP_TIMEOUT};
 use crate::base::{Instant, TorrentId};
+use crate::candidates::Added;
+use crate::wire::address::canonical;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 impl Session {
@@ -36,11 +41,24 @@ impl Session {
 
     /// Adds a peer that the user named to every torrent.
     fn add_peer(&mut self, now: Instant, address: SocketAddr) -> String {
-        for torrent in &mut self.torrents {
-            torrent.add_named_peer(now, address);
-        }
+        let all = self.torrents.iter_mut().map(|torrent| torrent.add_named_peer(now, address));
+        let all: Vec<Added> = all.collect();
         self.dial_candidates(now);
-        format!("connecting to {address}")
+        let is_it = |open: &Open| open.peer.address == canonical(address);
+        if self.streams.iter_open().any(|(.., open)| is_it(open)) {
+            return format!("connected to {address} already");
+        }
+        let wants_peers = self.torrents.iter().any(Torrent::wants_peers);
+        let added = if all.contains(&Added::New) { Some(&Added::New) } else { all.first() };
+        match added {
+            Some(Added::New) if wants_peers => format!("connecting to {address}"),
+            Some(Added::New) => format!("{address} is remembered: no peers are wanted now"),
+            Some(Added::Known) => format!("{address} is known already, and is tried in its turn"),
+            Some(Added::Own) => format!("{address} is this very program"),
+            Some(Added::Banned) => format!("{address} is banned: it has sent bad blocks"),
+            Some(Added::Useless) => format!("{address} cannot be a peer"),
+            Some(Added::Full) | None => format!("there is no room for {address}"),
+        }
     }
 
     fn announce_now(&mut self, now: Instant) -> String {
@@ -206,5 +224,68 @@ impl Session {
         torrent.durability.doubt(now);
         self.note(Note::StorageFault { torrent: id, fault });
         self.fail(now, Outcome::of(fault));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+    use crate::meta::Metainfo;
+    use crate::session::{Event, Settings};
+    use alloc::sync::Arc;
+
+    const NOW: Instant = Instant::from_micros(1_000_000);
+
+    fn session() -> Session {
+        let torrent =
+            [&b"d4:infod6:lengthi9e4:name1:a12:piece lengthi9e6:pieces20:"[..], &[b'x'; 20], b"ee"].concat();
+        let settings = Settings {
+            memory_bytes: 1 << 20,
+            max_peers: 9,
+            port: 0,
+            peers: Vec::new(),
+            give_up: None,
+            check_only: false,
+        };
+        let mut session = Session::new(NOW, Rng::new(1), settings);
+        session.add_torrent(NOW, Arc::new(Metainfo::parse(&torrent).unwrap()), true);
+        session
+    }
+
+    /// The answer to `line`.
+    fn said(session: &mut Session, line: &str) -> String {
+        session.handle(NOW, Event::Command(Command::parse(line).unwrap().unwrap()));
+        let answer = |action| match action {
+            Action::Say(Report::Done(text)) => Some(text),
+            _ => None,
+        };
+        core::iter::from_fn(|| session.next_action()).find_map(answer).unwrap()
+    }
+
+    #[test]
+    fn who_adds_a_peer_hears_what_becomes_of_it() {
+        let mut session = session();
+        session.torrents[0].candidates.add_own("9.9.9.1:5".parse().unwrap());
+        session.torrents[0].candidates.ban("9.9.9.2:5".parse().unwrap());
+        let cases = [
+            ("add 9.9.9.9:5", "connecting to 9.9.9.9:5"),
+            ("add 9.9.9.9:5", "9.9.9.9:5 is known already, and is tried in its turn"),
+            ("add 9.9.9.1:5", "9.9.9.1:5 is this very program"),
+            ("add 9.9.9.2:5", "9.9.9.2:5 is banned: it has sent bad blocks"),
+            ("add 0.0.0.0:5", "0.0.0.0:5 cannot be a peer"),
+            ("pause", "paused; \"resume\" goes on"),
+            ("add 9.9.9.8:5", "9.9.9.8:5 is remembered: no peers are wanted now"),
+        ];
+        for (line, wanted) in cases {
+            assert_eq!(said(&mut session, line), wanted);
+        }
+    }
+
+    #[test]
+    fn limits_are_said_as_they_are_from_then_on() {
+        let mut session = session();
+        assert_eq!(said(&mut session, "limit down 5"), "down is limited to 5 KiB/s");
+        assert_eq!(said(&mut session, "limit up 0"), "up is not limited");
     }
 }

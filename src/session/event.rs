@@ -94,7 +94,7 @@ pub enum Event<'a> {
         fault: StorageFault,
     },
     /// Bytes that the session wished to read ([`Action::Load`](crate::session::Action::Load)). Holes and missing
-    /// files read as zeros; `bytes` is as long as was asked.
+    /// files read as zeros. `bytes` may be fewer than were asked for, where more would take long to hash.
     Loaded {
         /// Whose.
         torrent: TorrentId,

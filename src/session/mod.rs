@@ -3,10 +3,10 @@
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
-//! the way to the files, `durable` and `resuming` what lasts longer than the run, `announces` trackers, `relaying` the datagrams that a proxy carries, `dialing` and
-//! `listening` new connections, `culling` who gives way to them, `uploads` what peers ask of us, `choking` who of them is
-//! served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the
-//! user and the end.
+//! the way to the files, `durable` and `resuming` what lasts longer than the run, `announces` trackers, `relaying` what a
+//! proxy carries to them, `dialing` and `listening` new connections, `culling` who gives way to them, `uploads` what peers
+//! ask of us, `hearing` how much of that at a time, `choking` who of them is served, `spreading` with which pieces first,
+//! `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the user and the end.
 
 mod action;
 mod announces;
@@ -20,6 +20,7 @@ mod dialing;
 mod durable;
 mod event;
 mod giving;
+mod hearing;
 mod listening;
 mod messages;
 mod pacing;
@@ -230,7 +231,7 @@ impl Session {
     pub fn add_torrent(&mut self, now: Instant, metainfo: Arc<Metainfo>, empty: bool) -> TorrentId {
         let id = self.enter(now, metainfo);
         if empty && !self.settings.check_only {
-            self.start(now, id, true);
+            self.start(now, id);
         } else {
             self.start_checking(now, id);
         }
@@ -251,13 +252,10 @@ impl Session {
         id
     }
 
-    fn start(&mut self, now: Instant, id: TorrentId, empty: bool) {
-        if empty && !self.settings.check_only {
-            self.announce_due(now, id);
-            self.dial_candidates(now);
-        } else {
-            self.go_on_checking(now, id);
-        }
+    /// It is known what is missing: peers are looked for.
+    fn start(&mut self, now: Instant, id: TorrentId) {
+        self.announce_due(now, id);
+        self.dial_candidates(now);
     }
 
     /// Bytes that are missing for two of the torrent's pieces to be put together at a time. To be lent with

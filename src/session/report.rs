@@ -297,8 +297,19 @@ pub enum Note {
         url: String,
         /// In words; may hold what a stranger wrote.
         why: String,
-        /// Wait until it is tried again; `None` if it never is.
-        next: Option<Duration>,
+        /// Wait until it is tried again.
+        next: Duration,
+        /// The last time it failed for the same reason.
+        again: bool,
+    },
+    /// A tracker is never asked; said once.
+    TrackerSkipped {
+        /// Whose.
+        torrent: TorrentId,
+        /// Its URL.
+        url: String,
+        /// In words; may hold what a stranger wrote.
+        why: String,
     },
     /// A tracker warns (`warning message`).
     TrackerWarning {
@@ -346,9 +357,11 @@ impl Note {
     pub fn level(&self) -> Level {
         match self {
             Self::StorageFault { .. } => Level::Error,
+            // Most trackers that a `.torrent` lists are dead and stay so.
+            Self::TrackerFailed { again: true, .. } => Level::Debug,
             Self::PeerBanned { .. } | Self::TrackerFailed { .. } | Self::TrackerWarning { .. } => Level::Warn,
             Self::StateNotSaved { .. } => Level::Warn,
-            Self::Resumed { .. } => Level::Info,
+            Self::Resumed { .. } | Self::TrackerSkipped { .. } => Level::Info,
             Self::Checked { .. } | Self::Complete { .. } | Self::StorageRecovered { .. } => Level::Info,
             Self::PieceFailed { .. } | Self::TrackerAnswered { .. } => Level::Debug,
             Self::PeerGone { guilty: true, .. } => Level::Debug,

@@ -51,14 +51,15 @@ impl Session {
         if believed > 0 || doubtful_files > 0 || fault.is_some() {
             self.note(Note::Resumed { torrent: id, believed, pieces, doubtful_files, fault });
         }
-        let empty = empty && !self.settings.check_only;
         let torrent = &mut self.torrents[id.0 as usize];
-        if empty {
+        if empty && !self.settings.check_only {
             torrent.checking = None;
+            self.start(now, id);
+        } else {
+            // Trackers are told what is missing, which is not known before.
+            torrent.trackers.hold(true);
+            self.go_on_checking(now, id);
         }
-        // Trackers are told what is missing, which is not known before.
-        torrent.trackers.hold(torrent.checking.is_some());
-        self.start(now, id, empty);
         id
     }
 }

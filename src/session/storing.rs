@@ -186,12 +186,15 @@ impl Session {
         if before.is_none_or(|stall| stall.fault.kind != fault.kind) {
             self.note(Note::StorageFault { torrent: id, fault });
         }
-        let is_full = fault.kind == StorageFaultKind::NoSpace;
-        let patience = self.settings.give_up.filter(|_| is_full);
-        if patience.is_some_and(|patience| now.since(since) >= patience) {
-            self.fail(now, Outcome::of(fault));
-        } else if (!is_full && tries >= STORE_TRIES_MAX) || self.quitting.is_some() {
-            // While quitting there is no time to wait for a better disk: what is not stored is fetched again next time.
+        // Somebody may make room; a broken disk does not mend itself.
+        let is_hopeless = match fault.kind {
+            StorageFaultKind::NoSpace => {
+                self.settings.give_up.is_some_and(|patience| now.since(since) >= patience)
+            }
+            _ => tries >= STORE_TRIES_MAX,
+        };
+        // While quitting there is no time to wait for a better disk: what is not stored is fetched again next time.
+        if is_hopeless || self.quitting.is_some() {
             self.fail(now, Outcome::of(fault));
         }
     }

@@ -131,7 +131,12 @@ pub struct Open {
 impl Open {
     /// When the peer will have been silent for too long; while it is not read, it cannot be heard.
     pub fn silence_deadline(&self) -> Option<Instant> {
-        self.pipeline.snub_deadline().filter(|_| !self.waits_for_room)
+        self.pipeline.snub_deadline().filter(|_| self.is_read())
+    }
+
+    /// False while what it says waits with the kernel.
+    pub fn is_read(&self) -> bool {
+        !self.waits_for_room && !self.service.unheard
     }
 }
 

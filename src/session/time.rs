@@ -71,6 +71,12 @@ impl Session {
 
     fn look_after(&mut self, now: Instant, stream: StreamId) {
         let Some(connection) = self.streams.connection(stream) else { return };
+        if let Stage::Open(open) = &mut connection.stage
+            && !open.is_read()
+        {
+            // Whoever is not heard is not silent.
+            open.peer.last_received = now;
+        }
         let farewell = match &mut connection.stage {
             Stage::Connecting(deadline) => (*deadline <= now).then_some(Farewell::ConnectTimeout),
             Stage::Shaking { deadline, .. } => (*deadline <= now).then_some(Farewell::HandshakeTimeout),

@@ -3,7 +3,7 @@
 use super::durable::Durability;
 use super::spreading::Spreading;
 use crate::base::{Instant, Rate, Rng, TorrentId};
-use crate::candidates::{Candidates, Source};
+use crate::candidates::{Added, Candidates, Source};
 use crate::download::{Check, Download};
 use crate::meta::{FileKind, Metainfo};
 use crate::proxy::Routes;
@@ -109,12 +109,12 @@ impl Torrent {
         }
     }
 
-    /// Adds a peer that the user named.
-    pub fn add_named_peer(&mut self, now: Instant, address: SocketAddr) {
+    /// Adds a peer that the user named; what became of it.
+    pub fn add_named_peer(&mut self, now: Instant, address: SocketAddr) -> Added {
         if address.ip().to_canonical().is_loopback() {
             self.candidates.allow_loopback();
         }
-        self.candidates.add(now, address, Source::User);
+        self.candidates.add(now, address, Source::User)
     }
 
     /// What it is doing.

@@ -5,7 +5,7 @@ use super::lane::Errand;
 use super::member::{Aim, Lookup, lane_of};
 use super::request::{Kind, query, scrape_query, scrape_url};
 use super::talk::{Talk, Words};
-use super::{Counts, Handle, News, Part, Reply, Trackers, Wish};
+use super::{Counts, Handle, News, Part, Reply, State, Trackers, Wish};
 use crate::base::limits::ANNOUNCE_TIMEOUT;
 use crate::base::{Instant, Rng};
 use crate::wire::url::{Host, Scheme};
@@ -299,9 +299,11 @@ impl Trackers {
         if self.members[at].round.take().is_none() {
             return;
         }
-        let next = self.members[at].on_failure(now, &fault, rng);
+        let member = &mut self.members[at];
+        let again = member.state == State::Failed(fault.to_string());
+        let next = member.on_failure(now, &fault, rng);
         self.hand_over(now, self.members[at].tier);
-        self.news.push_back(News::Failed { tracker: at, fault, next });
+        self.news.push_back(News::Failed { tracker: at, fault, next, again });
     }
 
     /// An announce of `kind` has ended while we leave. Nobody waits for it or wants to hear of it; but `stopped` has

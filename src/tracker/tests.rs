@@ -197,7 +197,7 @@ fn unsupported_trackers_are_said_once_and_passed_over() {
     let said: Vec<String> = world.news().iter().map(words).collect();
     let wanted = [
         "udp tracker, but its path is too long for a datagram",
-        "the scheme \"wss\" is not one of a tracker",
+        "the scheme \"wss\" is not supported, only http, https and udp",
         "the URL contains a space or control character",
         "the URL has no valid port",
         "the URL has no valid port",
@@ -300,18 +300,19 @@ fn the_user_may_cut_a_backoff_short() {
 fn a_tracker_that_keeps_failing_is_asked_less_and_less() {
     let mut world = World::new(&[&["http://9.1.1.1/"]]);
     let mut last = Duration::ZERO;
-    for _ in 0..12 {
+    for nth in 0..12 {
         let wishes = world.sleep();
         world.closed(handles(&wishes)[0], Some("connection refused"));
-        let [News::Failed { next, .. }] = world.news()[..] else { panic!() };
+        let [News::Failed { next, again, .. }] = world.news()[..] else { panic!() };
+        assert_eq!(again, nth > 0);
         assert!(next > last.mul_f64(0.7) && next <= TRACKER_BACKOFF_MAX);
         last = next;
     }
     assert!(last > TRACKER_BACKOFF_MAX.mul_f64(0.7));
     let wishes = world.sleep();
     world.answer(&wishes, "d14:failure reason4:gone8:retry in5:nevere");
-    let [News::Failed { next, .. }] = world.news()[..] else { panic!() };
-    assert_eq!(next, ANNOUNCE_INTERVAL_MAX);
+    let [News::Failed { next, again, .. }] = world.news()[..] else { panic!() };
+    assert_eq!((next, again), (ANNOUNCE_INTERVAL_MAX, false), "another reason is news");
 }
 
 #[test]

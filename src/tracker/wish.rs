@@ -102,6 +102,8 @@ pub enum News {
         fault: Fault,
         /// Wait until it is asked again.
         next: Duration,
+        /// The last time it failed for the same reason.
+        again: bool,
     },
     /// A tracker is never asked; said once, at the start.
     Unsupported {

@@ -64,7 +64,9 @@ impl fmt::Display for UrlFault {
             Self::TooLong => write!(f, "the URL is longer than {URL_BYTES_MAX} bytes"),
             Self::Control => f.write_str("the URL contains a space or control character"),
             Self::NoScheme => f.write_str("the URL has no scheme such as http://"),
-            Self::Scheme(scheme) => write!(f, "the scheme {scheme:?} is not one of a tracker"),
+            Self::Scheme(scheme) => {
+                write!(f, "the scheme {scheme:?} is not supported, only http, https and udp")
+            }
             Self::Host => f.write_str("the URL has no valid host"),
             Self::Port => f.write_str("the URL has no valid port"),
         }

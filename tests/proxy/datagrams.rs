@@ -97,9 +97,7 @@ fn passes_over(scratch: &Scratch, url: &str, words: &str) {
         running
             .log()
             .lines()
-            .filter(|line| {
-                line.contains(&announce) && line.contains("is passed over") && line.contains(words)
-            })
+            .filter(|line| line.contains(&announce) && line.contains("is skipped") && line.contains(words))
             .count()
     };
     wait_for(&format!("{url}: {words}; said is: {}", running.log()), PATIENCE, || {

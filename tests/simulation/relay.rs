@@ -130,7 +130,7 @@ fn events(world: &World) -> &[u32] {
 
 fn failures(world: &World) -> Vec<&str> {
     let failed = world.notes.iter().filter_map(|note| match note {
-        Note::TrackerFailed { why, .. } => Some(why.as_str()),
+        Note::TrackerFailed { why, .. } | Note::TrackerSkipped { why, .. } => Some(why.as_str()),
         _ => None,
     });
     failed.collect()

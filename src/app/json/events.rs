@@ -27,6 +27,7 @@ fn kind(note: &Note) -> &'static str {
         Note::PieceStored { .. } => "piece_stored",
         Note::TrackerAnswered { .. } => "tracker_answered",
         Note::TrackerFailed { .. } => "tracker_failed",
+        Note::TrackerSkipped { .. } => "tracker_skipped",
         Note::TrackerWarning { .. } => "tracker_warning",
         Note::Resumed { .. } => "resumed",
         Note::StateNotSaved { .. } => "state_not_saved",
@@ -53,9 +54,11 @@ fn values(object: Object, note: &Note) -> Object {
             object.text("url", url).number("peers", *peers).seconds("next_seconds", Some(*next))
         }
         Note::TrackerFailed { url, why, next, .. } => {
-            object.text("url", url).text("why", why).seconds("next_seconds", *next)
+            object.text("url", url).text("why", why).seconds("next_seconds", Some(*next))
         }
-        Note::TrackerWarning { url, text, .. } => object.text("url", url).text("why", text),
+        Note::TrackerWarning { url, text: why, .. } | Note::TrackerSkipped { url, why, .. } => {
+            object.text("url", url).text("why", why)
+        }
         Note::StorageFault { fault, .. } => {
             object.number("file", fault.file).number("os_error", fault.os_error)
         }

@@ -5,14 +5,14 @@
 //! |---|---|---|
 //! | `torrent` | at the start, `--show`, `info` | `torrent` (its number) `file` `name` `info_hash` `size_bytes` `piece_bytes` `pieces` `private` `hybrid` `output` `trackers` (of `tier` `url`) `web_seeds` `comment` `created_by` `creation_date` (seconds since 1970) `cleaned` `files` (of `path` `size_bytes`) |
 //! | `progress` | once a second, if anything changed | as `status` |
-//! | `status` | `status` | `torrents` (of `torrent` `name` `info_hash` `phase` `size_bytes` `done_bytes` `pieces` `pieces_have` `pieces_open` `pieces_checked` `downloaded_bytes` `uploaded_bytes` `duplicate_bytes` `corrupt_bytes` `down_bytes_per_second` `up_bytes_per_second` `time_left_seconds` `peers` `seeds` `connecting` `known` `next_announce_seconds` `trackers` `trackers_good` `fault`) `buffered_bytes` `buffer_limit_bytes` |
+//! | `status` | `status` | `torrents` (of `torrent` `name` `info_hash` `phase` `size_bytes` `done_bytes` `pieces` `pieces_have` `pieces_open` `pieces_checked` `downloaded_bytes` `uploaded_bytes` `ratio_permille` `duplicate_bytes` `corrupt_bytes` `down_bytes_per_second` `up_bytes_per_second` `time_left_seconds` `peers` `seeds` `connecting` `known` `next_announce_seconds` `trackers` `trackers_good` `swarm_seeds` `swarm_leechers` `fault` `missing_bytes`) `buffered_bytes` `buffer_limit_bytes` |
 //! | `peers` | `peers` | `peers` (of `torrent` `address` `client` `flags` `down_bytes_per_second` `up_bytes_per_second` `downloaded_bytes` `uploaded_bytes` `has_permille` `requests` `requests_max`) |
 //! | `files` | `files` | `files` (of `torrent` `path` `size_bytes` `done_bytes`) |
-//! | `trackers` | `trackers` | `trackers` (of `torrent` `tier` `url` `state` `why` `peers` `next_seconds`) |
+//! | `trackers` | `trackers` | `trackers` (of `torrent` `tier` `url` `kind` `state` `why` `peers` `seeds` `leechers` `downloads` `next_seconds`) |
 //! | `help` | `help` | `commands` (of `command` `what`) |
 //! | `done` | other commands | `text` |
 //! | `command_fault` | a line that is no command | `text` |
-//! | `checked` `complete` `peer_connected` `peer_gone` `peer_banned` `piece_failed` `piece_stored` `tracker_answered` `tracker_failed` `tracker_warning` `storage_fault` `storage_recovered` | events, as loud as `-v` asks | `torrent` `level` `text` and what the event has: `good` `pieces` `piece` `peers` `downloaded_bytes` `took_seconds` `address` `why` `guilty` `url` `next_seconds` `file` `os_error` |
+//! | `checked` `complete` `peer_connected` `peer_gone` `peer_banned` `piece_failed` `piece_stored` `tracker_answered` `tracker_failed` `tracker_skipped` `tracker_warning` `resumed` `state_not_saved` `storage_fault` `storage_recovered` | events, as loud as `-v` asks | `torrent` `level` `text` and what the event has: `good` `believed` `doubtful_files` `pieces` `piece` `peers` `downloaded_bytes` `took_seconds` `address` `why` `guilty` `url` `next_seconds` `file` `os_error` |
 //! | `created` | `--create` | `path` `info_hash` |
 //! | `error` | what ends the run early; the same line is on stderr | `text` `exit_code` |
 //! | `summary` | last of a run | `exit_code` `took_seconds` `torrents` as in `status` and with `output` |
@@ -174,6 +174,35 @@ mod tests {
             .list("list", [Object::inner().number("n", -1_i64), Object::inner()]);
         let expected = r#"{"type":"x","quote":"a\"b\\c\nd\u001b\u007f\u202eé","most":18446744073709551615,"none":null,"wait_seconds":1.050,"yes":true,"texts":["a","b"],"list":[{"n":-1},{}]}"#;
         assert_eq!(object.end(), expected);
+    }
+
+    #[test]
+    fn every_key_and_every_event_stands_in_the_table() {
+        let table = include_str!("mod.rs").split("mod answers;").next().unwrap();
+        let sources = [include_str!("answers.rs"), include_str!("events.rs"), include_str!("torrent.rs")];
+        let mut seen = 0;
+        for source in sources.map(|source| source.split("#[cfg(test)]").next().unwrap()) {
+            let calls = [
+                ".number(",
+                ".maybe(",
+                ".text(",
+                ".texts(",
+                ".bytes(",
+                ".seconds(",
+                ".flag(",
+                ".list(",
+                "::new(",
+            ];
+            let keys = calls.iter().flat_map(|call| source.split(call).skip(1));
+            let kinds = source.split("Note::").skip(1).filter_map(|rest| rest.split_once("} => "));
+            let kinds = kinds.map(|(_, rest)| rest);
+            for word in keys.chain(kinds).filter_map(|rest| rest.trim_start().strip_prefix('"')) {
+                let word = word.split('"').next().unwrap();
+                assert!(table.contains(&format!("`{word}`")), "{word} is not in the table");
+                seen += 1;
+            }
+        }
+        assert!(seen > 100, "{seen}");
     }
 
     #[test]

@@ -20,6 +20,11 @@ pub fn clean(bytes: &[u8]) -> String {
     Printable(bytes).to_string()
 }
 
+/// Words of unknown origin, fit for the middle of a line: without the full stop at their end.
+fn clause(text: &str) -> String {
+    clean(text.trim_end_matches(['.', ' ']).as_bytes())
+}
+
 /// An answer as lines, without the last line feed; `None` for news, which are no answer.
 pub fn answer(report: &Report, torrents: &Torrents) -> Option<String> {
     Some(match report {

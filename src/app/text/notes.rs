@@ -1,6 +1,6 @@
 //! News as one line each. Lines name the torrent only where there are several.
 
-use crate::app::text::{clean, count};
+use crate::app::text::{clause, clean, count};
 use crate::app::torrents::Torrents;
 use crate::base::TorrentId;
 use crate::base::units::{Bytes, Span};
@@ -19,6 +19,7 @@ pub fn torrent_of(note: &Note) -> TorrentId {
         | Note::PieceStored { torrent, .. }
         | Note::TrackerAnswered { torrent, .. }
         | Note::TrackerFailed { torrent, .. }
+        | Note::TrackerSkipped { torrent, .. }
         | Note::TrackerWarning { torrent, .. }
         | Note::Resumed { torrent, .. }
         | Note::StateNotSaved { torrent }
@@ -54,11 +55,11 @@ fn words(note: &Note, torrents: &Torrents) -> String {
             format!("tracker {} gave {peers}, asked again in {}", clean(url.as_bytes()), Span(*next))
         }
         Note::TrackerFailed { url, why, next, .. } => {
-            let (url, why) = (clean(url.as_bytes()), clean(why.as_bytes()));
-            match next {
-                Some(next) => format!("tracker {url} failed: {why}; asked again in {}", Span(*next)),
-                None => format!("tracker {url} is passed over: {why}"),
-            }
+            let (url, why) = (clean(url.as_bytes()), clause(why));
+            format!("tracker {url} failed: {why}; asked again in {}", Span(*next))
+        }
+        Note::TrackerSkipped { url, why, .. } => {
+            format!("tracker {} is skipped: {}", clean(url.as_bytes()), clause(why))
         }
         Note::TrackerWarning { url, text, .. } => {
             format!("tracker {} warns: {}", clean(url.as_bytes()), clean(text.as_bytes()))
@@ -105,20 +106,31 @@ pub fn storage_fault(torrent: TorrentId, fault: &StorageFault, torrents: &Torren
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::url::UrlFault;
     use std::time::Duration;
 
     #[test]
     fn news_are_one_line_that_strangers_cannot_break() {
-        let text = |next| {
-            let (url, why) = ("http://t/\n".into(), "go\r\n\x1b[Haway".into());
-            let note = Note::TrackerFailed { torrent: TorrentId(0), url, why, next };
-            line(&note, &Torrents::samples(&["a"]))
+        let note = Note::TrackerFailed {
+            torrent: TorrentId(0),
+            url: "http://t/\n".into(),
+            why: "go\r\n\x1b[Haway.".into(),
+            next: Duration::from_secs(15),
+            again: false,
         };
-        assert_eq!(
-            text(Some(Duration::from_secs(15))),
-            "tracker http://t/\\x0a failed: go\\x0d\\x0a\\x1b[Haway; asked again in 15 s"
-        );
-        assert_eq!(text(None), "tracker http://t/\\x0a is passed over: go\\x0d\\x0a\\x1b[Haway");
+        let text = line(&note, &Torrents::samples(&["a"]));
+        assert_eq!(text, "tracker http://t/\\x0a failed: go\\x0d\\x0a\\x1b[Haway; asked again in 15 s");
+    }
+
+    #[test]
+    fn a_tracker_that_is_never_asked_is_said_to_be_skipped() {
+        let note = Note::TrackerSkipped {
+            torrent: TorrentId(0),
+            url: "wss://t.example".into(),
+            why: UrlFault::Scheme("wss".into()).to_string(),
+        };
+        let wanted = "tracker wss://t.example is skipped: the scheme \"wss\" is not supported, only http, https and udp";
+        assert_eq!(line(&note, &Torrents::samples(&["a"])), wanted);
     }
 
     #[test]

@@ -28,9 +28,7 @@ pub fn peers(list: &[PeerStatus], torrents: &Torrents) -> String {
         last = Some(peer.torrent);
         push(&mut lines, peer);
     }
-    lines.push(
-        "D we download, d would if let; U, u it does; S silent, F fast, E extended, I came".to_string(),
-    );
+    lines.push("D we download, d would if let; U, u it does; S silent; F, E extensions; I came".to_string());
     lines.join("\n")
 }
 
@@ -107,6 +105,7 @@ mod tests {
         for line in &table[..3] {
             assert_eq!(width::of(line), 80, "{line}");
         }
+        assert!(width::of(table[5]) <= 80, "{}", table[5]);
         assert!(!text.contains('\x1b'), "{text}");
         assert!(table[3].starts_with("[2001:"), "{text}");
         assert!(table[1].ends_with("DFE    100.0% 1023.5 KiB 1023.5 KiB 512/512"), "{text}");

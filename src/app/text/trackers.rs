@@ -1,7 +1,7 @@
 //! `trackers`: who is asked, what became of it, and when it is asked next.
 
 use crate::app::text::status::swarm;
-use crate::app::text::{clean, count};
+use crate::app::text::{clause, clean, count};
 use crate::app::torrents::Torrents;
 use crate::base::TorrentId;
 use crate::base::units::Span;
@@ -33,8 +33,8 @@ fn state(tracker: &TrackerStatus) -> String {
             let peers = count(u64::from(tracker.peers), "peer", "peers");
             format!("gave {peers}{}{next}", swarm(&tracker.counts))
         }
-        TrackerState::Failed(why) => format!("failed: {}{next}", clean(why.as_bytes())),
-        TrackerState::Unsupported(why) => format!("never asked: {}", clean(why.as_bytes())),
+        TrackerState::Failed(why) => format!("failed: {}{next}", clause(why)),
+        TrackerState::Unsupported(why) => format!("never asked: {}", clause(why)),
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
             (TrackerState::Untried, "not asked yet, 5 seeds, 1 leecher, asked again in 1 m 30 s"),
             (TrackerState::Asking, "is being asked"),
             (TrackerState::Good, "gave 1 peer, 5 seeds, 1 leecher, asked again in 1 m 30 s"),
-            (TrackerState::Failed("no\x1b".into()), "failed: no\\x1b, asked again in 1 m 30 s"),
+            (TrackerState::Failed("no\x1b.".into()), "failed: no\\x1b, asked again in 1 m 30 s"),
             (TrackerState::Unsupported("odd\x1b".into()), "never asked: odd\\x1b"),
         ];
         for (state, words) in cases {

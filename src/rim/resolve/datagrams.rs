@@ -4,13 +4,11 @@
 //! answers harder to place, and an idle run holds no descriptor for it.
 
 use crate::base::limits::DNS_MESSAGE_BYTES_MAX;
-use crate::rim::bind::{Bind, interface_address};
-use crate::rim::sys;
+use crate::rim::bind::{Bind, datagram_socket};
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd as _;
+use std::net::SocketAddr;
 
 /// Datagrams taken from one server in a turn; there are at most two questions a name.
 const TURN_DATAGRAMS: usize = 32;
@@ -52,7 +50,8 @@ impl Datagrams {
         let known = self.0.iter().position(|channel| channel.server == server);
         let nth = known.unwrap_or(self.0.len());
         if known.is_none() {
-            let mut io = open(server, place)?;
+            let mut io = datagram_socket(server.ip(), place)?;
+            io.connect(server)?;
             registry.register(&mut io, Token(first_token + nth), Interest::READABLE)?;
             self.0.push(Channel { server, io, readable: false });
         }
@@ -86,39 +85,11 @@ impl Datagrams {
     }
 }
 
-/// A socket for `server` that leaves from `place`.
-fn open(server: SocketAddr, place: Option<&Bind>) -> io::Result<UdpSocket> {
-    let any: IpAddr = match server {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let bound = |ip: IpAddr| match ip.is_ipv4() == server.is_ipv4() {
-        true => UdpSocket::bind(SocketAddr::new(ip, 0)),
-        false => Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
-    };
-    let io = match place {
-        None => bound(any)?,
-        Some(Bind::Address(ip)) => bound(*ip)?,
-        Some(Bind::Interface(name)) => {
-            let io = bound(any)?;
-            match sys::bind_to_interface(io.as_fd(), name) {
-                // Linux before 5.7 lets only root do that. The address does nearly the same.
-                Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-                    let none = || io::Error::from_raw_os_error(libc::EADDRNOTAVAIL);
-                    bound(interface_address(name, server.is_ipv6()).ok_or_else(none)?)?
-                }
-                answer => answer.map(|()| io)?,
-            }
-        }
-    };
-    io.connect(server)?;
-    Ok(io)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use mio::Poll;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     /// From where a datagram that is bound to `place` comes to a server on loopback.
     fn origin(place: &Bind) -> io::Result<IpAddr> {

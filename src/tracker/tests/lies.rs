@@ -66,7 +66,7 @@ fn every_lie_ends_in_words_and_the_next_tracker() {
         assert!(world.now.since(start) <= ANNOUNCE_TIMEOUT);
         let mut news = world.news();
         news.retain(|news| matches!(news, News::Failed { tracker, .. } if *tracker as u32 == handle.tracker));
-        let [News::Failed { tracker, fault, next }] = &news[..] else { panic!("{words}: {news:?}") };
+        let [News::Failed { tracker, fault, next, .. }] = &news[..] else { panic!("{words}: {news:?}") };
         assert!(fault.to_string().contains(words), "{words}: {fault}");
         assert!(TRACKER_BACKOFF_MIN.mul_f64(0.7) < *next && *next <= TRACKER_BACKOFF_MIN, "{next:?}");
         assert_eq!(*tracker as u32, handle.tracker);
