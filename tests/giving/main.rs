@@ -304,7 +304,6 @@ fn peers_that_came_one_after_another_do_not_wake_an_idle_seed_one_after_another(
     let end = stage.now + KEEP_ALIVE_INTERVAL;
     let mut wakes = 0;
     while let Some(due) = stage.session.next_deadline().filter(|&due| due <= end) {
-        println!("{due:?}");
         stage.now = due;
         stage.session.on_time(due);
         stage.act();

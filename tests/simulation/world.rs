@@ -4,10 +4,10 @@
 use crate::datagrams::UdpTracker;
 use crate::disk::Disk;
 use crate::net::{Guest, Host, Socket};
-use crate::peer::{Model, Talk, Wish};
+use crate::peer::{Model, Wish};
 use crate::relay::Relay;
 use crate::torrent::Torrent;
-use crate::tracker::{Service, Visit};
+use crate::tracker::Service;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -487,13 +487,5 @@ impl World {
     pub fn add_tracker(&mut self, name: &str, address: SocketAddr, service: Service) {
         self.names.insert(name.to_string(), vec![address.ip()]);
         self.hosts.insert(address, Host::Tracker(service));
-    }
-
-    /// A guest for a new connection.
-    pub fn guest(host: &Host, torrent: &Arc<Torrent>) -> Guest {
-        match host {
-            Host::Peer(model) => Guest::Peer(Box::new(Talk::new(model.clone(), torrent.clone()))),
-            Host::Tracker(service) => Guest::Tracker(Visit::new(service.clone())),
-        }
     }
 }
