@@ -108,9 +108,26 @@ fn content(offset: u64, length: u64) -> Vec<u8> {
 }
 
 fn store(storage: &mut Storage, offset: u64, length: u64) -> Result<(), StorageFaultKind> {
+    store_in_slices(storage, offset, length, E).map(drop)
+}
+
+/// Stores in slices of about `most` bytes; answers how many bytes each slice had.
+fn store_in_slices(
+    storage: &mut Storage,
+    offset: u64,
+    length: u64,
+    most: u64,
+) -> Result<Vec<u64>, StorageFaultKind> {
     let bytes = content(offset, length);
     let parts: Vec<&[u8]> = bytes.chunks(16 << 10).collect();
-    storage.store(offset, &parts).map_err(|fault| fault.kind)
+    let (mut done, mut slices) = (0, Vec::new());
+    while done < length {
+        let now = storage.store(offset, &parts, done, most).map_err(|fault| fault.kind)?;
+        slices.push(now - done);
+        done = now;
+    }
+    assert_eq!(done, length);
+    Ok(slices)
 }
 
 fn load(storage: &mut Storage, offset: u64, length: u64) -> Vec<u8> {
@@ -178,6 +195,34 @@ fn every_way_of_storing_gives_the_same_files() {
             assert_eq!(tally.mapped_bytes >= E, windows, "{name} {step}: {tally:?}");
         }
     }
+}
+
+#[test]
+fn slices_are_bounded_by_bytes_and_by_files_and_leave_no_gap() {
+    const K: u64 = 1 << 10;
+    let small: Vec<String> = (0..20).map(|nth| format!("small/{nth}")).collect();
+    let mut entries: Vec<Entry<'_>> = vec![("large", E + 100 * K, ""), (".pad/0", 28 * K, "p")];
+    entries.extend(small.iter().map(|path| (path.as_str(), 3 * K, "")));
+    let metainfo = torrent("t", &entries);
+    let total = metainfo.layout.total_bytes();
+    let cases: [(u64, &[u64]); 3] = [
+        (u64::MAX, &[E + (128 + 6 * 3) * K, 24 * K, 18 * K]),
+        (E, &[E, (128 + 6 * 3) * K, 24 * K, 18 * K]),
+        (E / 2, &[E / 2, E / 2, (128 + 6 * 3) * K, 24 * K, 18 * K]),
+    ];
+    for (most, expected) in cases {
+        let place = Place::new(&format!("slices-{most}"));
+        let (mut storage, _) = open(&place.path, &metainfo, &FULL);
+        assert_eq!(store_in_slices(&mut storage, 0, total, most).as_deref(), Ok(expected), "{most}");
+        let bytes = load(&mut storage, 0, total);
+        let is_pad = |at: u64| (E + 100 * K..E + 128 * K).contains(&at);
+        assert!((0..total).all(|at| is_pad(at) || bytes[at as usize] == content(at, 1)[0]), "{most}");
+    }
+    let place = Place::new("slices-small");
+    let (mut storage, _) = open(&place.path, &metainfo, &FULL);
+    let slices = store_in_slices(&mut storage, 5, total - 5, 64 * K).expect("room");
+    assert_eq!((slices[0], slices[1]), (64 * K - 5, 64 * K), "to where slices end in the file");
+    assert_eq!(store_in_slices(&mut storage, total, 7, 64 * K), Ok(vec![7]), "nothing is behind the end");
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub const BLOCK_BYTES: u32 = 16 * KIB;
 pub const REQUEST_BYTES_MAX: u32 = 128 * KIB;
 /// Length prefix, id, index and begin of a `piece` message, in bytes.
 pub const PIECE_HEADER_BYTES: usize = 13;
+/// A whole `request` message, in bytes.
+pub const REQUEST_MESSAGE_BYTES: usize = 17;
 /// Longest extended message (BEP 10) that is stored, in bytes; only the handshake and metadata are long.
 pub const EXTENDED_BYTES_MAX: usize = 64 << 10;
 /// Longest message of an id that we do not know: skipped without storing, so only patience bounds it.
@@ -113,8 +115,10 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
 /// When all places are taken and other addresses wait, a peer that has sent no block for longer gives way.
 pub const USELESS_MAX: Duration = Duration::from_secs(60);
-/// We send a keep-alive after this long without sending anything.
+/// We send a keep-alive after this long without sending anything, at the latest.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(110);
+/// So much earlier it is sent if we are awake anyway: peers that came one after another do not wake us one after another.
+pub const KEEP_ALIVE_EARLY: Duration = Duration::from_secs(40);
 /// Wait before an address is dialled again; doubles with each failure up to [`RECONNECT_MAX`].
 pub const RECONNECT_MIN: Duration = Duration::from_secs(5);
 /// Longest wait before an address is dialled again.
@@ -199,6 +203,8 @@ pub const SUPER_SEED_INTERVAL: Duration = Duration::from_secs(5);
 pub const PARTING_TIME: Duration = Duration::from_secs(5);
 /// Bytes sent to one peer before the others get their turn.
 pub const TURN_SEND_BYTES: usize = 256 << 10;
+/// A peer that has asked for [`REQQ`] blocks is read again when so many of them are sent: one read for a MiB.
+pub const REQUESTS_HEARD_MIN: u32 = 64;
 /// A peer that takes no byte of a block for so long is dropped.
 pub const SEND_PATIENCE: Duration = Duration::from_secs(120);
 
@@ -219,6 +225,11 @@ pub const MEMORY_MIN_MIB: u32 = 2;
 pub const MEMORY_MAX_MIB: u32 = 1024;
 /// The unit of storing, in bytes: one huge page of most processors, so one fault maps it. See `meta::layout`.
 pub const EXTENT_BYTES: u64 = 2 << 20;
+/// Bytes stored without looking around, in bytes: least, and at first. Below the least a call costs more than what it
+/// does; the most is an extent, and what fits into a few milliseconds is found out from these on.
+pub const STORE_SLICE_BYTES: (usize, usize) = (64 << 10, 256 << 10);
+/// Files that are stored into without looking around: small ones cost by their number, to open or to make.
+pub const STORE_SLICE_FILES: usize = 8;
 /// Wait before storing is tried again after a fault.
 pub const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(3);
 /// Tries after which a fault that is not a full disk ends the run.
@@ -425,6 +436,11 @@ pub const NAME_FILE_BYTES_MAX: u64 = 1 << 20;
 pub const PROXY_HEAD_BYTES_MAX: usize = 8 << 10;
 /// Longest user name and longest password for a proxy, in bytes: what RFC 1929 can carry.
 pub const PROXY_LOGIN_BYTES_MAX: usize = 255;
+/// Datagrams that wait until a proxy carries them; more are lost, and sent again after [`UDP_RETRY`].
+pub const RELAY_WAITING_MAX: usize = 64;
+/// The stream for which a proxy carries datagrams is closed when no answer has come through it for so long, and opened anew
+/// for the next announce: routers forget such streams without a word.
+pub const RELAY_QUIET_MAX: Duration = Duration::from_secs(60);
 /// Entries of `NO_PROXY` that are kept.
 pub const NO_PROXY_MAX: usize = 256;
 /// TLS connections at a time, over all torrents; others wait. See [`TLS_CONNECTION_BYTES_MAX`].
@@ -458,6 +474,7 @@ const _: () = assert!(FILES_MAX * 10 < BENCODE_TOKENS_MAX as usize);
 const _: () = assert!(BLOCK_BYTES <= REQUEST_BYTES_MAX);
 const _: () = assert!(EXTENT_BYTES.is_multiple_of(BLOCK_BYTES as u64));
 const _: () = assert!(REQUESTS_MIN <= REQUESTS_START && REQUESTS_START <= REQUESTS_MAX);
+const _: () = assert!(REQUESTS_HEARD_MIN <= REQQ);
 const _: () = assert!(REQQ * 17 <= OUTBOX_BYTES_MAX as u32 && REQUESTS_MAX as usize * 17 <= OUTBOX_BYTES_MAX);
 const _: () =
     assert!(TURN_READ_BYTES >= (SCATTER_BLOCKS_MAX + 1) * (BLOCK_BYTES as usize + PIECE_HEADER_BYTES) / 2);

@@ -49,9 +49,10 @@ impl fmt::Debug for Buffer {
 /// Lends buffers and keeps the promise of `--memory`.
 ///
 /// A piece reserves room for all its blocks when it is opened. Most of what is reserved is still on its way through the
-/// network and fills no memory, so twice the limit is promised. When a block finds no buffer, the promise shrinks to what
-/// can be kept in any case: the limit less a spare part, which takes blocks that arrive twice or after their piece was given
-/// up. The caller then gives up pieces until [`Pool::is_overdrawn`] is false. The promise grows back, more slowly each time.
+/// network and fills no memory, so twice the limit is promised. When a block finds no buffer, the promise shrinks: half of
+/// what it has beyond what can be kept in any case, which is the limit less a spare part for blocks that arrive twice or after
+/// their piece was given up. The caller then gives up pieces until [`Pool::is_overdrawn`] is false: no more is reserved then
+/// than can be kept. The promise grows back, more slowly each time.
 #[derive(Debug)]
 pub struct Pool {
     free: Vec<Buffer>,
@@ -167,8 +168,7 @@ impl Pool {
         self.capacity().saturating_sub(self.reserved)
     }
 
-    /// A buffer for a block that is here. `None` if the limit is reached: no more is promised from now on than can be
-    /// kept.
+    /// A buffer for a block that is here. `None` if the limit is reached: less is promised from now on.
     pub fn take(&mut self) -> Option<Buffer> {
         let buffer = self.take_free().or_else(|| self.take_new());
         if buffer.is_none() {
@@ -179,7 +179,7 @@ impl Pool {
 
     fn strain(&mut self) {
         self.is_strained = self.reserved > self.safe_capacity();
-        self.promise = PROMISE.1;
+        self.promise = PROMISE.1 + (self.promise - PROMISE.1) / 2;
         self.calm_blocks = 0;
         self.patience_blocks = self.patience_blocks.saturating_mul(2);
     }
@@ -275,13 +275,14 @@ mod tests {
             assert!(pool.reserve(20));
             let lent: Vec<Buffer> = (0..16).map(|_| pool.take().unwrap()).collect();
             assert!(pool.take().is_none() && pool.is_overdrawn());
-            assert_eq!((pool.unreserved(), pool.capacity()), (0, 14));
+            assert_eq!(pool.capacity(), 21, "half of what was promised beyond what can be kept");
+            assert!(!pool.reserve(1), "nothing is begun while buffers are few");
             pool.release(7);
             assert!(!pool.is_overdrawn() && pool.reserve(1) && !pool.reserve(1));
             lent.into_iter().for_each(|buffer| pool.give(buffer));
             pool.release(14);
             let mut calm = 21;
-            while pool.capacity() == 14 {
+            while pool.capacity() == 21 {
                 assert!(pool.reserve(1));
                 pool.release(1);
                 calm += 1;
@@ -292,6 +293,15 @@ mod tests {
                 pool.release(14);
             }
         }
+    }
+
+    #[test]
+    fn what_is_promised_comes_down_to_what_can_be_kept() {
+        let mut pool = Pool::new(0);
+        let lent: Vec<Buffer> = (0..16).map(|_| pool.take().unwrap()).collect();
+        let promised: Vec<u32> = (0..5).map(|_| (pool.take().is_none(), pool.capacity()).1).collect();
+        assert_eq!(promised, [21, 17, 15, 14, 14]);
+        lent.into_iter().for_each(|buffer| pool.give(buffer));
     }
 
     #[test]

@@ -431,7 +431,10 @@ impl Machine {
                 self.session.handle(self.now, event);
             }
             Action::Resolve { query, .. } => self.queries.push(query),
-            Action::SendDatagram { address, ref bytes } => self.posted = Some((address, bytes.clone())),
+            Action::SendDatagram { ref server, ref bytes } => {
+                self.posted = server.address.map(|address| (address, bytes.clone()));
+            }
+            Action::Associate { .. } => panic!("no proxy is used here"),
             Action::Say(_) => {}
             Action::Finish(outcome) => self.outcome = Some(outcome),
         }

@@ -156,10 +156,10 @@ pub fn trackers(data: &[u8]) {
                     recent = handle;
                 }
                 Wish::Send { handle, .. } => assert!(open.contains(&handle)),
-                Wish::Post { address, bytes } => {
-                    posted = bytes
-                        .get(8..16)
-                        .map(|_| (address, [bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]]));
+                Wish::Post { server, bytes } => {
+                    let address = server.address.filter(|_| bytes.len() >= 16);
+                    posted = address
+                        .map(|address| (address, [bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]]));
                 }
                 Wish::Close { handle } => assert!(open.remove(&handle)),
             }

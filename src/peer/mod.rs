@@ -10,7 +10,7 @@ pub use client_name::client_name;
 pub use news::News;
 pub use outbox::Outbox;
 
-use crate::base::limits::{IDLE_TIMEOUT, KEEP_ALIVE_INTERVAL, REQQ_DEFAULT};
+use crate::base::limits::{IDLE_TIMEOUT, KEEP_ALIVE_EARLY, KEEP_ALIVE_INTERVAL, REQQ_DEFAULT};
 use crate::base::{Bitfield, Geometry, Instant, PeerId, Rate};
 use crate::wire::{ExtendedHandshake, Handshake, Message, Misbehaved, extended};
 use alloc::vec::Vec;
@@ -194,12 +194,12 @@ impl Peer {
         (self.last_received + IDLE_TIMEOUT).min(self.last_sent + KEEP_ALIVE_INTERVAL)
     }
 
-    /// Does what is due by `now`.
+    /// Does what is due by `now`, or so soon that it is better done together.
     pub fn on_time(&mut self, now: Instant) -> TimerNews {
         if now >= self.last_received + IDLE_TIMEOUT {
             return TimerNews::Idle;
         }
-        if now < self.last_sent + KEEP_ALIVE_INTERVAL {
+        if now + KEEP_ALIVE_EARLY < self.last_sent + KEEP_ALIVE_INTERVAL {
             return TimerNews::Nothing;
         }
         // Counts as sent, also when the peer does not read, or else this would be due again at once.

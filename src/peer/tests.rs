@@ -273,17 +273,19 @@ fn interest_is_told_only_when_it_changes() {
 fn a_quiet_connection_is_kept_alive_and_a_silent_peer_dropped() {
     let mut peer = peer(true, true);
     let at = |seconds| NOW + Duration::from_secs(seconds);
-    assert_eq!((peer.next_deadline(), peer.on_time(at(109))), (at(110), TimerNews::Nothing));
+    assert_eq!((peer.next_deadline(), peer.on_time(at(69))), (at(110), TimerNews::Nothing));
     assert_eq!(peer.on_time(at(110)), TimerNews::KeepAlive);
     assert_eq!(peer.outbox.as_slice(), [0; 4]);
     assert_eq!((peer.next_deadline(), peer.on_time(at(179))), (at(180), TimerNews::Nothing));
     assert_eq!(peer.on_time(at(180)), TimerNews::Idle);
     peer.on_useless(at(179)).unwrap();
-    assert_eq!((peer.next_deadline(), peer.on_time(at(180))), (at(220), TimerNews::Nothing));
+    assert_eq!((peer.next_deadline(), peer.on_time(at(179))), (at(220), TimerNews::Nothing));
     peer.on_block_bytes(at(215), 1);
     assert_eq!(peer.on_time(at(220)), TimerNews::KeepAlive);
     assert_eq!(peer.outbox.as_slice(), [0; 4], "one that waits is enough");
     assert_eq!(peer.next_deadline(), at(330));
+    assert_eq!(peer.on_time(at(290)), TimerNews::KeepAlive, "earlier, because others are due");
+    assert_eq!(peer.next_deadline(), at(395), "when it will have been silent for too long");
 }
 
 #[test]

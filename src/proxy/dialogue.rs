@@ -5,8 +5,9 @@ use super::socks::Socks;
 use super::{Fault, Kind, Proxy};
 use crate::wire::url::Host;
 use core::fmt;
+use core::net::IpAddr;
 
-/// The words with which a proxy is asked for a stream, and what it has answered so far.
+/// The words with which a proxy is asked for a stream, or to carry datagrams, and what it has answered so far.
 pub struct Dialogue(Protocol);
 
 enum Protocol {
@@ -25,9 +26,23 @@ impl Dialogue {
     /// Asks `proxy` for a stream to `port` of `host`.
     pub fn new(proxy: &Proxy, host: &Host, port: u16) -> Self {
         Self(match proxy.kind {
-            Kind::Socks => Protocol::Socks(Socks::new(proxy.login.as_ref(), host, port)),
+            Kind::Socks => Protocol::Socks(Socks::connect(proxy.login.as_ref(), host, port)),
             Kind::Http => Protocol::Connect(Connect::new(proxy.login.as_ref(), host, port)),
         })
+    }
+
+    /// Asks `proxy` to carry datagrams for as long as this stream is open; `None` if it speaks HTTP, which has no words for
+    /// that.
+    pub fn for_datagrams(proxy: &Proxy) -> Option<Self> {
+        proxy.carries_datagrams().then(|| Self(Protocol::Socks(Socks::associate(proxy.login.as_ref()))))
+    }
+
+    /// Where an open dialogue for datagrams wants them sent: an address, `None` for the proxy's own, and a port.
+    pub fn relay(&self) -> Option<(Option<IpAddr>, u16)> {
+        match &self.0 {
+            Protocol::Socks(socks) => socks.bound(),
+            Protocol::Connect(_) => None,
+        }
     }
 
     /// Bytes waiting to be sent to the proxy.
@@ -54,6 +69,14 @@ impl Dialogue {
         match &mut self.0 {
             Protocol::Socks(socks) => socks.on_bytes(bytes),
             Protocol::Connect(connect) => connect.on_bytes(bytes),
+        }
+    }
+
+    /// The proxy has closed the stream: what that means.
+    pub fn on_end(&self) -> Fault {
+        match &self.0 {
+            Protocol::Socks(socks) => socks.on_end(),
+            Protocol::Connect(_) => Fault::Closed,
         }
     }
 

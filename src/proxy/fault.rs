@@ -56,6 +56,11 @@ pub enum Unreached {
 }
 
 impl Fault {
+    /// True if a proxy that was asked to carry datagrams means to carry none, however often it is asked.
+    pub fn is_no_to_datagrams(self) -> bool {
+        matches!(self, Self::Unsupported | Self::Forbidden)
+    }
+
     /// True if the proxy has heard whom we want, so that the fault may be theirs: many proxies say no more of an address
     /// that does not answer than that they failed, or just close.
     pub fn is_the_targets(self) -> bool {

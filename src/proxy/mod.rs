@@ -4,6 +4,8 @@
 mod connect;
 mod dialogue;
 mod fault;
+pub mod parcel;
+mod place;
 mod routes;
 mod socks;
 
@@ -109,6 +111,11 @@ impl Proxy {
         let host = Host::parse(host).map_err(|_| ProxyFault::Place)?;
         let port = parse_port(port, Some(usual)).map_err(|_| ProxyFault::Place)?;
         Ok(Self { kind, host, port, login })
+    }
+
+    /// True if it may carry datagrams: SOCKS has words for that.
+    pub fn carries_datagrams(&self) -> bool {
+        self.kind == Kind::Socks
     }
 }
 

@@ -92,8 +92,13 @@ impl Routes {
         own.or(self.all.as_ref()).filter(|_| !self.is_exempt(host))
     }
 
-    /// True if what no proxy of ours carries must not leave beside them: datagrams to `host`, questions for its
-    /// addresses.
+    /// The proxy that is asked to carry datagrams; `None` if there is none that could.
+    pub fn for_datagrams(&self) -> Option<&Proxy> {
+        self.all.as_ref().filter(|proxy| proxy.carries_datagrams())
+    }
+
+    /// True if what no proxy of ours carries must not leave beside them: questions for the addresses of `host`, and
+    /// datagrams to it where there is no [`Routes::for_datagrams`].
     pub fn is_closed_to(&self, host: &Host) -> bool {
         self.all.is_some() && !self.is_exempt(host)
     }

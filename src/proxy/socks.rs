@@ -1,22 +1,22 @@
 //! SOCKS 5 as its client speaks it (RFC 1928), with user and password (RFC 1929).
 
+use super::place::{self, IPV4, IPV6, NAME};
 use super::{Fault, Login};
+use crate::wire::cursor::Cursor;
 use crate::wire::url::Host;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 const VERSION: u8 = 5;
 const LOGIN_VERSION: u8 = 1;
 const CONNECT: u8 = 1;
+const ASSOCIATE: u8 = 3;
 const NO_LOGIN: u8 = 0;
 const PASSWORD: u8 = 2;
 const NO_METHOD: u8 = 0xff;
-const IPV4: u8 = 1;
-const NAME: u8 = 3;
-const IPV6: u8 = 4;
 
-/// One request to connect.
+/// One request: to connect, or to carry datagrams.
 pub(super) struct Socks {
     /// What is waited for.
     answer: Answer,
@@ -25,6 +25,10 @@ pub(super) struct Socks {
     /// Said when a password is asked for; empty if we have none.
     login: Vec<u8>,
     request: Vec<u8>,
+    /// The request is one to carry datagrams.
+    associates: bool,
+    /// Once the answer is yes: the place to which datagrams are to be sent.
+    bound: Option<(Option<IpAddr>, u16)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,7 +40,17 @@ enum Answer {
 }
 
 impl Socks {
-    pub fn new(login: Option<&Login>, host: &Host, port: u16) -> Self {
+    /// Asks for a stream to `port` of `host`.
+    pub fn connect(login: Option<&Login>, host: &Host, port: u16) -> Self {
+        Self::new(login, CONNECT, host, port)
+    }
+
+    /// Asks for datagrams to be carried. Where ours will come from is not known yet: from nowhere in particular.
+    pub fn associate(login: Option<&Login>) -> Self {
+        Self::new(login, ASSOCIATE, &Host::Address(Ipv4Addr::UNSPECIFIED.into()), 0)
+    }
+
+    fn new(login: Option<&Login>, command: u8, host: &Host, port: u16) -> Self {
         let methods: &[u8] = if login.is_some() { &[NO_LOGIN, PASSWORD] } else { &[NO_LOGIN] };
         let mut outgoing = vec![VERSION, methods.len() as u8];
         outgoing.extend_from_slice(methods);
@@ -45,7 +59,9 @@ impl Socks {
             heard: Vec::new(),
             outgoing,
             login: login.map(login_words).unwrap_or_default(),
-            request: request_words(host, port),
+            request: request_words(command, host, port),
+            associates: command == ASSOCIATE,
+            bound: None,
         }
     }
 
@@ -59,6 +75,16 @@ impl Socks {
 
     pub fn is_open(&self) -> bool {
         self.answer == Answer::Nothing
+    }
+
+    /// Once datagrams are carried: the address to send them to, if the proxy names one, and the port.
+    pub fn bound(&self) -> Option<(Option<IpAddr>, u16)> {
+        self.bound
+    }
+
+    /// See [`Dialogue::on_end`](super::Dialogue::on_end). Some servers close where others say that they carry none.
+    pub fn on_end(&self) -> Fault {
+        if self.associates && self.answer == Answer::Reply { Fault::Unsupported } else { Fault::Closed }
     }
 
     /// See [`Dialogue::on_bytes`](super::Dialogue::on_bytes). No byte is taken that may be the target's.
@@ -108,6 +134,7 @@ impl Socks {
     /// An answer is whole.
     fn on_answer(&mut self) -> Result<(), Fault> {
         let said = self.heard.get(1).copied().unwrap_or(NO_METHOD);
+        let place = self.heard.get(3..).and_then(|place| place::read(&mut Cursor::new(place)));
         self.heard.clear();
         let (next, words) = match self.answer {
             Answer::Method => match said {
@@ -121,6 +148,7 @@ impl Socks {
             Answer::Login => (Answer::Reply, &mut self.request),
             Answer::Reply | Answer::Nothing => {
                 self.answer = Answer::Nothing;
+                self.bound = place.filter(|_| self.associates);
                 return Ok(());
             }
         };
@@ -140,24 +168,9 @@ fn login_words(login: &Login) -> Vec<u8> {
     words
 }
 
-/// A name goes as it is: the proxy finds its address.
-fn request_words(host: &Host, port: u16) -> Vec<u8> {
-    let mut words = vec![VERSION, CONNECT, 0];
-    match host {
-        Host::Address(IpAddr::V4(v4)) => {
-            words.push(IPV4);
-            words.extend_from_slice(&v4.octets());
-        }
-        Host::Address(IpAddr::V6(v6)) => {
-            words.push(IPV6);
-            words.extend_from_slice(&v6.octets());
-        }
-        Host::Name(name) => {
-            words.extend_from_slice(&[NAME, name.len() as u8]); // names have at most 253 bytes
-            words.extend_from_slice(name.as_bytes());
-        }
-    }
-    words.extend_from_slice(&port.to_be_bytes());
+fn request_words(command: u8, host: &Host, port: u16) -> Vec<u8> {
+    let mut words = vec![VERSION, command, 0];
+    place::append(&mut words, host, port);
     words
 }
 
@@ -196,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_name_goes_to_the_proxy_and_not_one_byte_of_the_target_is_taken() {
-        let mut socks = Socks::new(None, &target(), 6969);
+        let mut socks = Socks::connect(None, &target(), 6969);
         assert_eq!(said(&mut socks), [5, 1, 0]);
         assert_eq!(socks.on_bytes(&[5]), Ok(1));
         assert!(said(&mut socks).is_empty());
@@ -204,19 +217,21 @@ mod tests {
         assert_eq!(said(&mut socks), b"\x05\x01\0\x03\x09t.example\x1b\x39");
         let answer = [&YES[..], b"BitTorrent"].concat();
         assert_eq!((socks.on_bytes(&answer), socks.is_open()), (Ok(10), true));
+        assert_eq!(socks.bound(), None, "streams have nothing to do with datagrams");
         assert_eq!(socks.on_bytes(b"more"), Ok(0));
     }
 
     #[test]
     fn a_password_is_said_only_when_it_is_asked_for() {
-        let mut socks = Socks::new(Some(&login()), &Host::Address([1, 2, 3, 4].into()), 80);
+        let mut socks = Socks::connect(Some(&login()), &Host::Address([1, 2, 3, 4].into()), 80);
         assert_eq!(said(&mut socks), [5, 2, 0, 2]);
         assert_eq!(socks.on_bytes(&[5, 2]), Ok(2));
         assert_eq!(said(&mut socks), b"\x01\x02me\x02pw");
         assert_eq!(socks.on_bytes(&[1, 0]), Ok(2));
         assert_eq!(said(&mut socks), [5, 1, 0, 1, 1, 2, 3, 4, 0, 80]);
 
-        let mut socks = Socks::new(Some(&login()), &Host::Address(core::net::Ipv6Addr::LOCALHOST.into()), 80);
+        let mut socks =
+            Socks::connect(Some(&login()), &Host::Address(core::net::Ipv6Addr::LOCALHOST.into()), 80);
         said(&mut socks);
         assert_eq!(socks.on_bytes(&[5, 0]), Ok(2));
         assert_eq!(said(&mut socks)[..5], [5, 1, 0, 4, 0]);
@@ -227,7 +242,7 @@ mod tests {
         let v6 = [&[5, 0, 0, 4][..], &[9; 18]].concat();
         let name = [&[5, 0, 0, 3, 255][..], &[b'n'; 257]].concat();
         for reply in [&YES[..], &v6, &name, &[5, 0, 0, 3, 0, 0, 0]] {
-            let mut socks = Socks::new(None, &target(), 80);
+            let mut socks = Socks::connect(None, &target(), 80);
             socks.on_bytes(&[5, 0]).unwrap();
             for (nth, byte) in reply.iter().enumerate() {
                 assert!(!socks.is_open(), "open after {nth} of {}", reply.len());
@@ -235,6 +250,36 @@ mod tests {
             }
             assert!(socks.is_open());
         }
+    }
+
+    #[test]
+    fn datagrams_are_asked_for_and_the_answer_says_where_to_send_them() {
+        let v6 = [&[5, 0, 0, 4][..], &[9; 18]].concat();
+        let cases: [(&[u8], Option<IpAddr>, u16); 4] = [
+            (&YES, Some([1, 2, 3, 4].into()), 80),
+            (&[5, 0, 0, 1, 0, 0, 0, 0, 4, 56], None, 1080),
+            (&v6, Some([9; 16].into()), 0x909),
+            (b"\x05\x00\x00\x03\x01n\x00\x50", None, 80),
+        ];
+        for (reply, ip, port) in cases {
+            let mut socks = Socks::associate(None);
+            said(&mut socks);
+            assert_eq!((socks.on_bytes(&[5, 0]), socks.bound()), (Ok(2), None));
+            assert_eq!(said(&mut socks), [5, 3, 0, 1, 0, 0, 0, 0, 0, 0]);
+            assert_eq!(socks.on_bytes(reply), Ok(reply.len()));
+            assert_eq!((socks.is_open(), socks.bound()), (true, Some((ip, port))));
+        }
+    }
+
+    #[test]
+    fn who_closes_instead_of_carrying_datagrams_carries_none() {
+        let mut socks = Socks::associate(None);
+        assert_eq!(socks.on_end(), Fault::Closed);
+        socks.on_bytes(&[5, 0]).unwrap();
+        assert_eq!(socks.on_end(), Fault::Unsupported);
+        let mut socks = Socks::connect(None, &target(), 80);
+        socks.on_bytes(&[5, 0]).unwrap();
+        assert_eq!(socks.on_end(), Fault::Closed);
     }
 
     #[test]
@@ -258,7 +303,7 @@ mod tests {
             (&[5, 0, 5, 0, 0, 2], false, Fault::AddressKind(2)),
         ];
         for (bytes, has_login, fault) in cases {
-            let mut socks = Socks::new(has_login.then(login).as_ref(), &target(), 80);
+            let mut socks = Socks::connect(has_login.then(login).as_ref(), &target(), 80);
             assert_eq!(socks.on_bytes(bytes), Err(fault), "{bytes:?}");
             assert!(!socks.is_open());
         }

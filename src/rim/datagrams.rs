@@ -1,12 +1,16 @@
-//! Datagrams to and from UDP trackers: one socket for each address family, opened with the first that is sent there.
+//! Datagrams to and from UDP trackers, and the proxy that carries some: one socket for each address family, opened with the
+//! first that is sent there.
 
+use crate::base::StreamId;
 use crate::base::limits::TURN_DATAGRAMS_MAX;
+use crate::proxy::parcel;
 use crate::rim::bind::{Bind, datagram_socket};
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::sockets::close_cause;
 use crate::rim::sys;
 use crate::rim::turn::Run;
 use crate::session::{CloseCause, Event};
+use crate::wire::address::canonical;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use std::io;
@@ -30,9 +34,26 @@ pub struct Datagrams {
     undeliverable: Vec<(SocketAddr, CloseCause)>,
     /// Where datagrams leave from (`--bind`).
     place: Option<Bind>,
+    /// Where a proxy takes datagrams, for as long as this stream to it is open.
+    relay: Option<(StreamId, SocketAddr)>,
 }
 
 impl Datagrams {
+    /// A proxy carries what is sent to `relay`, for as long as `stream` is open.
+    pub fn relay_by(&mut self, stream: StreamId, relay: SocketAddr) {
+        self.relay = Some((stream, relay));
+    }
+
+    /// Where the proxy takes datagrams, if it does.
+    pub fn relay(&self) -> Option<SocketAddr> {
+        self.relay.map(|(_, relay)| relay)
+    }
+
+    /// A stream is gone.
+    pub fn forget(&mut self, stream: StreamId) {
+        self.relay = self.relay.filter(|(of, _)| *of != stream);
+    }
+
     /// Lets datagrams of sockets that are opened from now on leave from `place` only.
     pub fn bind(&mut self, place: Bind) {
         self.place = Some(place);
@@ -127,7 +148,14 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
                 let Some((from, count)) = self.rim.datagrams.receive(nth, &mut self.rim.receive) else {
                     break;
                 };
-                let event = Event::Datagram { from, bytes: &self.rim.receive[..count] };
+                let bytes = &self.rim.receive[..count];
+                let event = if self.rim.datagrams.relay() == Some(canonical(from)) {
+                    // What is no datagram is as if it had not come.
+                    let Some((from, bytes)) = parcel::unpacked(bytes) else { continue };
+                    Event::Relayed { from, bytes }
+                } else {
+                    Event::Datagram { from, bytes }
+                };
                 self.machine.handle(self.rim.clock.now(), event);
                 self.perform_all();
             }

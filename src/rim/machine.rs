@@ -117,11 +117,12 @@ impl Machine for Session {
 
 /// The files of one torrent as the loop sees them.
 pub trait Files {
-    /// Puts `parts`, one after the other, at `offset` of the torrent.
+    /// Puts some of `parts`, which belong one after the other at `offset` of the torrent, into the files: of what is
+    /// behind the first `done` bytes about `most`, and at least one byte. Answers how many are there by then.
     ///
     /// # Errors
     /// What went wrong, with which file; nothing or only some of the bytes are there.
-    fn store(&mut self, offset: u64, parts: &[&[u8]]) -> Result<(), StorageFault>;
+    fn store(&mut self, offset: u64, parts: &[&[u8]], done: u64, most: u64) -> Result<u64, StorageFault>;
 
     /// Reads the bytes at `offset` of the torrent; holes and missing files read as zeros.
     ///
@@ -129,8 +130,9 @@ pub trait Files {
     /// What went wrong, with which file.
     fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault>;
 
-    /// True if the file takes bytes without waiting for a device, as far as can be told. Some of `parts` may be in it.
-    fn takes_bytes(&mut self, _offset: u64, _parts: &[&[u8]]) -> bool {
+    /// True if the file takes the bytes of `parts` behind the first `done` without waiting for a device, as far as can be
+    /// told. Some of them may be in it.
+    fn takes_bytes(&mut self, _offset: u64, _parts: &[&[u8]], _done: u64) -> bool {
         true
     }
 
@@ -178,16 +180,16 @@ pub trait Files {
 }
 
 impl Files for Storage {
-    fn store(&mut self, offset: u64, parts: &[&[u8]]) -> Result<(), StorageFault> {
-        Self::store(self, offset, parts)
+    fn store(&mut self, offset: u64, parts: &[&[u8]], done: u64, most: u64) -> Result<u64, StorageFault> {
+        Self::store(self, offset, parts, done, most)
     }
 
     fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
         Self::load(self, offset, bytes)
     }
 
-    fn takes_bytes(&mut self, offset: u64, parts: &[&[u8]]) -> bool {
-        Self::takes_bytes(self, offset, parts)
+    fn takes_bytes(&mut self, offset: u64, parts: &[&[u8]], done: u64) -> bool {
+        Self::takes_bytes(self, offset, parts, done)
     }
 
     fn is_at_hand(&mut self, offset: u64, length: usize) -> bool {

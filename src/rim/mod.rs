@@ -9,6 +9,7 @@ mod bind;
 mod clock;
 mod datagrams;
 pub mod entropy;
+mod errands;
 mod lines;
 mod listen;
 mod machine;
@@ -78,7 +79,7 @@ pub struct Rim {
     /// Where streams are read into whose bytes may land anywhere: one buffer for all.
     receive: Box<[u8]>,
     /// Bytes that may be hashed in one turn.
-    hash_budget_bytes: usize,
+    hashing: pace::Pace,
 }
 
 impl Rim {
@@ -110,7 +111,7 @@ impl Rim {
             datagrams: datagrams::Datagrams::default(),
             outside: reach::Outside::default(),
             receive: vec![0; RECEIVE_BYTES].into_boxed_slice(),
-            hash_budget_bytes: pace::hash_budget_bytes(),
+            hashing: pace::Pace::of_hashing(),
         })
     }
 

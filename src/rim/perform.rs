@@ -1,17 +1,14 @@
 //! The wishes of the machine, carried out.
 
-use crate::base::limits::{
-    CHECK_SLICE_BYTES, READ_AHEAD_BYTES, READ_PATIENCE, READ_POLL_INTERVAL, STORE_PATIENCE,
-};
+use crate::base::limits::{CHECK_SLICE_BYTES, READ_AHEAD_BYTES, READ_PATIENCE, READ_POLL_INTERVAL};
 use crate::base::{Instant, TorrentId};
-use crate::rim::DATAGRAMS;
+use crate::rim::errands::Errand;
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::patience::Patience;
-use crate::rim::storage::{Done, Task};
+use crate::rim::storage::Done;
 use crate::rim::turn::Run;
-use crate::session::{Action, Event, StoreId};
+use crate::session::{Action, Event};
 use std::collections::VecDeque;
-use std::time::SystemTime;
 
 /// A wish to read from the files.
 #[derive(Debug)]
@@ -52,20 +49,6 @@ impl Loads {
     }
 }
 
-/// Wishes to store that wait for a file that takes nothing at the moment.
-#[derive(Debug, Default)]
-pub(super) struct Stores {
-    waiting: VecDeque<(TorrentId, StoreId)>,
-    patience: Patience,
-}
-
-impl Stores {
-    /// When the file is asked again.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.patience.next_deadline()
-    }
-}
-
 /// After so many turns without a load nothing is being checked.
 const IDLE_TURNS: u32 = 16;
 
@@ -84,28 +67,25 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         match action {
             Action::Connect { stream, address } => self.connect(stream, address),
             Action::Reach { stream, server } => self.reach(stream, server),
+            Action::Associate { stream } => self.associate(stream),
             Action::Flush { stream } => self.rim.sockets.list_flush(stream),
             Action::Resume { stream } => self.rim.sockets.list(stream),
             Action::Close { stream } => {
                 self.refused.retain(|(refused, _)| *refused != stream);
                 self.rim.outside.forget(stream);
+                self.rim.datagrams.forget(stream);
                 self.rim.sockets.remove(self.rim.poll.registry(), stream);
                 self.admit();
             }
-            Action::SendDatagram { address, bytes } => {
-                self.rim.datagrams.send(self.rim.poll.registry(), DATAGRAMS, address, &bytes);
-            }
-            Action::Store { torrent, store } => {
-                self.stores.waiting.push_back((torrent, store));
-                self.store_waiting();
-            }
+            Action::SendDatagram { server, bytes } => self.post(&server, &bytes),
+            Action::Store { torrent, store } => self.run_errand(torrent, Errand::Store(store)),
             Action::Load { torrent, offset, length } => {
-                self.loads.waiting.push_back(Load { torrent, offset, length: length.min(CHECK_SLICE_BYTES) });
+                self.loads.waiting.push_back(Load { torrent, offset, length });
             }
-            Action::Sync { torrent, everything } => self.begin(torrent, Task::Sync { everything }),
-            Action::Save { torrent } => self.save(torrent),
-            Action::ForgetState { torrent } => files_of(&mut self.files, torrent).forget_state(),
-            Action::Complete { torrent } => self.begin(torrent, Task::Complete),
+            Action::Sync { torrent, everything } => self.run_errand(torrent, Errand::Sync { everything }),
+            Action::Save { torrent } => self.run_errand(torrent, Errand::Save),
+            Action::ForgetState { torrent } => self.run_errand(torrent, Errand::ForgetState),
+            Action::Complete { torrent } => self.run_errand(torrent, Errand::Complete),
             Action::Resolve { query, host } if self.rim.outside.keeps_to_itself(&host) => {
                 self.machine.handle(self.rim.clock.now(), Event::Resolved { query, addresses: &[] });
             }
@@ -117,38 +97,6 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         }
     }
 
-    /// Carries out the wishes to store, in order, until a file takes nothing at the moment. Told without carrying out what
-    /// follows: [`Self::perform_all`] is about to.
-    pub(super) fn store_waiting(&mut self) {
-        while let Some(&(torrent, store)) = self.stores.waiting.front() {
-            let now = self.rim.clock.now();
-            if !self.stores.patience.is_due(now) || !self.store(now, torrent, store) {
-                return;
-            }
-            self.stores.patience.end();
-            self.stores.waiting.pop_front();
-        }
-    }
-
-    /// Puts bytes into the files; false if that would take long.
-    fn store(&mut self, now: Instant, torrent: TorrentId, store: StoreId) -> bool {
-        let Some(view) = self.machine.store(torrent, store) else { return true };
-        let files = files_of(&mut self.files, torrent);
-        let patience = &mut self.stores.patience;
-        if !files.takes_bytes(view.offset, &view.parts)
-            && patience.lasts(now, READ_POLL_INTERVAL, STORE_PATIENCE)
-        {
-            return false;
-        }
-        let result = files.store(view.offset, &view.parts);
-        let event = match result {
-            Ok(()) => Event::Stored { torrent, store },
-            Err(fault) => Event::StoreFailed { torrent, store, fault },
-        };
-        self.machine.handle(self.rim.clock.now(), event);
-        true
-    }
-
     /// Carries out the wish to read that has waited longest.
     pub(super) fn load_one(&mut self) {
         if self.outcome.is_some() {
@@ -156,6 +104,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         }
         let now = self.rim.clock.now();
         let Some(&Load { torrent, offset, length }) = self.loads.waiting.front() else { return };
+        let length = length.min(CHECK_SLICE_BYTES).min(self.rim.hashing.bytes());
         if !self.loads.is_due(now) {
             return;
         }
@@ -179,16 +128,6 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         self.perform_all();
     }
 
-    fn begin(&mut self, torrent: TorrentId, task: Task) {
-        files_of(&mut self.files, torrent).begin(task);
-    }
-
-    fn save(&mut self, torrent: TorrentId) {
-        let files = files_of(&mut self.files, torrent);
-        let state = self.machine.state(self.rim.clock.now(), torrent, wall_clock_ns(), files.stamps());
-        files.begin(Task::Save(state));
-    }
-
     /// Goes on with everything that takes the device's time, and tells what is over.
     pub(super) fn sync(&mut self) {
         self.rim.syncer.turn();
@@ -198,6 +137,9 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         for nth in 0..self.files.len() {
             let torrent = TorrentId(nth as u32);
             if let Some(done) = self.files[nth].go_on(torrent, &mut self.rim.syncer) {
+                if matches!(done, Done::Synced(Err(_)) | Done::Completed(Err(_))) {
+                    self.errands.on_sync_failed(torrent);
+                }
                 self.tell(match done {
                     Done::Synced(Ok(())) => Event::Synced { torrent },
                     Done::Synced(Err(fault)) => Event::SyncFailed { torrent, fault },
@@ -208,12 +150,6 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             }
         }
     }
-}
-
-/// What the clock on the wall shows, in nanoseconds since 1970, as files have it.
-fn wall_clock_ns() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// The files of `torrent`.

@@ -1,10 +1,11 @@
-//! How streams are opened: straight, through a proxy, with TLS. What goes which way was said before the run; a stream that
-//! is to go through a proxy never goes another way.
+//! How streams are opened and datagrams sent: straight, through a proxy, with TLS. What goes which way was said before the
+//! run; what is to go through a proxy never goes another way.
 
 use crate::base::StreamId;
 use crate::base::limits::TLS_CONNECTIONS_MAX;
-use crate::proxy::{Dialogue, Fault, Proxy, Routes, Unreached};
+use crate::proxy::{Dialogue, Fault, Proxy, Routes, Unreached, parcel};
 use crate::resolver::Resolved;
+use crate::rim::DATAGRAMS;
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::secure::Tls;
 use crate::rim::tunnel::Tunnel;
@@ -93,6 +94,39 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             }
             (None, Some(address)) => self.open(stream, address, Some(Tunnel::new(None, secure))),
             (None, None) => self.refuse(stream, CloseCause::Unreachable),
+        }
+    }
+
+    /// Opens a stream to the proxy that shall carry datagrams.
+    pub(super) fn associate(&mut self, stream: StreamId) {
+        let routes = Arc::clone(&self.rim.outside.routes);
+        let proxy = routes.for_datagrams();
+        match proxy.and_then(|proxy| Some((proxy, Dialogue::for_datagrams(proxy)?))) {
+            Some((proxy, dialogue)) => self.pass(stream, proxy, Tunnel::new(Some(dialogue), None)),
+            None => self.refuse(stream, CloseCause::Proxy(Fault::Unsupported)),
+        }
+    }
+
+    /// A stream is open. If it is the one for which a proxy carries datagrams, they may go there from now on.
+    pub(super) fn tell_connected(&mut self, stream: StreamId) {
+        let socket = self.rim.sockets.get(stream);
+        if let Some(relay) = socket.and_then(|socket| socket.tunnel.as_ref()?.relay(&socket.io)) {
+            self.rim.datagrams.relay_by(stream, relay);
+        }
+        self.tell(Event::Connected { stream });
+    }
+
+    /// Sends a datagram. Where a proxy leads to the server it goes through the proxy, or nowhere: whatever the machine
+    /// wishes, none leaves beside it.
+    pub(super) fn post(&mut self, server: &Server, bytes: &[u8]) {
+        let is_proxied = self.rim.outside.routes.to_server(Scheme::Udp, &server.host).is_some();
+        let parcel = is_proxied.then(|| parcel::packed(&server.host, server.port, bytes));
+        let way = match (&parcel, server.address) {
+            (Some(parcel), _) => self.rim.datagrams.relay().map(|relay| (relay, &parcel[..])),
+            (None, address) => address.map(|address| (address, bytes)),
+        };
+        if let Some((address, bytes)) = way {
+            self.rim.datagrams.send(self.rim.poll.registry(), DATAGRAMS, address, bytes);
         }
     }
 

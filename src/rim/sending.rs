@@ -3,6 +3,7 @@
 use crate::base::limits::{READ_POLL_INTERVAL, SLOW_DISK_SPAN, SLOW_READ, TURN_SEND_BYTES};
 use crate::base::{Instant, StreamId};
 use crate::rim::machine::{Files, Machine, Screen};
+use crate::rim::pace::SLICE;
 use crate::rim::perform::files_of;
 use crate::rim::sockets::{Socket, close_cause};
 use crate::rim::storage::SendError;
@@ -52,13 +53,18 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         }
     }
 
-    /// Gives each stream that has bytes and takes them its turn.
+    /// Gives each stream that has bytes and takes them its turn, or as many as can have it in a slice of time: the others
+    /// are first next time.
     pub(super) fn flush(&mut self) {
+        let end = self.rim.now() + SLICE;
         for _ in 0..self.rim.sockets.flush_count() {
             if let Some(stream) = self.rim.sockets.next_flush()
                 && self.outcome.is_none()
             {
                 self.write(stream);
+            }
+            if self.rim.now() >= end {
+                break;
             }
         }
     }

@@ -4,6 +4,7 @@ use crate::base::StreamId;
 use crate::base::limits::TURN_READ_BYTES;
 use crate::rim::Rim;
 use crate::rim::machine::{Files, Machine, Screen};
+use crate::rim::pace::SLICE;
 use crate::rim::sockets::{Socket, close_cause};
 use crate::rim::turn::Run;
 use crate::session::{CloseCause, Event, Landing, Scatter};
@@ -25,11 +26,15 @@ enum Reading {
 }
 
 impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
-    /// Serves each stream that is ready, once.
+    /// Serves each stream that is ready, once, or as many as can be in a slice of time: the others are first next time.
     pub(super) fn serve_ready(&mut self) {
+        let end = self.rim.now() + SLICE;
         for _ in 0..self.rim.sockets.ready_count() {
             if let Some(stream) = self.rim.sockets.next_ready() {
                 self.serve(stream);
+            }
+            if self.rim.now() >= end {
+                break;
             }
         }
     }
@@ -41,7 +46,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             match socket.outcome() {
                 None => return,
                 Some(Err(cause)) => return self.lose(stream, cause),
-                Some(Ok(())) => self.tell(Event::Connected { stream }),
+                Some(Ok(())) => self.tell_connected(stream),
             }
             self.rim.sockets.list_flush(stream);
         }
@@ -64,7 +69,11 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     fn read(&mut self, stream: StreamId) -> Option<Reading> {
         let Rim { sockets, receive, clock, .. } = &mut *self.rim;
         let socket = sockets.get(stream).filter(|socket| socket.readable)?;
-        let room = self.machine.allowance(clock.now(), stream);
+        let room = match socket.failed {
+            None => self.machine.allowance(clock.now(), stream),
+            // The little that is left is read without waiting for anything, for nothing more can be sent.
+            Some(_) => usize::MAX,
+        };
         if room == 0 {
             return Some(Reading::Wait);
         }
@@ -100,6 +109,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     pub(super) fn lose(&mut self, stream: StreamId, cause: CloseCause) {
         self.rim.sockets.remove(self.rim.poll.registry(), stream);
         self.rim.outside.on_lost(cause);
+        self.rim.datagrams.forget(stream);
         self.admit();
         self.tell(Event::Closed { stream, cause });
     }

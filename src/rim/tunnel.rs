@@ -5,8 +5,10 @@ use crate::rim::secure::Secure;
 use crate::rim::sockets::close_cause;
 use crate::rim::sys;
 use crate::session::CloseCause;
+use crate::wire::address::is_local;
 use mio::net::TcpStream;
 use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
 /// Bytes of a proxy's answer that are looked at together.
@@ -21,13 +23,24 @@ pub struct Tunnel {
     proxy: Option<Dialogue>,
     /// The socket leads to a proxy, whatever becomes of the rest.
     proxied: bool,
+    /// Where a proxy that has agreed to carry datagrams takes them: an address, `None` for its own, and a port.
+    relay: Option<(Option<IpAddr>, u16)>,
     secure: Option<Secure>,
 }
 
 impl Tunnel {
     /// A way through a proxy that is spoken to like this, then with TLS, as far as they are given.
     pub fn new(proxy: Option<Dialogue>, secure: Option<Secure>) -> Self {
-        Self { connected: false, proxied: proxy.is_some(), proxy, secure }
+        Self { connected: false, proxied: proxy.is_some(), relay: None, proxy, secure }
+    }
+
+    /// Where the proxy at the other end of `io` takes datagrams, if it has agreed to carry some.
+    pub fn relay(&self, io: &TcpStream) -> Option<SocketAddr> {
+        let (ip, port) = self.relay?;
+        let proxy = io.peer_addr().ok()?.ip();
+        // One that names an address of its own house, where we are not, is asked by the address at which it has answered.
+        let reachable = ip.filter(|ip| !is_local(*ip) || is_local(proxy));
+        Some(SocketAddr::new(reachable.unwrap_or(proxy), port))
     }
 
     /// True if TLS is spoken.
@@ -73,6 +86,7 @@ impl Tunnel {
             if !ask(dialogue, io).map_err(CloseCause::Proxy)? {
                 return Ok(false);
             }
+            self.relay = dialogue.relay();
             self.proxy = None;
         }
         match &mut self.secure {
@@ -94,9 +108,9 @@ fn ask(dialogue: &mut Dialogue, io: &mut TcpStream) -> Result<bool, Fault> {
             }
         }
         let seen = match io.peek(&mut bytes) {
-            Ok(0) => return Err(Fault::Closed),
+            Ok(0) => return Err(dialogue.on_end()),
             Ok(count) => count,
-            Err(error) => return waits(&error),
+            Err(error) => return waits(&error).map_err(|_| dialogue.on_end()),
         };
         let taken = dialogue.on_bytes(bytes.get(..seen).unwrap_or_default())?;
         io.read_exact(bytes.get_mut(..taken).unwrap_or_default()).map_err(|_| Fault::Closed)?;

@@ -3,9 +3,10 @@
 use crate::base::Instant;
 use crate::base::StreamId;
 use crate::base::limits::COMMAND_BYTES_MAX;
+use crate::rim::errands::Errands;
 use crate::rim::lines::Line;
 use crate::rim::machine::{Files, Machine, Screen};
-use crate::rim::perform::{Loads, Stores};
+use crate::rim::perform::Loads;
 use crate::rim::sending::WaitsForDisk;
 use crate::rim::signals::Signal;
 use crate::rim::{DATAGRAMS, LISTENERS, NAMES, Rim, SIGNALS, STDIN, SYNCS};
@@ -24,7 +25,7 @@ pub(super) struct Run<'a, M, F, S> {
     pub(super) files: Vec<F>,
     pub(super) screen: &'a mut S,
     pub(super) loads: Loads,
-    pub(super) stores: Stores,
+    pub(super) errands: Errands,
     pub(super) waits_for_disk: WaitsForDisk,
     /// Streams that could not even begin to connect.
     pub(super) refused: Vec<(StreamId, CloseCause)>,
@@ -50,7 +51,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
             files,
             screen,
             loads: Loads::default(),
-            stores: Stores::default(),
+            errands: Errands::default(),
             waits_for_disk: WaitsForDisk::default(),
             refused: Vec::new(),
             outcome: None,
@@ -77,6 +78,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
 
     /// One turn. Sockets are written before pieces are hashed, so that requests are on their way meanwhile.
     fn turn(&mut self) {
+        self.errands.begin_turn();
         self.take_events();
         self.take_commands();
         self.tell_refused();
@@ -86,7 +88,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         self.serve_ready();
         self.list_those_who_waited();
         self.flush();
-        self.store_waiting();
+        self.run_errands();
         self.perform_all();
         self.load_one();
         self.sync();
@@ -98,7 +100,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         if self.outcome.is_some() {
             return;
         }
-        self.working = self.machine.work(self.rim.now(), self.rim.hash_budget_bytes);
+        self.hash();
         self.perform_all();
         let now = self.rim.now();
         if self.machine.next_deadline().is_some_and(|deadline| deadline <= now) {
@@ -108,6 +110,12 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         self.tick_files(now);
         self.loads.forget_buffer_when_idle();
         self.refresh = self.screen.refresh(self.rim.now(), self.machine);
+    }
+
+    fn hash(&mut self) {
+        let start = self.rim.now();
+        self.working = self.machine.work(start, self.rim.hashing.bytes());
+        self.rim.hashing.took(start.until(self.rim.now()));
     }
 
     /// Tells the files the time, now and then. It wakes nobody up: an idle box sleeps on.
@@ -140,6 +148,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
     fn is_busy(&self) -> bool {
         self.working
             || self.loads.is_due(self.rim.now())
+            || self.errands.is_due(self.rim.now())
             || !self.refused.is_empty()
             || self.rim.sockets.ready_count() + self.rim.sockets.flush_count() > 0
             || self.rim.syncer.is_busy()
@@ -157,7 +166,7 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
             self.rim.listeners.next_deadline(),
             self.loads.next_deadline(),
             self.waits_for_disk.next_deadline(),
-            self.stores.next_deadline(),
+            self.errands.next_deadline(),
         ];
         let deadlines = own.into_iter().chain([self.machine.next_deadline(), self.refresh]);
         let first = deadlines.flatten().min()?;

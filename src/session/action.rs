@@ -25,12 +25,18 @@ pub enum Action {
         /// Where to.
         server: Server,
     },
+    /// Open a stream to the proxy that shall carry datagrams as long as it is open; answer as for `Connect`.
+    Associate {
+        /// The name that the session gave it.
+        stream: StreamId,
+    },
     /// `Session::outgoing` has bytes for this stream: send when it takes them.
     Flush {
         /// Which.
         stream: StreamId,
     },
-    /// Read from this stream again, after `Session::landing` had answered [`Landing::Wait`](crate::session::Landing).
+    /// Read from this stream again, after `Session::landing` had answered [`Landing::Wait`](crate::session::Landing),
+    /// or `Session::allowance` 0.
     Resume {
         /// Which.
         stream: StreamId,
@@ -41,10 +47,11 @@ pub enum Action {
         stream: StreamId,
     },
     /// Send a datagram, if need be from a socket that is opened for it; answers come as `Datagram`. One that is lost
-    /// is no news, but where it is known that nobody can be reached: `Undeliverable`.
+    /// is no news, but where it is known that nobody can be reached: `Undeliverable`. One to a server behind a proxy goes
+    /// by way of the proxy that has opened the stream of `Associate`, or not at all; answers come as `Relayed`.
     SendDatagram {
         /// Where to.
-        address: SocketAddr,
+        server: Server,
         /// All of it.
         bytes: Vec<u8>,
     },

@@ -56,14 +56,14 @@ impl Session {
     /// Carries the wishes and news of a torrent's trackers on.
     pub(super) fn settle_trackers(&mut self, now: Instant, id: TorrentId) {
         while let Some(wish) = self.torrents[id.0 as usize].trackers.next_wish() {
-            self.fulfil(id, wish);
+            self.fulfil(now, id, wish);
         }
         while let Some(news) = self.torrents[id.0 as usize].trackers.next_news() {
             self.on_tracker_news(now, id, news);
         }
     }
 
-    fn fulfil(&mut self, id: TorrentId, wish: Wish) {
+    fn fulfil(&mut self, now: Instant, id: TorrentId, wish: Wish) {
         match wish {
             Wish::Resolve { handle, host } => {
                 self.last_query = self.last_query.wrapping_add(1);
@@ -88,9 +88,7 @@ impl Session {
                     self.actions.push_back(Action::Flush { stream });
                 }
             }
-            Wish::Post { address, bytes } => {
-                self.actions.push_back(Action::SendDatagram { address, bytes });
-            }
+            Wish::Post { server, bytes } => self.post(now, server, bytes),
             Wish::Close { handle } => {
                 if let Some(stream) = self.tracker_stream(id, handle) {
                     self.streams.remove(stream);

@@ -77,7 +77,7 @@ impl Session {
                 Stage::Open(_) => self.feed(now, stream, bytes),
                 Stage::Connecting(_) => Ok(()),
             },
-            None => return,
+            Some(Role::Relay) | None => return,
         };
         self.after_bytes(now, stream, outcome);
     }

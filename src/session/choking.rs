@@ -90,6 +90,7 @@ impl Session {
         );
         self.served -= 1;
         if heard {
+            self.hear_again(now, stream);
             self.flush(stream);
         } else {
             self.drop_peer(now, stream, Farewell::NeverReads);

@@ -10,7 +10,8 @@ use core::net::{IpAddr, SocketAddr};
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// A stream that the session wished for ([`Action::Connect`](crate::session::Action::Connect),
-    /// [`Action::Reach`](crate::session::Action::Reach)) is open.
+    /// [`Action::Reach`](crate::session::Action::Reach)) is open, or the proxy carries datagrams
+    /// ([`Action::Associate`](crate::session::Action::Associate)).
     Connected {
         /// Which.
         stream: StreamId,
@@ -28,6 +29,13 @@ pub enum Event<'a> {
         /// From whom, as the system says.
         from: SocketAddr,
         /// All of it.
+        bytes: &'a [u8],
+    },
+    /// The proxy has brought a datagram ([`Action::Associate`](crate::session::Action::Associate)).
+    Relayed {
+        /// From whom, as it says; a name, or nothing, is `None`.
+        from: Option<SocketAddr>,
+        /// All that was sent.
         bytes: &'a [u8],
     },
     /// A datagram of ours cannot be delivered.
@@ -86,7 +94,7 @@ pub enum Event<'a> {
         fault: StorageFault,
     },
     /// Bytes that the session wished to read ([`Action::Load`](crate::session::Action::Load)). Holes and missing
-    /// files read as zeros; `bytes` is as long as was asked.
+    /// files read as zeros. `bytes` may be fewer than were asked for, where more would take long to hash.
     Loaded {
         /// Whose.
         torrent: TorrentId,

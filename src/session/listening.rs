@@ -37,7 +37,7 @@ impl Session {
                 Role::Peer(other) if other.incoming => {
                     open += usize::from(other.address.ip() == address.ip());
                 }
-                Role::Peer(_) | Role::Tracker { .. } => {}
+                Role::Peer(_) | Role::Tracker { .. } | Role::Relay => {}
             }
         }
         arrivals >= ARRIVALS_PER_ADDRESS_MAX || open >= INCOMING_PER_ADDRESS_MAX
@@ -85,7 +85,7 @@ impl Session {
                     && !matches!(dialled.stage, Stage::Open(_))
                     && canonical(dialled.address) == own
             }
-            Role::Arrival(_) | Role::Tracker { .. } => false,
+            Role::Arrival(_) | Role::Tracker { .. } | Role::Relay => false,
         };
         let dialled: Vec<StreamId> =
             self.streams.iter().filter(|(_, role)| is_own(role)).map(|(stream, _)| stream).collect();

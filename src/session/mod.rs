@@ -3,8 +3,9 @@
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
-//! the way to the files, `durable` and `resuming` what lasts longer than the run, `announces` trackers, `dialing` and
-//! `listening` new connections, `culling` who gives way to them, `uploads` what peers ask of us, `choking` who of them is
+//! the way to the files, `backpressure` who waits for memory, `durable` and `resuming` what lasts longer than the run,
+//! `announces` trackers, `relaying` the datagrams that a proxy carries, `dialing` and `listening` new connections, `culling`
+//! who gives way to them, `uploads` what peers ask of us, `hearing` how much of that at a time, `choking` who of them is
 //! served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the
 //! user and the end.
 
@@ -20,10 +21,12 @@ mod dialing;
 mod durable;
 mod event;
 mod giving;
+mod hearing;
 mod listening;
 mod messages;
 mod pacing;
 mod peers;
+mod relaying;
 mod report;
 mod requests;
 mod resuming;
@@ -63,6 +66,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use culling::Culling;
 use peers::Farewell;
+use relaying::Relaying;
 use streams::{Open, Role, Stage, Streams};
 use torrents::Torrent;
 
@@ -147,6 +151,7 @@ pub struct Session {
     /// The last of those that were answered with addresses of one family: the other's may follow. True for IPv6.
     half_answered: VecDeque<(Query, bool)>,
     last_query: u32,
+    relaying: Relaying,
     /// Connections being opened or shaking hands.
     half_open: usize,
     /// Who came to us and has not said for which torrent.
@@ -202,6 +207,7 @@ impl Session {
             queries: Vec::new(),
             half_answered: VecDeque::new(),
             last_query: 0,
+            relaying: Relaying::Not,
             half_open: 0,
             arrivals: 0,
             next_dialler: 0,
@@ -270,6 +276,7 @@ impl Session {
             Event::Connected { stream } => self.on_connected(now, stream),
             Event::Closed { stream, cause } => self.on_closed(now, stream, cause),
             Event::Datagram { from, bytes } => self.on_datagram(now, from, bytes),
+            Event::Relayed { from, bytes } => self.on_relayed(now, from, bytes),
             Event::Undeliverable { address, cause } => self.on_undeliverable(now, address, cause),
             Event::Stored { torrent, store } => self.on_stored(now, torrent, store),
             Event::StoreFailed { torrent, store, fault } => self.on_store_failed(now, torrent, store, fault),
@@ -300,7 +307,7 @@ impl Session {
                 Stage::Open(open) if connection.handshake.rest().is_empty() => open.messages(),
                 _ => connection.handshake.rest(),
             },
-            Some(Role::Arrival(_)) | None => &[],
+            Some(Role::Arrival(_) | Role::Relay) | None => &[],
         }
     }
 
@@ -315,7 +322,7 @@ impl Session {
                 }
                 _ => connection.handshake.consume(count),
             },
-            Some(Role::Arrival(_)) | None => {}
+            Some(Role::Arrival(_) | Role::Relay) | None => {}
         }
     }
 
@@ -323,6 +330,7 @@ impl Session {
         match self.streams.get(stream) {
             Some(Role::Peer(_)) => self.on_peer_connected(now, stream),
             Some(Role::Tracker { .. }) => self.on_tracker_connected(now, stream),
+            Some(Role::Relay) => self.on_relay_open(now),
             Some(Role::Arrival(_)) | None => {}
         }
     }
@@ -339,6 +347,10 @@ impl Session {
                 let words = Self::cause_in_words(cause);
                 let why = (cause != CloseCause::Ended).then_some(words.as_str());
                 self.on_tracker_closed(now, torrent, handle, why);
+            }
+            Some(Role::Relay) => {
+                self.streams.remove(stream);
+                self.on_relay_closed(now, cause);
             }
             None => {}
         }

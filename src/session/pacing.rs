@@ -9,12 +9,13 @@ use alloc::string::String;
 impl Session {
     /// Bytes that may be read from `stream` at `now`; with 0, [`Action::Resume`] follows.
     pub fn allowance(&mut self, now: Instant, stream: StreamId) -> usize {
-        if self.down_pacer.rate().is_none() {
-            return usize::MAX;
+        let heard = self.hear(stream);
+        if heard == 0 || self.down_pacer.rate().is_none() {
+            return heard;
         }
         let Some((_, open)) = self.streams.open(stream) else { return usize::MAX };
         let bytes = self.down_pacer.allowed(now, stream, &mut open.service.down);
-        usize::try_from(bytes).unwrap_or(usize::MAX)
+        usize::try_from(bytes).unwrap_or(usize::MAX).min(heard)
     }
 
     /// `count` bytes have come.

@@ -27,6 +27,8 @@ pub enum Role {
         /// What is to be sent; grows empty from the front.
         request: Outgoing,
     },
+    /// As long as it is open, the proxy carries datagrams.
+    Relay,
 }
 
 /// Bytes on their way out.
@@ -129,7 +131,12 @@ pub struct Open {
 impl Open {
     /// When the peer will have been silent for too long; while it is not read, it cannot be heard.
     pub fn silence_deadline(&self) -> Option<Instant> {
-        self.pipeline.snub_deadline().filter(|_| !self.waits_for_room)
+        self.pipeline.snub_deadline().filter(|_| self.is_read())
+    }
+
+    /// False while what it says waits with the kernel.
+    pub fn is_read(&self) -> bool {
+        !self.waits_for_room && !self.service.unheard
     }
 }
 
@@ -170,7 +177,7 @@ impl Streams {
     pub fn connection(&mut self, stream: StreamId) -> Option<&mut Connection> {
         match self.get_mut(stream)? {
             Role::Peer(connection) => Some(connection),
-            Role::Arrival(_) | Role::Tracker { .. } => None,
+            Role::Arrival(_) | Role::Tracker { .. } | Role::Relay => None,
         }
     }
 
@@ -202,7 +209,7 @@ impl Streams {
                 Stage::Open(open) => Some((stream, connection.torrent, &**connection, &**open)),
                 _ => None,
             },
-            Role::Arrival(_) | Role::Tracker { .. } => None,
+            Role::Arrival(_) | Role::Tracker { .. } | Role::Relay => None,
         })
     }
 
@@ -215,7 +222,7 @@ impl Streams {
                     Stage::Open(open) => Some((stream, connection.torrent, &mut **open)),
                     _ => None,
                 },
-                Role::Arrival(_) | Role::Tracker { .. } => None,
+                Role::Arrival(_) | Role::Tracker { .. } | Role::Relay => None,
             }
         })
     }

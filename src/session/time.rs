@@ -19,6 +19,7 @@ impl Session {
         let giving = [self.choke_deadline, self.spread_deadline, self.pace_deadline(), self.seed_deadline()];
         let giving = giving.into_iter().filter(|_| self.quitting.is_none());
         let own = [self.peers_deadline, self.dial_deadline(), self.end_deadline(), self.give_up_deadline()];
+        let own = own.into_iter().chain([self.relaying.deadline()]);
         torrents.chain(own).chain(giving).flatten().min()
     }
 
@@ -40,6 +41,7 @@ impl Session {
         if self.spread_deadline.is_some_and(|due| due <= now) {
             self.spread_in_time(now);
         }
+        self.end_relaying_in_time(now);
         self.pace(now);
         self.end_seeding_in_time(now);
         if self.peers_deadline.is_some_and(|due| due <= now) {
@@ -69,6 +71,12 @@ impl Session {
 
     fn look_after(&mut self, now: Instant, stream: StreamId) {
         let Some(connection) = self.streams.connection(stream) else { return };
+        if let Stage::Open(open) = &mut connection.stage
+            && !open.is_read()
+        {
+            // Whoever is not heard is not silent.
+            open.peer.last_received = now;
+        }
         let farewell = match &mut connection.stage {
             Stage::Connecting(deadline) => (*deadline <= now).then_some(Farewell::ConnectTimeout),
             Stage::Shaking { deadline, .. } => (*deadline <= now).then_some(Farewell::HandshakeTimeout),
@@ -101,7 +109,7 @@ impl Session {
                 }
             }),
             Role::Arrival(arrival) => Some(arrival.deadline),
-            Role::Tracker { .. } => None,
+            Role::Tracker { .. } | Role::Relay => None,
         });
         let next = next.chain(self.cull_deadline(now));
         // Never in a hurry: what is due a little earlier is found a little later.

@@ -30,6 +30,8 @@ pub(super) struct Service {
     /// When the peer took something of it last, or it was begun.
     pub progress: Instant,
     pub standing: Standing,
+    /// It is not read, because it has asked for as much as is queued for it.
+    pub unheard: bool,
     /// The run of pieces that were suggested to it last.
     pub dealt: Range<u32>,
     /// Parts of the limits, up and down.
@@ -141,6 +143,7 @@ impl Session {
         open.flushing = open.has_output();
         self.torrents[id.0 as usize].up.add(now, count as u64);
         if let Some(block) = sent {
+            self.hear_again(now, stream);
             self.on_block_sent(now, stream, block);
         }
         self.end_seeding_if_given_enough(now, id);

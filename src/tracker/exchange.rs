@@ -61,7 +61,7 @@ pub(crate) enum Step {
     /// These bytes sent.
     Send(Vec<u8>),
     /// This datagram sent.
-    Post(SocketAddr, Vec<u8>),
+    Post(Server, Vec<u8>),
     /// Nothing more: here are status and body.
     Answered(u16, Vec<u8>),
     /// Nothing more: here is the reply to the announce.
@@ -120,7 +120,9 @@ pub(crate) fn unsupported(url: &Url, routes: &Routes) -> Option<&'static str> {
         Scheme::Http => None,
         Scheme::Https if cfg!(feature = "tls") => None,
         Scheme::Https => Some("this build has no TLS"),
-        Scheme::Udp if routes.is_closed_to(url.host()) => Some("UDP does not go through the proxy"),
+        Scheme::Udp if routes.is_closed_to(url.host()) && routes.for_datagrams().is_none() => {
+            Some("UDP does not go through the proxy")
+        }
         Scheme::Udp if url.target().len() > UDP_TARGET_BYTES_MAX => {
             Some("its path is too long for a datagram")
         }

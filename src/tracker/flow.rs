@@ -182,7 +182,9 @@ impl Trackers {
         let Some(url) = member.url.clone() else { return };
         let errand = if url.scheme() == Scheme::Udp {
             let (identity, totals, key) = (self.identity, self.totals, member.key);
-            let words = Words { identity, totals, key, target: url.target().to_string(), port: url.port() };
+            let (target, host) = (url.target().to_string(), url.host().clone());
+            let relayed = is_proxied(&url, &self.routes);
+            let words = Words { identity, totals, key, target, host, port: url.port(), relayed };
             Errand::Datagrams(Talk::new(now, kind, words, member.lanes[lane].connection, self.gone))
         } else {
             let deadline = self.gone.unwrap_or(now + ANNOUNCE_TIMEOUT);
@@ -228,7 +230,7 @@ impl Trackers {
             Step::Connect(address) => self.wishes.push_back(Wish::Connect { handle, address }),
             Step::Reach(server) => self.wishes.push_back(Wish::Reach { handle, server }),
             Step::Send(bytes) => self.wishes.push_back(Wish::Send { handle, bytes }),
-            Step::Post(address, bytes) => self.wishes.push_back(Wish::Post { address, bytes }),
+            Step::Post(server, bytes) => self.wishes.push_back(Wish::Post { server, bytes }),
             Step::Answered(status, body) => self.on_body(now, at, lane, status, &body, rng),
             Step::Told(reply) => self.succeeded(now, at, lane, reply, rng),
             Step::Counted(counts) => self.counted(now, at, lane, counts),
@@ -315,7 +317,7 @@ impl Trackers {
     }
 
     /// Forgets the errand of a lane.
-    fn hang_up(&mut self, at: usize, lane: usize) {
+    pub(super) fn hang_up(&mut self, at: usize, lane: usize) {
         let member = &mut self.members[at];
         let place = &mut member.lanes[lane];
         let handle = Handle { tracker: at as u32, part: PARTS[lane], generation: place.generation };

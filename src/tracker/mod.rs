@@ -7,12 +7,13 @@
 //! starts announces, so after any fact the deadline may be the present.
 //!
 //! `schedule` says when, `flow` carries an announce from its start to its end, `exchange` (HTTP) and `talk` (UDP) are
-//! the two ways to say it, `member` and `lane` are what is remembered.
+//! the two ways to say it, `relayed` what a proxy carries of it, `member` and `lane` are what is remembered.
 
 mod exchange;
 mod flow;
 mod lane;
 mod member;
+mod relayed;
 mod reply;
 mod request;
 mod schedule;

@@ -7,19 +7,21 @@ use crate::base::{Instant, Rng};
 use crate::tracker::exchange::{Fault, Step};
 use crate::tracker::reply::{Counts, Reply, ReplyFault, bounded_text};
 use crate::tracker::request::{Identity, Kind, Totals, numwant, port};
+use crate::wire::Server;
 use crate::wire::address::canonical;
 use crate::wire::udp_tracker::{self, Announce, Answer, Event, Request};
+use crate::wire::url::{Host, Scheme};
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-/// A connection id, good for one address and a minute.
+/// A connection id, good for one address, or a name that a proxy finds, and a minute.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection {
     id: u64,
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     until: Instant,
 }
 
@@ -31,8 +33,12 @@ pub(crate) struct Words {
     pub key: u32,
     /// Path and query of the tracker's URL.
     pub target: String,
+    /// The tracker's name or address, as its URL has it.
+    pub host: Host,
     /// The tracker's port.
     pub port: u16,
+    /// Through a proxy, which finds the name.
+    pub relayed: bool,
 }
 
 /// An announce or scrape under way.
@@ -41,7 +47,7 @@ pub(crate) struct Talk {
     /// What is announced, or that it is a scrape.
     pub kind: Kind,
     words: Words,
-    /// The first one is being asked.
+    /// The first one is being asked. There are none where a proxy finds them.
     addresses: VecDeque<SocketAddr>,
     connection: Option<Connection>,
     /// The connection id was given in this talk: a tracker that refuses it means what it says.
@@ -86,7 +92,8 @@ impl Talk {
     /// The first step: one of `addresses` is asked, the next when it is silent.
     pub fn begin(&mut self, now: Instant, addresses: &[IpAddr], rng: &mut Rng) -> Step {
         let port = self.words.port;
-        let addresses = addresses.iter().take(ADDRESSES_PER_NAME_MAX);
+        let known = if self.words.relayed { 0 } else { ADDRESSES_PER_NAME_MAX };
+        let addresses = addresses.iter().take(known);
         self.addresses = addresses.map(|ip| canonical(SocketAddr::new(*ip, port))).collect();
         self.ask(now, rng)
     }
@@ -108,7 +115,7 @@ impl Talk {
         self.sent
     }
 
-    /// Who is being asked.
+    /// Who is being asked, where no proxy stands between us.
     pub fn address(&self) -> Option<SocketAddr> {
         self.addresses.front().copied()
     }
@@ -123,18 +130,48 @@ impl Talk {
         if self.address() != Some(from) {
             return Step::Wait;
         }
+        self.hear(now, from.is_ipv6(), bytes, rng)
+    }
+
+    /// The same by way of the proxy, which may say `from` where. A tracker whose name it has found may be anywhere.
+    pub fn on_relayed(
+        &mut self,
+        now: Instant,
+        from: Option<SocketAddr>,
+        bytes: &[u8],
+        rng: &mut Rng,
+    ) -> Step {
+        let literal = match self.words.host {
+            Host::Address(ip) => Some(canonical(SocketAddr::new(ip, self.words.port))),
+            Host::Name(_) => None,
+        };
+        let is_its_own = from.is_none() || literal.is_none() || from == literal;
+        if !self.words.relayed || !is_its_own {
+            return Step::Wait;
+        }
+        let v6 = from.or(literal).is_some_and(|address| address.is_ipv6());
+        self.hear(now, v6, bytes, rng)
+    }
+
+    /// The proxy carries nothing at the moment; why, in words.
+    pub fn on_relay_lost(&mut self, why: &str) -> Step {
+        if self.words.relayed { Step::Failed(Fault::Broken(why.to_string())) } else { Step::Wait }
+    }
+
+    /// A datagram came from whom we ask; over IPv6, peers in it have IPv6 addresses.
+    fn hear(&mut self, now: Instant, v6: bool, bytes: &[u8], rng: &mut Rng) -> Step {
         match udp_tracker::answer(bytes, self.request, self.transaction) {
             Err(_) => Step::Wait,
             Ok(Answer::Connected(id)) => {
                 let until = now + UDP_CONNECTION_AGE_MAX;
-                self.connection = Some(Connection { id, address: from, until });
+                self.connection = Some(Connection { id, address: self.address(), until });
                 self.fresh = true;
                 self.restart(now, rng)
             }
             Ok(Answer::Announced { interval, leechers, seeders, peers }) => {
                 let interval = Duration::from_secs(interval.into());
                 let counts = Counts { seeds: Some(seeders), leechers: Some(leechers), downloads: None };
-                Step::Told(Reply::from_datagram(interval, counts, peers, from.is_ipv6(), rng))
+                Step::Told(Reply::from_datagram(interval, counts, peers, v6, rng))
             }
             Ok(Answer::Scraped { seeders, completed, leechers }) => Step::Counted(Counts {
                 seeds: Some(seeders),
@@ -188,7 +225,10 @@ impl Talk {
     /// Sends what has to be sent next. A request that is sent again to the same address keeps its transaction id, so
     /// that a late answer to the first counts.
     fn ask(&mut self, now: Instant, rng: &mut Rng) -> Step {
-        let Some(address) = self.address() else { return Step::Failed(Fault::Late) };
+        let address = self.address();
+        if address.is_none() && !self.words.relayed {
+            return Step::Failed(Fault::Late);
+        }
         let good = |connection: &Connection| connection.address == address && now < connection.until;
         self.connection = self.connection.filter(good);
         let request = match (self.connection, self.kind) {
@@ -196,7 +236,7 @@ impl Talk {
             (Some(_), Kind::Scrape) => Request::Scrape,
             (Some(_), _) => Request::Announce,
         };
-        let again = self.tries > 0 && request == self.request && self.addresses.len() == 1;
+        let again = self.tries > 0 && request == self.request && self.addresses.len() <= 1;
         if !again {
             self.transaction = (rng.next_u64() >> 32) as u32;
         }
@@ -205,7 +245,9 @@ impl Talk {
         let patience =
             if self.leaving { UDP_RETRY_LEAVING } else { UDP_RETRY.saturating_mul(1 << self.tries.min(8)) };
         self.resend = now + patience;
-        Step::Post(address, self.datagram())
+        let Words { host, port, .. } = &self.words;
+        let server = Server { scheme: Scheme::Udp, host: host.clone(), port: *port, address };
+        Step::Post(server, self.datagram())
     }
 
     fn datagram(&self) -> Vec<u8> {

@@ -2,6 +2,7 @@
 
 mod datagrams;
 mod lies;
+mod relayed;
 mod routes;
 mod tiers;
 
@@ -478,7 +479,9 @@ fn no_order_of_facts_leaves_a_stream_behind() {
                         assert!(open.contains(&handle), "seed {seed}: sent to nobody");
                     }
                     Wish::Resolve { .. } => {}
-                    Wish::Post { address, ref bytes } => posted = Some((address, bytes.clone())),
+                    Wish::Post { ref server, ref bytes } => {
+                        posted = server.address.map(|address| (address, bytes.clone()));
+                    }
                 }
                 named.extend(handles(&[wish]));
             }

@@ -62,10 +62,12 @@ pub enum Wish {
         bytes: Vec<u8>,
     },
     /// Send a datagram; answer [`Trackers::on_datagram`](crate::tracker::Trackers::on_datagram), or
-    /// [`Trackers::on_undeliverable`](crate::tracker::Trackers::on_undeliverable) where that is known.
+    /// [`Trackers::on_undeliverable`](crate::tracker::Trackers::on_undeliverable) where that is known. Through a proxy, which
+    /// finds the address: [`Trackers::on_relayed`](crate::tracker::Trackers::on_relayed), and where it carries nothing
+    /// [`Trackers::on_relay_lost`](crate::tracker::Trackers::on_relay_lost).
     Post {
         /// Where to.
-        address: SocketAddr,
+        server: Server,
         /// All of it.
         bytes: Vec<u8>,
     },

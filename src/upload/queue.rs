@@ -48,6 +48,11 @@ impl Queue {
         }
     }
 
+    /// Requests that may be taken in.
+    pub fn places(&self) -> u32 {
+        REQQ.saturating_sub(self.len())
+    }
+
     /// Requests that wait.
     pub fn len(&self) -> u32 {
         self.0.len() as u32

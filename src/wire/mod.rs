@@ -15,6 +15,7 @@ pub mod handshake;
 pub mod http;
 pub mod message;
 pub mod misbehaved;
+pub mod punycode;
 pub mod server;
 pub mod udp_tracker;
 pub mod url;

@@ -2,6 +2,7 @@
 
 use crate::base::limits::URL_BYTES_MAX;
 use crate::wire::escape::{base64, escape, unescaped};
+use crate::wire::punycode::ascii_name;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -22,7 +23,8 @@ pub enum Scheme {
 /// Where a URL leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// A name to be resolved: lower case, letters, digits, `-`, `_` and dots, at most 253 bytes.
+    /// A name to be resolved: lower case, letters, digits, `-`, `_` and dots, at most 253 bytes. Letters outside ASCII are
+    /// written as name servers have them.
     Name(String),
     /// An address that stands in the URL itself.
     Address(IpAddr),
@@ -231,7 +233,8 @@ impl Host {
         if let Ok(address) = text.parse::<Ipv4Addr>() {
             return Ok(Self::Address(address.into()));
         }
-        let name = text.strip_suffix('.').unwrap_or(text);
+        let name = ascii_name(text).ok_or(UrlFault::Host)?;
+        let name = name.strip_suffix('.').unwrap_or(&name);
         // A last label of digits is a mistyped address (`1.2.3.999`), never a domain.
         let numeric =
             name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
@@ -343,6 +346,8 @@ mod tests {
             ("http://[2001:db8::1]:8080/a", "[2001:db8::1]:8080", 8080, "/a"),
             ("http://[::1]/a", "[::1]", 80, "/a"),
             ("udp://tracker.example:1337/announce", "tracker.example:1337", 1337, "/announce"),
+            ("http://Größe.example:81/ü", "xn--gre-6ka8i.example:81", 81, "/%C3%BC"),
+            ("udp://例え.テスト:1337/", "xn--r8jz45g.xn--zckzah:1337", 1337, "/"),
             ("http://t_1.example/päth//x/../y", "t_1.example", 80, "/p%C3%A4th//x/../y"),
         ];
         for (text, authority, port, target) in cases {
@@ -367,7 +372,8 @@ mod tests {
             ("http:///announce", UrlFault::Host),
             ("http://a..b/", UrlFault::Host),
             ("http://ex%41mple/", UrlFault::Host),
-            ("http://münchen.example/", UrlFault::Host),
+            ("http://mu\u{308}nchen.example/", UrlFault::Host),
+            ("http://ü\u{a0}x.example/", UrlFault::Host),
             ("http://1.2.3.999/", UrlFault::Host),
             ("http://[fe80::1%25eth0]/", UrlFault::Host),
             ("http://[::1]x:80/", UrlFault::Host),

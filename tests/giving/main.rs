@@ -1,5 +1,6 @@
 //! What the session gives, to whom and how fast; and what strangers who misuse that get.
 
+mod hearing;
 mod manners;
 mod places;
 mod stage;
@@ -7,8 +8,8 @@ mod stage;
 use core::time::Duration;
 use stage::{PIECE_BYTES, Stage};
 use swarmlet::base::limits::{
-    ARRIVALS_MAX, ARRIVALS_PER_ADDRESS_MAX, HANDSHAKE_TIMEOUT, OUTBOX_BYTES_MAX, PARTING_TIME, REQQ,
-    SEND_PATIENCE, UNASKED_BYTES_MAX,
+    ARRIVALS_MAX, ARRIVALS_PER_ADDRESS_MAX, HANDSHAKE_TIMEOUT, KEEP_ALIVE_INTERVAL, OUTBOX_BYTES_MAX,
+    PARTING_TIME, REQQ, SEND_PATIENCE, UNASKED_BYTES_MAX,
 };
 use swarmlet::base::{Block, InfoHash, PeerId, StreamId, TorrentId};
 use swarmlet::session::{Command, Event, Giving, Outcome, Phase, StorageFault, StorageFaultKind};
@@ -288,6 +289,27 @@ fn an_idle_seed_sleeps() {
         wakes += 1;
     }
     assert!(wakes <= 1 && !stage.closed.contains(&peers[0]), "{wakes} wake-ups in 100 s");
+}
+
+#[test]
+fn peers_that_came_one_after_another_do_not_wake_an_idle_seed_one_after_another() {
+    let mut stage = Stage::seed(2, Giving { up_slots: Some(50), ..seeding() });
+    let mut peers = Vec::new();
+    for nth in 0..50 {
+        peers.push(served(&mut stage, &format!("1.2.3.{nth}:5"), true));
+        stage.wait(Duration::from_secs(2));
+    }
+    // They keep the connections alive, too.
+    peers.iter().for_each(|&peer| stage.session.received(stage.now, peer, &[0; 4]));
+    let end = stage.now + KEEP_ALIVE_INTERVAL;
+    let mut wakes = 0;
+    while let Some(due) = stage.session.next_deadline().filter(|&due| due <= end) {
+        stage.now = due;
+        stage.session.on_time(due);
+        stage.act();
+        wakes += 1;
+    }
+    assert!((1..=4).contains(&wakes) && stage.closed.is_empty(), "{wakes} wake-ups for 50 keep-alives");
 }
 
 #[test]

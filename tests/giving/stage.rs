@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use sha1::{Digest as _, Sha1};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use swarmlet::base::{Instant, PeerId, Rng, StreamId, TorrentId};
@@ -18,6 +18,8 @@ pub struct Stage {
     pub metainfo: Arc<Metainfo>,
     pub content: Vec<u8>,
     pub closed: HashSet<StreamId>,
+    /// What peers have written and the session has not read.
+    pub unread: HashMap<StreamId, Vec<u8>>,
     pub outcome: Option<Outcome>,
     pub dialled: Vec<StreamId>,
     /// What the tracker was told.
@@ -60,7 +62,8 @@ impl Stage {
         session.give(now, giving);
         session.add_torrent(now, metainfo.clone(), !complete);
         let (closed, dialled, announces) = (HashSet::new(), Vec::new(), Vec::new());
-        let mut stage = Self { session, now, metainfo, content, closed, outcome: None, dialled, announces };
+        let (unread, outcome) = (HashMap::new(), None);
+        let mut stage = Self { session, now, metainfo, content, closed, unread, outcome, dialled, announces };
         stage.act();
         stage
     }
@@ -88,6 +91,7 @@ impl Stage {
                     assert!(self.content[from..].starts_with(&view.parts.concat()), "other bytes");
                     self.session.handle(self.now, Event::Stored { torrent, store });
                 }
+                Action::Resume { stream } => self.read(stream),
                 Action::Finish(outcome) => self.outcome = Some(outcome),
                 _ => {}
             }
@@ -159,6 +163,30 @@ impl Stage {
         messages.iter().for_each(|message| message.encode_into(&mut bytes));
         self.session.received(self.now, stream, &bytes);
         self.act();
+    }
+
+    /// The same, read as the rim does: as much as the session allows, and on when it wishes that.
+    pub fn write(&mut self, stream: StreamId, messages: &[Message<'_>]) {
+        let unread = self.unread.entry(stream).or_default();
+        messages.iter().for_each(|message| message.encode_into(unread));
+        self.read(stream);
+        self.act();
+    }
+
+    /// Bytes that `stream` has written and the session has not read.
+    pub fn unread_bytes(&self, stream: StreamId) -> usize {
+        self.unread.get(&stream).map_or(0, Vec::len)
+    }
+
+    fn read(&mut self, stream: StreamId) {
+        loop {
+            let bytes = self.session.allowance(self.now, stream).min(self.unread_bytes(stream)).min(64 << 10);
+            if bytes == 0 {
+                return;
+            }
+            let read: Vec<u8> = self.unread.entry(stream).or_default().drain(..bytes).collect();
+            self.session.received(self.now, stream, &read);
+        }
     }
 
     /// Takes at most `most` bytes of what the session sends, as the rim does.

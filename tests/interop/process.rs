@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// What installs the clients that these tests talk to.
-pub const INSTALL: &str = "apt-get install -y transmission-daemon aria2 python3-libtorrent opentracker rtorrent microsocks tinyproxy strace openssl";
+pub const INSTALL: &str = "apt-get install -y transmission-daemon aria2 python3-libtorrent opentracker qbittorrent-nox rtorrent microsocks tinyproxy dante-server strace openssl";
 
 /// A folder that goes when the test ends.
 pub struct Scratch(PathBuf);

@@ -149,10 +149,53 @@ fn a_tracker_of_one_family_is_not_delayed() {
 #[test]
 fn a_server_that_never_answers_for_one_family_does_not_delay_the_other() {
     with_cable(Families::Both, |far| {
-        relay(far, "10.99.0.9", Duration::ZERO, true);
+        relay(far, "10.99.0.9", [Some(Duration::ZERO), None]);
         let (after, _) = Scene::new(far, &at_far(&["10.99.0.9"])).download("AAAA lost", "both.test", &[]);
         assert!(after < AT_ONCE, "{after:?}");
     });
+}
+
+#[test]
+fn a_family_that_is_found_late_delays_nothing_and_is_announced_as_well() {
+    let late = Duration::from_millis(1500);
+    let cases = [
+        ("AAAA late", [Some(Duration::ZERO), Some(late)], '.'),
+        ("A late", [Some(late), Some(Duration::ZERO)], ':'),
+    ];
+    for (what, delays, separator) in cases {
+        with_cable(Families::Both, move |far| {
+            relay(far, "10.99.0.9", delays);
+            let scene = Scene::new(far, &at_far(&["10.99.0.9"]));
+            let start = Instant::now();
+            let mut swarmlet = scene.start(&["both.test"], &["--seed"]);
+            let (after, from, _) = scene.tracker.nth(0, start);
+            tell(what, after);
+            assert!(after < AT_ONCE && from.to_string().contains(separator), "{after:?} from {from}");
+            let told = |nth| {
+                let (after, from, head) = scene.tracker.nth(nth, start);
+                (after, from, head.contains("event=started"))
+            };
+            // The download may be over, and told, before the other family hears of us at all.
+            let (after, ..) = (1..5)
+                .map(told)
+                .find(|(_, other, started)| other.is_ipv4() != from.is_ipv4() && *started)
+                .unwrap();
+            tell("its other family", after);
+            assert!(after >= late && after < late + AT_ONCE, "{after:?}");
+            swarmlet.interrupt();
+            assert_eq!(swarmlet.wait(PATIENCE).code(), Some(0));
+        });
+    }
+}
+
+#[test]
+fn a_family_in_which_nothing_arrives_delays_nothing() {
+    for (host, separator) in [("no-v6.test", '.'), ("no-v4.test", ':')] {
+        with_cable(Families::Both, move |far| {
+            let (after, from) = Scene::new(far, &at_far(&[FAR_V4])).download(host, host, &[]);
+            assert!(after < AT_ONCE && from.contains(separator), "{after:?} from {from}");
+        });
+    }
 }
 
 #[test]
@@ -175,7 +218,7 @@ fn a_dead_server_costs_a_second_and_one_that_is_not_there_nothing() {
 fn a_slow_server_is_waited_for() {
     with_cable(Families::Both, |far| {
         let delay = Duration::from_millis(1500);
-        relay(far, "10.99.0.8", delay, false);
+        relay(far, "10.99.0.8", [Some(delay); 2]);
         let (after, _) = Scene::new(far, &at_far(&["10.99.0.8"])).download("slow server", "both.test", &[]);
         assert!(after >= delay && after < delay + AT_ONCE, "{after:?}");
     });
@@ -198,9 +241,11 @@ fn an_answer_that_fits_into_no_datagram_comes_over_tcp() {
 
 #[test]
 fn aliases_and_the_search_list_lead_to_the_tracker() {
-    for (host, options) in
-        [("alias.test", ""), ("deep.down", "search nowhere.test lan.test\noptions ndots:2\n")]
-    {
+    for (host, options) in [
+        ("alias.test", ""),
+        ("GRÖẞE.test", ""),
+        ("deep.down", "search nowhere.test lan.test\noptions ndots:2\n"),
+    ] {
         with_cable(Families::Both, move |far| {
             let scene = Scene::new(far, &(at_far(&[FAR_V4]) + options));
             let (after, _) = scene.download(host, host, &[]);

@@ -11,6 +11,9 @@ use std::thread;
 /// The far end's addresses. It has many more of both families, [`FAR_MANY`].
 pub const FAR_V4: &str = "10.99.0.1";
 pub const FAR_V6: &str = "fd99::1";
+/// Addresses that lead to the far end, which passes nothing on and does not say so.
+pub const SILENT_V4: &str = "10.98.0.1";
+pub const SILENT_V6: &str = "fd98::1";
 /// Addresses 10.99.1.1 up to this; that many fit into no datagram of a name server.
 pub const FAR_MANY: u8 = 60;
 
@@ -98,9 +101,11 @@ fn lay_cable(families: Families, far: i32, ends: &Far) {
         run("ip address add 10.99.0.2/24 dev near");
         run("ip address add 10.99.0.3/24 dev near");
         run(&format!("ip route add 10.99.1.0/24 via {FAR_V4}"));
+        run(&format!("ip route add {SILENT_V4} via {FAR_V4}"));
     }
     if families != Families::V4 {
         run("ip address add fd99::2/64 dev near nodad");
+        run(&format!("ip -6 route add {SILENT_V6} via {FAR_V6}"));
     }
 }
 

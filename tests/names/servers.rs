@@ -1,6 +1,6 @@
 //! Name servers: dnsmasq, and what makes one slow, dead or half blind.
 
-use crate::net::{FAR_MANY, FAR_V4, FAR_V6, Far, INSTALL};
+use crate::net::{FAR_MANY, FAR_V4, FAR_V6, Far, INSTALL, SILENT_V4, SILENT_V6};
 use crate::process::{Running, wait_for};
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -24,6 +24,8 @@ pub const SEEDER_PORT: u16 = 7001;
 /// | `four.test`, `six.test` | of one |
 /// | `alias.test` | `both.test` is its other name |
 /// | `many.test` | more than fit into a datagram |
+/// | `no-v6.test`, `no-v4.test` | of both families, one of which swallows everything |
+/// | `größe.test` | `both.test` is its other name |
 pub struct Dnsmasq {
     _running: Running,
     log: PathBuf,
@@ -48,7 +50,9 @@ impl Dnsmasq {
         }
         command.arg(format!("--host-record=four.test,{FAR_V4}"));
         command.arg(format!("--host-record=six.test,{FAR_V6}"));
-        command.arg("--cname=alias.test,both.test");
+        command.arg(format!("--host-record=no-v6.test,{FAR_V4},{SILENT_V6}"));
+        command.arg(format!("--host-record=no-v4.test,{SILENT_V4},{FAR_V6}"));
+        command.args(["--cname=alias.test,both.test", "--cname=xn--gre-6ka8i.test,both.test"]);
         command.args((1..=FAR_MANY).map(|nth| format!("--host-record=many.test,10.99.1.{nth}")));
         let name = "dnsmasq";
         let folder = folder.to_path_buf();
@@ -65,9 +69,9 @@ impl Dnsmasq {
     }
 }
 
-/// Listens at `address` of the far end and hands questions on to dnsmasq, as datagrams and streams, `delay` later;
-/// those for IPv6 addresses not at all if `blind`.
-pub fn relay(far: &Far, address: &'static str, delay: Duration, blind: bool) {
+/// Listens at `address` of the far end and hands questions on to dnsmasq: those for IPv4 addresses
+/// and those for IPv6 addresses each so much later, or not at all.
+pub fn relay(far: &Far, address: &'static str, delays: [Option<Duration>; 2]) {
     far.run(move || {
         let _ = Command::new("ip").args(["address", "add", &format!("{address}/24"), "dev", "far"]).output();
         let io = UdpSocket::bind((address, 53)).unwrap();
@@ -77,7 +81,7 @@ pub fn relay(far: &Far, address: &'static str, delay: Duration, blind: bool) {
                 let question = bytes[..count].to_vec();
                 let wants_v6 = question[count - 3] == 28;
                 let io = io.try_clone().unwrap();
-                if !(blind && wants_v6) {
+                if let Some(delay) = delays[usize::from(wants_v6)] {
                     thread::spawn(move || hand_on(&io, &question, asker, delay));
                 }
             }
@@ -142,8 +146,13 @@ impl Tracker {
 
     /// How long after `start` the first announce came, with its sender and its head.
     pub fn first(&self, start: Instant) -> (Duration, IpAddr, String) {
-        let first = || self.announces.lock().unwrap().first().cloned();
-        let (at, from, head) = wait_for("an announce", PATIENCE, first);
+        self.nth(0, start)
+    }
+
+    /// The same of a later one.
+    pub fn nth(&self, nth: usize, start: Instant) -> (Duration, IpAddr, String) {
+        let heard = || self.announces.lock().unwrap().get(nth).cloned();
+        let (at, from, head) = wait_for("an announce", PATIENCE, heard);
         (at.saturating_duration_since(start), from, head)
     }
 }

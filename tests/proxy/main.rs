@@ -4,6 +4,10 @@
 
 #[path = "../tls/authority.rs"]
 mod authority;
+mod carrier;
+mod datagrams;
+#[path = "../trackers/opentracker.rs"]
+mod opentracker;
 #[path = "../interop/payload.rs"]
 mod payload;
 #[path = "../interop/process.rs"]
@@ -30,7 +34,9 @@ const PASSWORD: &str = "s3cret-word";
 /// A client with these options, watched: every socket that it opens is in `trace`.
 fn watched(scratch: &Scratch, output: &Path, torrent: &Path) -> Command {
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-e", "trace=socket,connect,listen", "-o"]).arg(scratch.path().join("trace"));
+    command
+        .args(["-f", "-qq", "-e", "trace=socket,connect,listen,sendto,sendmsg", "-o"])
+        .arg(scratch.path().join("trace"));
     command.arg(env!("CARGO_BIN_EXE_swarmlet")).args(["-vv", "-o"]).arg(output).arg(torrent);
     without_environment(&mut command);
     command
@@ -51,15 +57,20 @@ fn without_environment(command: &mut Command) {
 
 /// Fails if a socket led anywhere but to the proxy: no datagram, nobody listens.
 fn assert_nothing_beside(scratch: &Scratch, proxy_port: u16) {
+    let trace = assert_no_stream_beside(scratch, proxy_port);
+    assert!(!trace.contains("SOCK_DGRAM"), "{trace}");
+}
+
+/// The same as far as streams go. Answers the trace.
+fn assert_no_stream_beside(scratch: &Scratch, proxy_port: u16) -> String {
     let trace = fs::read_to_string(scratch.path().join("trace")).unwrap();
     let connects: Vec<&str> = trace.lines().filter(|line| line.contains("connect(")).collect();
     assert!(connects.len() >= 2, "a tracker and a peer at least:\n{trace}");
     let port = format!("htons({proxy_port})");
     let beside: Vec<&&str> = connects.iter().filter(|line| !line.contains(&port)).collect();
     assert!(beside.is_empty(), "beside the proxy: {beside:?}");
-    for word in ["SOCK_DGRAM", "listen("] {
-        assert!(!trace.contains(word), "{word}:\n{trace}");
-    }
+    assert!(!trace.contains("listen("), "{trace}");
+    trace
 }
 
 /// Downloads with `command` and compares; the log must not show the password.
@@ -198,17 +209,11 @@ fn proxies_that_fail_or_lie_are_said_in_plain_words() {
 }
 
 #[test]
-fn udp_trackers_are_named_and_passed_over_and_none_overrides_the_environment() {
+fn none_overrides_the_environment_and_exceptions_go_straight() {
     let scratch = Scratch::new();
     let (_seeder, peer) = seeder::start(&scratch);
     let torrent = scratch.path().join("x.torrent");
-    payload::names().write_torrent(&torrent, Some("udp://tracker.test:1/announce"));
     let nobody = format!("socks5://127.0.0.1:{}", free_port());
-    let mut command = client(&scratch.folder("proxied"), &torrent);
-    let running = Running::start(command.env("ALL_PROXY", &nobody), "swarmlet", scratch.path());
-    let words = "UDP does not go through the proxy";
-    wait_for(words, PATIENCE, || running.log().contains(words).then_some(()));
-
     payload::names().write_torrent(&torrent, None);
     let output = scratch.folder("straight");
     let mut command = client(&output, &torrent);

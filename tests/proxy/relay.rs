@@ -1,5 +1,6 @@
 //! A SOCKS 5 server of the tests' own: one that works and notes whom it was asked for, and several that do not.
 
+use crate::carrier;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,8 @@ use std::time::Duration;
 /// What it does.
 #[derive(Clone, Debug)]
 pub enum Manner {
-    /// Connects to whom it is asked for, on this machine whatever the name. Wants this user and password.
+    /// Connects to whom it is asked for, on this machine whatever the name, and carries datagrams. Wants this user and
+    /// password.
     Relays { user: &'static str, password: &'static str },
     /// The same without a password, and its words come byte by byte.
     Dribbles(Duration),
@@ -40,13 +42,13 @@ impl Relay {
         Self { address, asked }
     }
 
-    /// Whom it was asked for, as `HOST:PORT`.
+    /// Whom it was asked for, as `HOST:PORT`; for each datagram `udp HOST:PORT`.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
 
-fn serve(mut io: TcpStream, manner: &Manner, asked: &Mutex<Vec<String>>) -> io::Result<()> {
+fn serve(mut io: TcpStream, manner: &Manner, asked: &Arc<Mutex<Vec<String>>>) -> io::Result<()> {
     match manner {
         Manner::IsSilent => io.read_to_end(&mut Vec::new()).map(drop),
         Manner::Says(words) => {
@@ -66,7 +68,7 @@ fn relay(
     mut io: TcpStream,
     login: Option<(&str, &str)>,
     pause: Duration,
-    asked: &Mutex<Vec<String>>,
+    asked: &Arc<Mutex<Vec<String>>>,
 ) -> io::Result<()> {
     let [5, methods] = take::<2>(&mut io)? else { return Ok(()) };
     let mut offered = vec![0; methods.into()];
@@ -84,12 +86,15 @@ fn relay(
     } else {
         slowly(&mut io, &[5, 0], pause)?;
     }
-    let [5, 1, 0, kind] = take::<4>(&mut io)? else { return Ok(()) };
+    let [5, command, 0, kind] = take::<4>(&mut io)? else { return Ok(()) };
     let host = match kind {
         1 => Ipv4Addr::from(take::<4>(&mut io)?).to_string(),
         _ => text(&mut io)?,
     };
     let port = u16::from_be_bytes(take::<2>(&mut io)?);
+    if command == 3 {
+        return carrier::carry(io, asked);
+    }
     asked.lock().unwrap().push(format!("{host}:{port}"));
     let Ok(target) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
         return io.write_all(&[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);

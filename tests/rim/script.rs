@@ -1,12 +1,16 @@
 //! A machine that does what a closure says, files that fail when told to, and a screen that keeps what is
 //! said.
 
+use core::cell::RefCell;
 use core::time::Duration;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::sync::Arc;
 use swarmlet::base::{Instant, StreamId, TorrentId};
+use swarmlet::proxy::{Proxy, Routes};
 use swarmlet::rim::storage::{Done, Syncer, Task};
 use swarmlet::rim::{Files, Machine, Rim, Screen};
 use swarmlet::session::{
@@ -31,6 +35,7 @@ pub enum Fact {
     Closed(StreamId, CloseCause),
     Bytes(StreamId, Vec<u8>),
     Datagram(SocketAddr, Vec<u8>),
+    Relayed(Option<SocketAddr>, Vec<u8>),
     Undeliverable(SocketAddr, CloseCause),
     Stored(u32),
     StoreFailed(u32, i32),
@@ -52,6 +57,8 @@ pub struct Desk {
     pub actions: VecDeque<Action>,
     pub outgoing: HashMap<StreamId, Vec<u8>>,
     pub waiting: HashSet<StreamId>,
+    /// Of these nothing may be read.
+    pub unheard: HashSet<StreamId>,
     pub deadline: Option<Instant>,
     pub now: Instant,
     /// Turns of the loop so far.
@@ -105,6 +112,7 @@ impl<S: FnMut(&mut Desk, Fact)> Machine for Script<S> {
             Event::Connected { stream } => Fact::Connected(stream),
             Event::Closed { stream, cause } => Fact::Closed(stream, cause),
             Event::Datagram { from, bytes } => Fact::Datagram(from, bytes.to_vec()),
+            Event::Relayed { from, bytes } => Fact::Relayed(from, bytes.to_vec()),
             Event::Undeliverable { address, cause } => Fact::Undeliverable(address, cause),
             Event::Stored { store, .. } => Fact::Stored(store.0),
             Event::StoreFailed { store, fault, .. } => Fact::StoreFailed(store.0, fault.os_error),
@@ -143,6 +151,10 @@ impl<S: FnMut(&mut Desk, Fact)> Machine for Script<S> {
         false
     }
 
+    fn allowance(&mut self, _: Instant, stream: StreamId) -> usize {
+        if self.desk.unheard.contains(&stream) { 0 } else { usize::MAX }
+    }
+
     fn landing(&mut self, stream: StreamId) -> Landing<'_> {
         if self.desk.waiting.contains(&stream) { Landing::Wait } else { Landing::Anywhere }
     }
@@ -174,14 +186,27 @@ fn fault(kind: StorageFaultKind, file: u32, os_error: i32) -> StorageFault {
     StorageFault { kind, file, os_error, missing_bytes: 0 }
 }
 
-/// Files of 26 letters, the disk of which is full from offset 5 on.
+/// How long a slow slice takes: longer than a turn may store.
+const SLOW: Duration = Duration::from_millis(12);
+
+/// Slices of stores: offset of the store, and bytes of it that were there before.
+type Slices = Rc<RefCell<Vec<(u64, u64)>>>;
+
+/// Files of 26 letters, the disk of which takes a letter at a time, slowly at offset 2, and is full from offset 5 on.
 #[derive(Default)]
-pub struct Letters(VecDeque<Task>);
+pub struct Letters {
+    tasks: VecDeque<Task>,
+    slices: Slices,
+}
 
 impl Files for Letters {
-    fn store(&mut self, offset: u64, parts: &[&[u8]]) -> Result<(), StorageFault> {
+    fn store(&mut self, offset: u64, parts: &[&[u8]], done: u64, _: u64) -> Result<u64, StorageFault> {
         assert_eq!(parts.concat(), b"abc");
-        if offset < 5 { Ok(()) } else { Err(fault(StorageFaultKind::NoSpace, 0, libc::ENOSPC)) }
+        self.slices.borrow_mut().push((offset, done));
+        if offset == 2 {
+            std::thread::sleep(SLOW);
+        }
+        if offset < 5 { Ok(done + 1) } else { Err(fault(StorageFaultKind::NoSpace, 0, libc::ENOSPC)) }
     }
 
     fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
@@ -193,12 +218,12 @@ impl Files for Letters {
     }
 
     fn begin(&mut self, task: Task) {
-        self.0.push_back(task);
+        self.tasks.push_back(task);
     }
 
     fn go_on(&mut self, _: TorrentId, _: &mut Syncer) -> Option<Done> {
         let broken = Err(fault(StorageFaultKind::Io, 3, libc::EIO));
-        Some(match self.0.pop_front()? {
+        Some(match self.tasks.pop_front()? {
             Task::Sync { everything: true } => Done::Synced(Ok(())),
             Task::Sync { everything: false } => Done::Synced(broken),
             Task::Save(state) => Done::Saved(state.is_empty()),
@@ -207,7 +232,7 @@ impl Files for Letters {
     }
 
     fn is_busy(&self) -> bool {
-        !self.0.is_empty()
+        !self.tasks.is_empty()
     }
 
     fn tick(&mut self, _: Instant) {}
@@ -247,19 +272,32 @@ pub struct Play {
     pub paper: Paper,
     /// Turns of the loop.
     pub turns: usize,
+    pub slices: Vec<(u64, u64)>,
 }
 
 /// Runs `script` with commands coming from `commands`. A run that hangs is ended after [`LATE`].
-pub fn play_with(commands: &impl AsFd, mut paper: Paper, mut script: impl FnMut(&mut Desk, Fact)) -> Play {
-    let mut rim = Rim::new(commands.as_fd()).unwrap();
+pub fn play_with(commands: &impl AsFd, paper: Paper, script: impl FnMut(&mut Desk, Fact)) -> Play {
+    play_on(Rim::new(commands.as_fd()).unwrap(), paper, script)
+}
+
+/// Runs `script` without commands, through a proxy.
+pub fn play_through(proxy: &str, script: impl FnMut(&mut Desk, Fact)) -> Play {
+    let mut rim = Rim::new(File::open("/dev/null").unwrap().as_fd()).unwrap();
+    rim.route(Arc::new(Routes::through(Proxy::parse(proxy).unwrap())));
+    play_on(rim, Paper::default(), script)
+}
+
+fn play_on(mut rim: Rim, mut paper: Paper, mut script: impl FnMut(&mut Desk, Fact)) -> Play {
     let late = rim.now() + LATE;
     let mut desk = Desk { now: rim.now(), ..Desk::default() };
     script(&mut desk, Fact::Start);
     let mut machine = Script { desk, script, late };
-    let outcome = rim.run(&mut machine, vec![Letters::default()], &mut paper).unwrap();
+    let slices = Slices::default();
+    let letters = Letters { slices: Rc::clone(&slices), ..Letters::default() };
+    let outcome = rim.run(&mut machine, vec![letters], &mut paper).unwrap();
     let turns = paper.said.iter().filter(|said| said.is_empty()).count();
     paper.said.retain(|said| !said.is_empty());
-    Play { outcome, desk: machine.desk, paper, turns }
+    Play { outcome, desk: machine.desk, paper, turns, slices: slices.take() }
 }
 
 /// Runs `script` without commands.

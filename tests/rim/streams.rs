@@ -85,6 +85,30 @@ fn what_came_before_a_reset_is_read_before_it_is_told() {
 }
 
 #[test]
+fn that_nothing_can_be_sent_is_told_also_of_a_stream_that_is_not_read() {
+    let address = peer(drop);
+    let mut closed = None;
+    play(|desk, fact| match fact {
+        Fact::Start => desk.connect(0, address),
+        Fact::Connected(_) => {
+            desk.unheard.insert(stream(0));
+            desk.deadline = Some(desk.now);
+        }
+        // The first write is answered with a reset, which the second finds.
+        Fact::Time => {
+            desk.send(0, b"anybody there?");
+            desk.deadline = Some(desk.now + Duration::from_millis(30));
+        }
+        Fact::Closed(_, cause) => {
+            closed = Some(cause);
+            desk.finish();
+        }
+        fact => panic!("{fact:?}"),
+    });
+    assert_eq!(closed, Some(CloseCause::Reset));
+}
+
+#[test]
 fn an_end_that_comes_together_with_the_last_bytes_is_not_missed() {
     let address = peer(|mut io| io.write_all(b"last").unwrap());
     let run = play(|desk, fact| match fact {

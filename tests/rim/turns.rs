@@ -67,6 +67,45 @@ fn storing_is_answered_with_success_or_the_fault() {
 }
 
 #[test]
+fn a_slow_store_keeps_nobody_waiting_but_what_comes_after_it() {
+    let (commands, mut typed) = io::pipe().unwrap();
+    typed.write_all(b"status\n").unwrap();
+    let run = play_with(&commands, Paper::default(), |desk, fact| match fact {
+        Fact::Start => {
+            (0..2).for_each(|_| desk.wish(Action::Store { torrent: TORRENT, store: StoreId(2) }));
+            desk.wish(Action::Sync { torrent: TORRENT, everything: true });
+            desk.wish(Action::Store { torrent: TORRENT, store: StoreId(3) });
+            desk.wish(Action::Save { torrent: TORRENT });
+        }
+        Fact::Saved(_) => desk.finish(),
+        fact => desk.note(format!("{fact:?}")),
+    });
+    let at = |what: &str| run.desk.notes.iter().position(|note| note == what).expect("told");
+    assert_eq!(at("Command(Status)"), 0, "heard before the slow stores are done");
+    assert_eq!((at("Stored(2)"), at("Synced(true)") > 2, run.desk.notes.len()), (1, true, 5));
+    assert_eq!(run.slices, [(2, 0), (2, 1), (2, 2), (2, 0), (2, 1), (2, 2), (3, 0), (3, 1), (3, 2)]);
+    assert!(
+        (3..20).contains(&run.turns),
+        "two slow slices fill a turn, and none is without work: {}",
+        run.turns
+    );
+}
+
+#[test]
+fn what_a_failed_sync_may_have_lost_of_a_store_is_stored_again() {
+    let run = play(|desk, fact| match fact {
+        Fact::Start => {
+            desk.wish(Action::Sync { torrent: TORRENT, everything: false });
+            desk.wish(Action::Store { torrent: TORRENT, store: StoreId(2) });
+        }
+        Fact::Stored(_) => desk.finish(),
+        fact => desk.note(format!("{fact:?}")),
+    });
+    assert_eq!(run.desk.notes, ["Synced(false)"]);
+    assert_eq!(run.slices, [(2, 0), (2, 1), (2, 0), (2, 1), (2, 2)]);
+}
+
+#[test]
 fn names_are_answered_and_nothing_follows_the_wish_to_finish() {
     let run = play(|desk, fact| match fact {
         Fact::Start => {

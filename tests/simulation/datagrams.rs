@@ -45,7 +45,7 @@ impl UdpTracker {
     }
 
     /// The answers to a datagram, each with where it comes from.
-    fn on_datagram(
+    pub fn on_datagram(
         &mut self,
         now: u64,
         rng: &mut Rng,

@@ -14,6 +14,7 @@ mod net;
 mod peer;
 mod perform;
 mod poison;
+mod relay;
 mod scale;
 mod scenarios;
 mod slow_disk;

@@ -48,6 +48,16 @@ pub enum Guest {
     Tracker(Visit),
 }
 
+impl Guest {
+    /// For a new connection.
+    fn new(host: &Host, torrent: &Arc<Torrent>) -> Self {
+        match host {
+            Host::Peer(model) => Self::Peer(Box::new(Talk::new(model.clone(), torrent.clone()))),
+            Host::Tracker(service) => Self::Tracker(Visit::new(service.clone())),
+        }
+    }
+}
+
 /// The way from a host to us: bytes keep their order, each takes its time.
 #[derive(Debug)]
 pub struct Line {
@@ -112,7 +122,7 @@ impl Socket {
         let jitter_us = rng.below(2) * (latency_us as u32 / 2);
         Self {
             address,
-            guest: World::guest(host, torrent),
+            guest: Guest::new(host, torrent),
             line: Line { rate, latency_us, jitter_us, free_at: 0, last_arrival: 0, cuts },
             latency_us,
             open: false,

@@ -21,8 +21,9 @@ impl World {
             Action::Connect { stream, address } => self.connect(stream, address),
             // What lies on the way to a server is not the session's business, so it is not simulated.
             Action::Reach { stream, server } => {
-                self.connect(stream, server.address.expect("there is no proxy"));
+                self.connect(stream, self.place_of(&server));
             }
+            Action::Associate { stream } => self.associate(stream),
             Action::Flush { stream } => {
                 self.trace(&[3, stream.generation.into()]);
                 assert!(!self.closed.contains(&stream), "flush of a closed stream");
@@ -31,6 +32,7 @@ impl World {
             Action::Close { stream } => {
                 self.trace(&[4, stream.generation.into()]);
                 assert!(self.closed.insert(stream), "closed twice");
+                self.relay.close(stream);
                 self.refused.retain(|(refused, _)| *refused != stream);
                 self.sockets.remove(&stream);
             }
@@ -75,7 +77,7 @@ impl World {
                 let at = self.now + 1_000 + u64::from(self.rng.below(self.naming_us));
                 self.plan(at, Happening::Resolved(query, addresses));
             }
-            Action::SendDatagram { address, bytes } => self.send_datagram(address, bytes),
+            Action::SendDatagram { server, bytes } => self.post(&server, bytes),
             Action::Say(Report::Note(note)) => self.notes.push(note),
             Action::Say(_) => {}
             Action::Finish(outcome) => {

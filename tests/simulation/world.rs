@@ -4,9 +4,10 @@
 use crate::datagrams::UdpTracker;
 use crate::disk::Disk;
 use crate::net::{Guest, Host, Socket};
-use crate::peer::{Model, Talk, Wish};
+use crate::peer::{Model, Wish};
+use crate::relay::Relay;
 use crate::torrent::Torrent;
-use crate::tracker::{Service, Visit};
+use crate::tracker::Service;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -37,6 +38,10 @@ pub enum Happening {
     /// A datagram comes to us.
     Datagram(SocketAddr, Vec<u8>),
     Undeliverable(SocketAddr, CloseCause),
+    /// The proxy has said whether it carries datagrams.
+    Associates(StreamId),
+    /// The proxy brings a datagram.
+    Relayed(SocketAddr, Vec<u8>),
     Synced(TorrentId),
     Saved(TorrentId),
     Do(Deed),
@@ -64,6 +69,8 @@ pub struct World {
     pub hosts: BTreeMap<SocketAddr, Host>,
     pub names: BTreeMap<String, Vec<IpAddr>>,
     pub udp_trackers: BTreeMap<SocketAddr, UdpTracker>,
+    /// The proxy, as far as it carries datagrams.
+    pub relay: Relay,
     /// We have no address of IPv4, of IPv6.
     pub lacking: [bool; 2],
     /// How long a name takes at most, in microseconds.
@@ -110,6 +117,7 @@ impl World {
             hosts: BTreeMap::new(),
             names: BTreeMap::new(),
             udp_trackers: BTreeMap::new(),
+            relay: Relay::default(),
             lacking: [false, false],
             naming_us: 200_000,
             sockets: BTreeMap::new(),
@@ -266,6 +274,10 @@ impl World {
             }
             Happening::Asked(address, bytes) => self.ask_udp_tracker(address, &bytes),
             Happening::Datagram(from, bytes) => self.hear(from, &bytes),
+            Happening::Associates(stream) => self.answer_association(stream),
+            Happening::Relayed(from, bytes) => {
+                self.tell(Event::Relayed { from: Some(from), bytes: &bytes });
+            }
             Happening::Undeliverable(address, cause) => self.tell(Event::Undeliverable { address, cause }),
             Happening::Synced(torrent) => {
                 let fault = self.disk.end_sync(&mut self.rng);
@@ -477,13 +489,5 @@ impl World {
     pub fn add_tracker(&mut self, name: &str, address: SocketAddr, service: Service) {
         self.names.insert(name.to_string(), vec![address.ip()]);
         self.hosts.insert(address, Host::Tracker(service));
-    }
-
-    /// A guest for a new connection.
-    pub fn guest(host: &Host, torrent: &Arc<Torrent>) -> Guest {
-        match host {
-            Host::Peer(model) => Guest::Peer(Box::new(Talk::new(model.clone(), torrent.clone()))),
-            Host::Tracker(service) => Guest::Tracker(Visit::new(service.clone())),
-        }
     }
 }

@@ -289,6 +289,7 @@ impl Net {
                 Action::Connect { stream, address } => self.connect(node, stream, address),
                 Action::Flush { stream } => self.list(node, stream),
                 Action::Reach { .. }
+                | Action::Associate { .. }
                 | Action::SendDatagram { .. }
                 | Action::Resume { .. }
                 | Action::Resolve { .. }

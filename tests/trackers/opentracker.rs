@@ -4,7 +4,6 @@ use crate::process::{Running, Scratch, wait_for};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,19 +14,11 @@ pub struct Opentracker {
     info_hash: [u8; 20],
 }
 
-/// What it knows of the torrent.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a tracker knows of the torrent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Swarm {
     pub seeds: u32,
     pub leechers: u32,
-    pub downloads: u32,
-}
-
-/// Where `scripts/opentracker6` puts it.
-fn built_for_ipv6() -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../opentracker6/opentracker");
-    assert!(path.exists(), "an opentracker for IPv6 is missing; scripts/opentracker6 builds it");
-    path
 }
 
 impl Opentracker {
@@ -37,46 +28,57 @@ impl Opentracker {
         // Debian builds it to serve only torrents of a list. It drops to `nobody`, who must be able to read that.
         let hex: String = info_hash.iter().map(|byte| format!("{byte:02x}")).collect();
         fs::write(folder.join("whitelist"), format!("{hex}\n")).unwrap();
-        let mut command = Command::new(if ip.is_ipv6() { built_for_ipv6() } else { "opentracker".into() });
+        let mut command = Command::new("opentracker");
         command.args(["-i", &ip.to_string(), "-p", &port.to_string(), "-P", &port.to_string()]);
-        command.arg("-d").arg(&folder);
-        if ip.is_ipv4() {
-            command.args(["-w", "whitelist"]);
-        }
+        command.args(["-w", "whitelist", "-d"]).arg(&folder);
         let running = Running::start(&mut command, "opentracker", scratch.path());
         let address = SocketAddr::new(ip, port);
         wait_for("opentracker", Duration::from_secs(20), || TcpStream::connect(address).ok());
         Self { running, address, info_hash }
     }
 
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     pub fn url(&self, scheme: &str) -> String {
         format!("{scheme}://{}/announce", self.address)
     }
 
-    /// Waits until it knows what `condition` wants.
-    pub fn wait_for(&self, what: &str, condition: impl Fn(Swarm) -> bool) {
-        wait_for(what, Duration::from_secs(60), || {
-            let swarm = self.scrape()?;
-            condition(swarm).then_some(())
-        });
+    /// Waits until a seeder has come.
+    pub fn wait_for_seeder(&self) {
+        self.wait_for("the seeder", |swarm| swarm.seeds == 1);
     }
 
-    fn scrape(&self) -> Option<Swarm> {
+    /// Waits until it knows what `condition` wants.
+    pub fn wait_for(&self, what: &str, condition: impl Fn(Swarm) -> bool) {
+        wait_for(what, Duration::from_secs(60), || condition(self.swarm()?).then_some(()));
+    }
+
+    /// Who is there.
+    pub fn swarm(&self) -> Option<Swarm> {
+        let reply = self.scrape()?;
+        Some(Swarm { seeds: number(&reply, "8:completei")?, leechers: number(&reply, "10:incompletei")? })
+    }
+
+    /// How often it was told `completed`.
+    pub fn downloads(&self) -> Option<u32> {
+        number(&self.scrape()?, "10:downloadedi")
+    }
+
+    fn scrape(&self) -> Option<String> {
         let hash: String = self.info_hash.iter().map(|byte| format!("%{byte:02x}")).collect();
         let mut reply = Vec::new();
         let mut stream = TcpStream::connect(self.address).ok()?;
         write!(stream, "GET /scrape?info_hash={hash} HTTP/1.0\r\n\r\n").ok()?;
         // It may reset the connection after its answer.
         let _ = stream.read_to_end(&mut reply);
-        let reply = String::from_utf8_lossy(&reply).into_owned();
-        let number = |key: &str| {
-            let rest = &reply[reply.find(key)? + key.len()..];
-            rest[..rest.find('e')?].parse().ok()
-        };
-        Some(Swarm {
-            seeds: number("8:completei")?,
-            leechers: number("10:incompletei")?,
-            downloads: number("10:downloadedi")?,
-        })
+        Some(String::from_utf8_lossy(&reply).into_owned())
     }
+}
+
+/// The number behind `key` in a bencoded reply.
+pub fn number(reply: &str, key: &str) -> Option<u32> {
+    let rest = &reply[reply.find(key)? + key.len()..];
+    rest[..rest.find('e')?].parse().ok()
 }

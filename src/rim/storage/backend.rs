@@ -176,7 +176,7 @@ mod tests {
         let open = OpenFile { index: 0, file, writable: true, length: known, used: Instant::ZERO };
         let mut backend = Backend { populate, ..Backend::new(Map::Auto) };
         let bytes = vec![7; EXTENT_BYTES as usize];
-        let answer = backend.store(&open, true, 0, EXTENT_BYTES, &mut Parts::new(&[&bytes]));
+        let answer = backend.store(&open, true, 0, EXTENT_BYTES, &mut Parts::new(&[&bytes], 0));
         let stored = std::fs::read(&path).expect("there").iter().filter(|byte| **byte == 7).count();
         std::fs::remove_file(&path).expect("ours");
         (answer, stored as u64)

@@ -48,7 +48,9 @@ pub use survey::Existing;
 pub use sync::{Synced, Syncer};
 pub use tasks::{Done, Task};
 
-use crate::base::limits::{BLOCK_BYTES, EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX};
+use crate::base::limits::{
+    BLOCK_BYTES, EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX, STORE_SLICE_FILES,
+};
 use crate::base::units::Bytes;
 use crate::base::{Bitfield, Instant, Printable};
 use crate::meta::{File, Metainfo, Segment};
@@ -147,24 +149,33 @@ impl Storage {
         Ok((storage, existing))
     }
 
-    /// Puts bytes into the files: contiguous in the torrent from `offset`, scattered in memory. They may cross files;
-    /// bytes of pad files are dropped.
+    /// Puts bytes into the files: contiguous in the torrent from `offset`, scattered in memory. They may cross files; bytes
+    /// of pad files are dropped. Goes on behind the first `done` bytes, for about `most` (not 0) or a few files; answers
+    /// how many are in the files by then. It stops at multiples of `most` within a file, so that whole extents stay whole.
     ///
     /// # Errors
     /// The first fault. Some of the bytes may be in the files; storing all of them again is harmless.
-    pub fn store(&mut self, offset: u64, parts: &[&[u8]]) -> Result<(), StorageFault> {
+    pub fn store(&mut self, offset: u64, parts: &[&[u8]], done: u64, most: u64) -> Result<u64, StorageFault> {
         let metainfo = Arc::clone(&self.metainfo);
-        let mut parts = Parts::new(parts);
-        for segment in metainfo.layout.segments(offset, parts.len()) {
-            match metainfo.layout.file(segment.file) {
-                Some(file) if !file.is_pad() => {
-                    self.store_segment(&file, segment, &mut parts)
-                        .map_err(|e| self.fault(segment.file, &e))?;
-                }
-                _ => parts.advance(segment.length as usize),
+        let mut rest = Parts::new(parts, done);
+        let segments = metainfo.layout.segments(offset + done, rest.len());
+        let mut stored = 0;
+        for whole in segments.take(STORE_SLICE_FILES) {
+            let Some(file) = metainfo.layout.file(whole.file).filter(|file| !file.is_pad()) else {
+                rest.advance(whole.length as usize);
+                stored += whole.length;
+                continue;
+            };
+            let border = (whole.file_offset / most + 1).saturating_mul(most);
+            let segment = Segment { length: whole.length.min(border - whole.file_offset), ..whole };
+            self.store_segment(&file, segment, &mut rest).map_err(|e| self.fault(segment.file, &e))?;
+            stored += segment.length;
+            if segment.length < whole.length || stored >= most {
+                break;
             }
         }
-        Ok(())
+        // Behind the end of the torrent there is nothing to be stored.
+        Ok(done + if stored == 0 { rest.len() } else { stored })
     }
 
     /// Reads the bytes of the torrent from `offset` until `buffer` is full. What is not there reads as zeros: holes,
@@ -230,13 +241,16 @@ impl Storage {
     }
 
     /// True if the file in which `offset` of the torrent lies takes bytes without waiting, as far as can be told: it is
-    /// tried with the first block of `parts`. btrfs holds a file's lock while it is synced, for as long as the device
+    /// tried with the first block of `parts` behind `done` bytes. btrfs holds a file's lock while it is synced, for as long as the device
     /// takes. Where that cannot be tried (ext4, which holds nothing; FUSE) it is true.
-    pub fn takes_bytes(&mut self, offset: u64, parts: &[&[u8]]) -> bool {
-        let (true, Some(first)) = (self.tries_first, parts.first()) else { return true };
+    pub fn takes_bytes(&mut self, offset: u64, parts: &[&[u8]], done: u64) -> bool {
+        if !self.tries_first {
+            return true;
+        }
         let metainfo = Arc::clone(&self.metainfo);
         let block = u64::from(BLOCK_BYTES);
-        let mut segments = metainfo.layout.segments(offset, first.len() as u64);
+        let first = Parts::new(parts, done).first();
+        let mut segments = metainfo.layout.segments(offset + done, first.len() as u64);
         // Part of a page would have to be read first.
         let whole = |segment: &Segment| segment.length >= block && segment.file_offset.is_multiple_of(block);
         let Some(segment) = segments.next().filter(whole) else { return true };

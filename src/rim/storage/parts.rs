@@ -11,11 +11,11 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// All bytes of `parts`, in order. Parts may be empty.
-    pub(super) fn new(parts: &'a [&'a [u8]]) -> Self {
-        let mut all = Self { rest: parts, skip: 0 };
-        all.advance(0);
-        all
+    /// All bytes of `parts` in order, but the first `done`, which are not more than there are. Parts may be empty.
+    pub(super) fn new(parts: &'a [&'a [u8]], done: u64) -> Self {
+        let mut rest = Self { rest: parts, skip: 0 };
+        rest.advance(done as usize);
+        rest
     }
 
     /// Bytes left.
@@ -24,7 +24,7 @@ impl<'a> Parts<'a> {
     }
 
     /// The first bytes that lie together in memory; empty if nothing is left.
-    fn first(&self) -> &'a [u8] {
+    pub(super) fn first(&self) -> &'a [u8] {
         self.rest.first().and_then(|part| part.get(self.skip..)).unwrap_or_default()
     }
 
@@ -81,13 +81,23 @@ mod tests {
     #[test]
     fn every_way_of_cutting_gives_the_same_bytes() {
         for first in 0..=8 {
-            let (mut parts, mut head, mut tail) = (Parts::new(PARTS), vec![0; first], [0; 20]);
+            let (mut parts, mut head, mut tail) = (Parts::new(PARTS, 0), vec![0; first], [0; 20]);
             assert_eq!(parts.copy_to(&mut head), first);
             assert_eq!(parts.len(), 8 - first as u64);
             let rest = parts.copy_to(&mut tail);
             head.extend(&tail[..rest]);
             assert_eq!(head, b"abcdefgh");
             assert_eq!((parts.len(), parts.copy_to(&mut tail)), (0, 0));
+        }
+    }
+
+    #[test]
+    fn what_is_done_is_passed_wherever_it_ends() {
+        for done in 0..=8 {
+            let (mut parts, mut rest) = (Parts::new(PARTS, done as u64), [0; 8]);
+            assert_eq!(parts.len(), 8 - done as u64);
+            let count = parts.copy_to(&mut rest);
+            assert_eq!(&rest[..count], &b"abcdefgh"[done..]);
         }
     }
 
@@ -102,7 +112,7 @@ mod tests {
             (8, 100, 5, &[]),
         ];
         for (taken, limit, entries, expected) in cases {
-            let mut parts = Parts::new(PARTS);
+            let mut parts = Parts::new(PARTS, 0);
             parts.advance(taken);
             let mut list = [IoSlice::new(&[]); 5];
             let used = parts.gather(limit, &mut list[..entries]);

@@ -39,7 +39,7 @@ mod tests {
         std::fs::remove_file(&path).expect("ours");
         let bytes: Vec<u8> = (0..3 * SLICES as u32 * 7 + 5).map(|n| (n % 251) as u8).collect();
         let parts: Vec<&[u8]> = bytes.chunks(7).collect();
-        store(&file, 1 << 33, bytes.len() as u64, &mut Parts::new(&parts)).expect("stored");
+        store(&file, 1 << 33, bytes.len() as u64, &mut Parts::new(&parts, 0)).expect("stored");
         let mut back = vec![0; bytes.len()];
         file.read_exact_at(&mut back, 1 << 33).expect("there");
         assert!(back == bytes);
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn missing_bytes_are_a_fault_and_not_a_hang() {
         let file = File::options().write(true).open("/dev/null").expect("/dev/null is there");
-        let fault = store(&file, 0, 3, &mut Parts::new(&[b"ab"])).expect_err("one byte is missing");
+        let fault = store(&file, 0, 3, &mut Parts::new(&[b"ab"], 0)).expect_err("one byte is missing");
         assert_eq!(fault.kind(), io::ErrorKind::WriteZero);
     }
 }

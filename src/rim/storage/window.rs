@@ -66,7 +66,7 @@ mod tests {
         let bytes: Vec<u8> = (0..LENGTH).map(|n| (n % 253) as u8).collect();
         let parts: Vec<&[u8]> = bytes.chunks(16 << 10).collect();
         let window = Window::map(&file, FAR + EXTENT_BYTES, LENGTH).expect("mapped");
-        assert!(window.fill(&mut Parts::new(&parts)));
+        assert!(window.fill(&mut Parts::new(&parts, 0)));
         let mut back = vec![1; 2 * LENGTH];
         file.read_exact_at(&mut back, FAR).expect("there");
         assert!(back[..LENGTH].iter().all(|byte| *byte == 0) && back[LENGTH..] == bytes);
@@ -79,12 +79,12 @@ mod tests {
             file.set_len(2 * EXTENT_BYTES).expect("room");
             let window = Window::map(&file, 0, LENGTH).expect("mapped");
             file.set_len(shorter).expect("shorter");
-            assert!(!window.fill(&mut Parts::new(&[&vec![7; LENGTH]])), "SIGBUS became a value");
+            assert!(!window.fill(&mut Parts::new(&[&vec![7; LENGTH]], 0)), "SIGBUS became a value");
         }
         // The guard is gone with the window: the next one works.
         file.set_len(2 * EXTENT_BYTES).expect("room");
         let window = Window::map(&file, 0, LENGTH).expect("mapped");
-        assert!(window.fill(&mut Parts::new(&[&vec![7; LENGTH]])));
+        assert!(window.fill(&mut Parts::new(&[&vec![7; LENGTH]], 0)));
     }
 
     #[test]
@@ -99,6 +99,6 @@ mod tests {
     #[test]
     fn too_few_bytes_are_noticed() {
         let window = Window::map(&file("few"), 0, LENGTH).expect("mapped");
-        assert!(!window.fill(&mut Parts::new(&[b"abc"])));
+        assert!(!window.fill(&mut Parts::new(&[b"abc"], 0)));
     }
 }

@@ -26,19 +26,19 @@ impl World {
 }
 
 /// The one datagram in `wishes`.
-fn posted(wishes: &[Wish]) -> (SocketAddr, Vec<u8>) {
-    let [Wish::Post { address, bytes }] = wishes else { panic!("{wishes:?}") };
-    (*address, bytes.clone())
+pub(super) fn posted(wishes: &[Wish]) -> (SocketAddr, Vec<u8>) {
+    let [Wish::Post { server, bytes }] = wishes else { panic!("{wishes:?}") };
+    (server.address.expect("there is no proxy"), bytes.clone())
 }
 
 /// An answer with this action that bears the transaction id of `request`.
-fn reply(request: &[u8], action: u8, rest: &[u8]) -> Vec<u8> {
+pub(super) fn reply(request: &[u8], action: u8, rest: &[u8]) -> Vec<u8> {
     [&[0, 0, 0, action], &request[12..16], rest].concat()
 }
 
-const ID: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
+pub(super) const ID: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 /// Interval 900 s, 7 leechers, 5 seeds, one peer.
-const PEERS: [u8; 18] = [0, 0, 3, 132, 0, 0, 0, 7, 0, 0, 0, 5, 1, 2, 3, 4, 0, 80];
+pub(super) const PEERS: [u8; 18] = [0, 0, 3, 132, 0, 0, 0, 7, 0, 0, 0, 5, 1, 2, 3, 4, 0, 80];
 
 fn world() -> World {
     World::new(&[&["udp://9.1.1.1:6969/announce?k=1"]])
@@ -246,10 +246,11 @@ fn both_families_are_asked_side_by_side() {
     let mut world = World::new(&[&["udp://t.example:6969"]]);
     let wishes = world.on_time();
     let wishes = world.resolved(handles(&wishes)[0], &["2001:db8::1", "9.1.1.1"]);
-    let [Wish::Post { address: v4, bytes }, Wish::Post { address: v6, .. }] = &wishes[..] else { panic!() };
+    let [Wish::Post { server: v4, bytes }, Wish::Post { server: v6, .. }] = &wishes[..] else { panic!() };
+    let (v4, v6) = (v4.address.unwrap(), v6.address.unwrap());
     assert!(v4.is_ipv4() && v6.is_ipv6());
     // A host without IPv6 knows that at once.
-    world.trackers.on_undeliverable(world.now, *v6, "unreachable", &mut world.rng);
+    world.trackers.on_undeliverable(world.now, v6, "unreachable", &mut world.rng);
     assert_eq!((world.wishes(), world.news()), (vec![], vec![]));
     let (_, announce) = posted(&world.datagram(ADDRESS, &reply(bytes, 0, &ID)));
     world.datagram(ADDRESS, &reply(&announce, 1, &PEERS));

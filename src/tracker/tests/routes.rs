@@ -5,7 +5,7 @@ use crate::proxy::{Proxy, Routes};
 use crate::wire::Server;
 use crate::wire::url::{Host, Scheme};
 
-fn through_a_proxy(urls: &[&str]) -> World {
+pub(super) fn through_a_proxy(urls: &[&str]) -> World {
     let routes = Routes::through(Proxy::parse("socks5://10.0.0.1:1080").unwrap());
     World::along(routes, &[urls])
 }
@@ -38,8 +38,9 @@ fn through_a_proxy_no_name_is_resolved_and_nobody_is_taken_for_a_neighbour() {
 }
 
 #[test]
-fn through_a_proxy_addresses_go_as_they_are_and_udp_does_not_go() {
-    let mut world = through_a_proxy(&["http://9.9.9.9/a", "udp://u.example:1"]);
+fn through_a_proxy_of_http_addresses_go_as_they_are_and_udp_does_not_go() {
+    let routes = Routes::through(Proxy::parse("http://10.0.0.1:3128").unwrap());
+    let mut world = World::along(routes, &[&["http://9.9.9.9/a", "udp://u.example:1"]]);
     let News::Unsupported { why, .. } = &world.news()[0] else { panic!("udp is taken") };
     assert_eq!(why, "UDP does not go through the proxy");
     let wishes = world.on_time();
