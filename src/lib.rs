@@ -24,10 +24,10 @@
 //! | 0 | [`base`] | core, alloc | – |
 //! | 1 | [`wire`] | 0 | httparse, in `wire::http` alone |
 //! | 2 | [`meta`], [`resolver`], [`proxy`] | 0–1 | sha1 |
-//! | 3 | [`peer`], [`download`], [`upload`], [`candidates`], [`tracker`], [`resume`] | 0–2, not each other | slab, sha1 |
+//! | 3 | [`peer`], [`download`], [`upload`], [`candidates`], [`tracker`], [`resume`] | 0–2, not each other | sha1 |
 //! | 4 | [`session`] | 0–3 | slab |
-//! | 5 | `rim` | 0–4, std | mio, slab, memmap2, libc, log; rustls, webpki and webpki-roots in `rim/secure` |
-//! | 6 | `app`, `main.rs` | all | argh, log, lava_torrent (writing torrents) |
+//! | 5 | `rim` | 0–4, std | mio, slab, memmap2, libc, log; rustls, webpki and webpki-roots in `rim/secure`; sha1, of which `rim/pace` takes the speed |
+//! | 6 | `app`, `main.rs` | all | argh, log, libc (numbers only), lava_torrent and sha1 (writing torrents) |
 //!
 //! Checked by `cargo check --no-default-features --lib` (the core does not link std; feature `io` brings rim and app), by
 //! `tests/tidy.rs` (floors, sizes), and by clippy.

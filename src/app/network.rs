@@ -1,6 +1,7 @@
 //! Ports, places to listen, proxies and ratios, as users write them.
 
 use crate::app::cli::{Fault, quoted};
+use crate::app::text::clean;
 use crate::proxy::{EnvironmentFault, Proxy, Routes};
 use crate::rim::Bind;
 use std::net::IpAddr;
@@ -72,6 +73,15 @@ pub fn port_words(ports: &RangeInclusive<u16>) -> String {
     }
 }
 
+/// Where is listened, as the user would write it: ` at 10.0.0.1`, nothing for everywhere.
+pub fn place_words(place: Option<&Bind>) -> String {
+    match place {
+        None => String::new(),
+        Some(Bind::Address(ip)) => format!(" at {ip}"),
+        Some(Bind::Interface(name)) => format!(" at {}", clean(name.as_encoded_bytes())),
+    }
+}
+
 /// An address of this machine, or the name of an interface.
 ///
 /// # Errors
@@ -124,6 +134,11 @@ mod tests {
         for bad in ["", "a/b", "a b", "1.2.3.4:5", "0123456789abcdef"] {
             assert!(bind(bad).is_err(), "{bad}");
         }
+        assert_eq!(place_words(Some(&bind("::1").unwrap())), " at ::1");
+        assert_eq!(
+            (place_words(Some(&bind("br-lan").unwrap())), place_words(None)),
+            (" at br-lan".into(), "".into())
+        );
     }
 
     #[test]

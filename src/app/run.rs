@@ -271,8 +271,9 @@ impl App {
         }
         let wish = Listen { ports: self.cli.ports.clone(), bind: self.cli.bind.clone() };
         rim.listen(&wish).unwrap_or_else(|error| {
-            let line = format!("cannot listen on port {}: {error}", network::port_words(&self.cli.ports));
-            self.news(Level::Warn, &line);
+            let (ports, place) =
+                (network::port_words(&self.cli.ports), network::place_words(self.cli.bind.as_ref()));
+            self.news(Level::Warn, &format!("cannot listen on port {ports}{place}: {error}"));
             0
         })
     }

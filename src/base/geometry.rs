@@ -68,13 +68,6 @@ impl Geometry {
         let end = u64::from(block.begin) + u64::from(block.length);
         block.length > 0 && block.piece < self.pieces && end <= u64::from(self.piece_length(block.piece))
     }
-
-    /// True if `block` is one that we ask for: [`Geometry::block`] gives it.
-    pub fn is_ours(&self, block: Block) -> bool {
-        self.contains(block)
-            && block.begin.is_multiple_of(BLOCK_BYTES)
-            && block == self.block(block.piece, block.begin / BLOCK_BYTES)
-    }
 }
 
 #[cfg(test)]
@@ -104,8 +97,8 @@ mod tests {
     #[test]
     fn blocks_from_the_wire_are_checked() {
         let block = |piece, begin, length| Block { piece, begin, length };
-        assert!(G.contains(block(2, 19_999, 1)) && !G.is_ours(block(2, 19_999, 1)));
-        assert!(G.is_ours(block(0, 32_768, 7_232)) && !G.is_ours(block(0, 32_768, 16_384)));
+        assert!(G.contains(block(2, 19_999, 1)) && G.contains(block(0, 32_768, 7_232)));
+        assert!(!G.contains(block(0, 32_768, 16_384)));
         for bad in [
             block(3, 0, 1),
             block(2, 20_000, 1),

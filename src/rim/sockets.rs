@@ -285,9 +285,11 @@ pub fn close_cause(error: &io::Error) -> CloseCause {
         libc::ETIMEDOUT => CloseCause::TimedOut,
         libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC => CloseCause::NoResources,
         libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::ENETDOWN => CloseCause::Unreachable,
-        // No address of that family of our own, no such family, forbidden by the firewall, a broadcast
+        // No address of that family of our own, no such family, no such interface, forbidden by the firewall, a broadcast
         // address.
-        libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EPERM | libc::EACCES => CloseCause::Unreachable,
+        libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::ENODEV | libc::EPERM | libc::EACCES => {
+            CloseCause::Unreachable
+        }
         _ => CloseCause::Other(number),
     }
 }
@@ -363,6 +365,7 @@ mod tests {
             (libc::EHOSTUNREACH, CloseCause::Unreachable),
             (libc::ENETUNREACH, CloseCause::Unreachable),
             (libc::EADDRNOTAVAIL, CloseCause::Unreachable),
+            (libc::ENODEV, CloseCause::Unreachable),
             (libc::ECONNRESET, CloseCause::Reset),
             (libc::EPIPE, CloseCause::Reset),
             (libc::ETIMEDOUT, CloseCause::TimedOut),

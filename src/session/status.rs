@@ -1,5 +1,6 @@
 //! What the user is told of the state of things.
 
+use super::streams::{Connection, Open};
 use super::{PeerFlags, PeerStatus, Phase, Session, Status, TorrentStatus, TrackerState, TrackerStatus};
 use crate::base::{Instant, TorrentId};
 use crate::tracker::State;
@@ -54,14 +55,10 @@ impl Session {
         }
     }
 
+    /// Everybody who is connected, torrent by torrent.
     pub(super) fn peer_statuses(&self, now: Instant) -> Vec<PeerStatus> {
         let share = self.share_blocks();
-        let status = |(_, torrent, connection, open): (
-            _,
-            TorrentId,
-            &super::streams::Connection,
-            &super::streams::Open,
-        )| {
+        let status = |(_, torrent, connection, open): (_, TorrentId, &Connection, &Open)| {
             let peer = &open.peer;
             let flags = PeerFlags {
                 interested: peer.am_interested,
@@ -86,7 +83,9 @@ impl Session {
                 requests: (open.pipeline.outstanding(), open.pipeline.window(share)),
             }
         };
-        self.streams.iter_open().map(status).collect()
+        let mut all: Vec<PeerStatus> = self.streams.iter_open().map(status).collect();
+        all.sort_by_key(|peer| peer.torrent);
+        all
     }
 
     /// For each torrent, the bytes that are there of each of its files. Looks at every piece.

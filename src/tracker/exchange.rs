@@ -104,7 +104,7 @@ impl fmt::Display for Fault {
             Self::Broken(why) => f.write_str(why),
             Self::Late => f.write_str("the tracker did not answer in time"),
             Self::Redirects => write!(f, "more than {REDIRECTS_MAX} redirects"),
-            Self::RedirectScheme(scheme, why) => write!(f, "redirect to {}, {why}", scheme.name()),
+            Self::RedirectScheme(scheme, why) => write!(f, "redirect to {}, but {why}", scheme.name()),
             Self::RedirectPlain => f.write_str("redirect from HTTPS to plain HTTP refused"),
             Self::RedirectUrl(fault) => write!(f, "redirect to nowhere: {fault}"),
             Self::RedirectInside => f.write_str("redirect from the internet into the local network refused"),
@@ -119,12 +119,12 @@ pub(crate) fn unsupported(url: &Url, routes: &Routes) -> Option<&'static str> {
     match url.scheme() {
         Scheme::Http => None,
         Scheme::Https if cfg!(feature = "tls") => None,
-        Scheme::Https => Some("but this build has no TLS"),
+        Scheme::Https => Some("this build has no TLS"),
         Scheme::Udp if routes.is_closed_to(url.host()) && routes.for_datagrams().is_none() => {
-            Some("but UDP does not go through the proxy")
+            Some("UDP does not go through the proxy")
         }
         Scheme::Udp if url.target().len() > UDP_TARGET_BYTES_MAX => {
-            Some("but its path is too long for a datagram")
+            Some("its path is too long for a datagram")
         }
         Scheme::Udp => None,
     }
@@ -310,7 +310,7 @@ impl Exchange {
         }
         let url = self.url.join(location).map_err(Fault::RedirectUrl)?;
         let unsupported = match url.scheme() {
-            Scheme::Udp => Some("but only HTTP can be redirected"),
+            Scheme::Udp => Some("only HTTP can be redirected"),
             _ => unsupported(&url, &self.routes),
         };
         if let Some(why) = unsupported {

@@ -12,7 +12,6 @@ use crate::tracker::reply::{Counts, Reply, ReplyFault};
 use crate::tracker::request::{Kind, scrape_url};
 use crate::tracker::wish::{Handle, Part};
 use crate::wire::url::{Scheme, Url};
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -90,7 +89,7 @@ impl Member {
         let (url, state) = match Url::parse(text) {
             Ok(url) => match unsupported(&url, routes) {
                 None => (Some(url), State::Untried),
-                Some(why) => (None, State::Unsupported(format!("{} tracker, {why}", url.scheme().name()))),
+                Some(why) => (None, State::Unsupported(why.to_string())),
             },
             Err(fault) => (None, State::Unsupported(fault.to_string())),
         };

@@ -27,7 +27,7 @@ impl Trackers {
         for at in 0..self.members.len() {
             let url = self.members[at].url.as_ref();
             if url.is_some_and(|url| url.scheme() == Scheme::Udp && is_proxied(url, &self.routes)) {
-                self.pass_over(now, at, format!("udp tracker, but UDP does not go through the proxy: {why}"));
+                self.pass_over(now, at, format!("UDP does not go through the proxy: {why}"));
             }
         }
         self.settle();

@@ -196,7 +196,7 @@ fn unsupported_trackers_are_said_once_and_passed_over() {
     };
     let said: Vec<String> = world.news().iter().map(words).collect();
     let wanted = [
-        "udp tracker, but its path is too long for a datagram",
+        "its path is too long for a datagram",
         "the scheme \"wss\" is not supported, only http, https and udp",
         "the URL contains a space or control character",
         "the URL has no valid port",

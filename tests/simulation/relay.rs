@@ -154,7 +154,7 @@ fn a_proxy_that_refuses_datagrams_is_asked_once_and_named_once() {
     let outcome = world.run(60 * MINUTE).unwrap();
     check_end(&mut world, outcome);
     assert!(world.seconds() > 60.0, "too short a run shows nothing");
-    let words = "udp tracker, but UDP does not go through the proxy: the proxy cannot do that";
+    let words = "UDP does not go through the proxy: the proxy cannot do that";
     assert_eq!(failures(&world), [words]);
     assert_eq!((world.relay.asked, world.relay.carried, events(&world)), (1, 0, &[][..]));
 }

@@ -65,7 +65,7 @@ fn words(note: &Note, torrents: &Torrents) -> String {
             format!("tracker {} warns: {}", clean(url.as_bytes()), clean(text.as_bytes()))
         }
         Note::StorageFault { torrent, fault } => {
-            format!("{}; tried again until it works", storage_fault(*torrent, fault, torrents))
+            format!("{}; tried again every few seconds", storage_fault(*torrent, fault, torrents))
         }
         Note::Resumed { fault: Some(fault), .. } => format!("{fault}: everything is verified"),
         Note::Resumed { believed, pieces, doubtful_files, .. } => {

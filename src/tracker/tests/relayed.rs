@@ -70,7 +70,7 @@ fn a_proxy_that_fails_is_tried_again_and_one_that_refuses_is_not() {
         News::Unsupported { why, .. } => why.as_str(),
         news => panic!("{news:?}"),
     });
-    let words = "udp tracker, but UDP does not go through the proxy: the proxy cannot do that";
+    let words = "UDP does not go through the proxy: the proxy cannot do that";
     assert_eq!(whys.collect::<Vec<_>>(), [words; 2]);
     // Told again, it says nothing again; what is not UDP goes on, and everything else that is done comes to an end.
     world.trackers.on_relay_refused(world.now, "the proxy cannot do that");

@@ -42,7 +42,7 @@ fn through_a_proxy_of_http_addresses_go_as_they_are_and_udp_does_not_go() {
     let routes = Routes::through(Proxy::parse("http://10.0.0.1:3128").unwrap());
     let mut world = World::along(routes, &[&["http://9.9.9.9/a", "udp://u.example:1"]]);
     let News::Unsupported { why, .. } = &world.news()[0] else { panic!("udp is taken") };
-    assert_eq!(why, "udp tracker, but UDP does not go through the proxy");
+    assert_eq!(why, "UDP does not go through the proxy");
     let wishes = world.on_time();
     assert_eq!(server(&wishes).1.address, Some("9.9.9.9:80".parse().unwrap()));
 }
@@ -131,7 +131,7 @@ fn a_redirect_may_lead_to_https_but_never_back() {
 fn without_tls_https_is_named_and_passed_over() {
     let mut world = World::new(&[&["https://t.example/", "http://9.9.9.9/"]]);
     let News::Unsupported { tracker: 0, why } = &world.news()[0] else { panic!("it is taken") };
-    assert_eq!(why, "https tracker, but this build has no TLS");
+    assert_eq!(why, "this build has no TLS");
     let wishes = world.on_time();
     let (handle, _) = world.reach(&wishes);
     world.bytes(handle, &redirect("https://t.example/"));
