@@ -1,4 +1,4 @@
-//! The tracker: answers every announce with all seeders, and checks what it is told.
+//! The tracker: answers every announce with all seeders and every scrape with their number, and checks what it is told.
 
 use crate::seeder::Swarm;
 use std::io::{self, Read as _, Write as _};
@@ -9,6 +9,8 @@ use std::time::Duration;
 
 const HEAD_BYTES_MAX: usize = 16 << 10;
 const INTERVAL_S: u32 = 60;
+/// Of a peer in an answer: see [`compact`].
+const PEER_BYTES: usize = 6;
 
 /// Answers announces in a thread of its own.
 pub fn listen(listener: TcpListener, swarm: &Arc<Swarm>, peers: &[SocketAddr]) {
@@ -39,11 +41,18 @@ fn answer(mut stream: TcpStream, swarm: &Swarm, peers: &[u8]) -> io::Result<()> 
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let head = read_head(&mut stream)?;
     let target = head.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
-    let body = match announce_fault(&head, target, &swarm.torrent.info_hash) {
+    let info_hash = &swarm.torrent.info_hash;
+    let scrape = target.strip_prefix(b"/scrape?").map(|query| parameter(query, b"info_hash"));
+    let fault = match &scrape {
+        None => announce_fault(&head, target, info_hash),
+        Some(hash) => (hash.as_deref() != Some(info_hash)).then_some("wrong info_hash in a scrape"),
+    };
+    let body = match fault {
         Some(fault) => {
-            swarm.watch.fault(format_args!("announce: {fault}"));
+            swarm.watch.fault(format_args!("tracker: {fault}"));
             format!("d14:failure reason{}:{fault}e", fault.len()).into_bytes()
         }
+        None if scrape.is_some() => counts(info_hash, peers.len() / PEER_BYTES),
         None => {
             [format!("d8:intervali{INTERVAL_S}e5:peers{}:", peers.len()).as_bytes(), peers, b"e"].concat()
         }
@@ -51,6 +60,12 @@ fn answer(mut stream: TcpStream, swarm: &Swarm, peers: &[u8]) -> io::Result<()> 
     let _ = writeln!(io::stderr(), "announce {}", String::from_utf8_lossy(target));
     write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", body.len())?;
     stream.write_all(&body)
+}
+
+/// BEP 48: how many seed, have downloaded, and download.
+fn counts(info_hash: &[u8; 20], seeders: usize) -> Vec<u8> {
+    let counts = format!("d8:completei{seeders}e10:downloadedi0e10:incompletei1eeee");
+    [b"d5:filesd20:", info_hash.as_slice(), counts.as_bytes()].concat()
 }
 
 fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
