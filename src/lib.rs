@@ -58,7 +58,7 @@
 //!
 //! **One announce.** Due → resolve → both address families side by side, over a stream (HTTP) or by datagrams (UDP) →
 //! request → reply, bounded and under one deadline → candidates. A proxy and TLS are passed by the rim before the stream is
-//! open; behind a proxy nothing is resolved. Every fault ends in one function: next tracker of the tier, backoff with
+//! open; behind a proxy nothing is resolved, and datagrams go through it as long as a stream to it stays open. Every fault ends in one function: next tracker of the tier, backoff with
 //! jitter. At the end `stopped` goes to all side by side.
 //!
 //! # Memory

@@ -2,6 +2,7 @@
 
 use super::{Proxy, ProxyFault};
 use crate::base::limits::NO_PROXY_MAX;
+use crate::wire::punycode::ascii_name;
 use crate::wire::url::{Host, Scheme};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -151,7 +152,7 @@ impl Exempt {
             let bits = bits.map_or(Some(most), |bits| bits.parse().ok().filter(|&bits| bits <= most))?;
             return Some(Self::Network(ip, bits));
         }
-        let domain = text.trim_start_matches("*.").trim_matches('.').to_ascii_lowercase();
+        let domain = ascii_name(text.trim_start_matches("*.").trim_matches('.'))?.to_ascii_lowercase();
         (!domain.is_empty()).then_some(Self::Domain(domain))
     }
 }
@@ -216,13 +217,15 @@ mod tests {
 
     #[test]
     fn exempt_are_names_with_what_ends_in_them_addresses_and_networks() {
-        let exempt = "localhost, .a.example b.example,10.0.0.0/8 192.168.1.1,fd00::/8,[::1],1.1.1.1/99,,";
+        let exempt =
+            "localhost, .a.example b.example,10.0.0.0/8 192.168.1.1,fd00::/8,[::1],1.1.1.1/99,,Größe.example";
         let routes = environment(&[("all_proxy", "g:1"), ("no_proxy", exempt)]).unwrap();
         for straight in [
             "localhost",
             "a.example",
             "x.a.example",
             "x.b.example",
+            "x.größe.example",
             "10.255.0.1",
             "192.168.1.1",
             "[fd12::1]",

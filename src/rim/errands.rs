@@ -77,11 +77,11 @@ impl Errands {
         self.spent < SLICE && self.patience.is_due(now)
     }
 
-    /// A slice was stored, or tried.
-    fn took(&mut self, time: Duration) {
+    /// A slice of so many bytes was stored, or tried.
+    fn took(&mut self, bytes: u64, time: Duration) {
         self.patience.end();
         self.spent += time;
-        self.pace.took(time);
+        self.pace.took(bytes as usize, time);
     }
 }
 
@@ -118,12 +118,13 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             let Some(view) = self.machine.store(torrent, store) else { break None };
             let files = files_of(&mut self.files, torrent);
             let Errands { done_bytes, patience, pace, .. } = &mut self.errands;
-            let may_wait = !files.takes_bytes(view.offset, &view.parts, *done_bytes);
-            if may_wait && patience.lasts(start, READ_POLL_INTERVAL, STORE_PATIENCE) {
+            let would_wait = !files.takes_bytes(view.offset, &view.parts, *done_bytes);
+            if would_wait && patience.lasts(start, READ_POLL_INTERVAL, STORE_PATIENCE) {
                 return false;
             }
             let result = files.store(view.offset, &view.parts, *done_bytes, pace.bytes() as u64);
-            self.errands.took(start.until(self.rim.clock.now()));
+            let bytes = result.map_or(0, |done| done - self.errands.done_bytes);
+            self.errands.took(bytes, start.until(self.rim.clock.now()));
             match result {
                 Ok(done) if done < view.parts.iter().map(|part| part.len() as u64).sum() => {
                     self.errands.done_bytes = done;

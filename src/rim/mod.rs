@@ -3,7 +3,9 @@
 //! stop.
 //!
 //! One thread, one poll. A turn (`turn`) polls, then serves what is ready, each stream for a bounded number
-//! of bytes; everything that follows from a fact is carried out (`perform`) before the next fact is told.
+//! of bytes; everything that follows from a fact is carried out (`perform`) before the next fact is told, except what
+//! takes the processor's or the device's time: receiving, sending, storing (`errands`) and hashing have 10 ms of a turn
+//! each, and what is left has the next one's.
 
 mod bind;
 mod clock;

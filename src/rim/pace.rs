@@ -45,11 +45,12 @@ impl Pace {
         self.bytes
     }
 
-    /// A slice took so long: half of it fits if that was too long, twice as much if it was short.
-    pub fn took(&mut self, time: Duration) {
+    /// A slice of so many bytes took so long: half of it fits if that was too long, twice as much if it was a whole one and
+    /// short.
+    pub fn took(&mut self, bytes: usize, time: Duration) {
         if time > SLICE {
             self.bytes = (self.bytes / 2).max(self.least);
-        } else if time < SLICE / 2 {
+        } else if bytes >= self.bytes && time < SLICE / 2 {
             self.bytes = (self.bytes * 2).min(self.most);
         }
     }
@@ -79,7 +80,7 @@ mod tests {
     fn settled(bytes_per_ms: usize) -> usize {
         let mut pace = Pace::new(256 << 10, 64 << 10, 2 << 20);
         for _ in 0..20 {
-            pace.took(Duration::from_micros((pace.bytes() * 1000 / bytes_per_ms) as u64));
+            pace.took(pace.bytes(), Duration::from_micros((pace.bytes() * 1000 / bytes_per_ms) as u64));
         }
         pace.bytes()
     }
@@ -96,9 +97,11 @@ mod tests {
     #[test]
     fn one_long_wait_is_soon_forgotten() {
         let mut pace = Pace::new(2 << 20, 64 << 10, 2 << 20);
-        pace.took(Duration::from_secs(2));
+        pace.took(5, Duration::from_secs(2));
         assert_eq!(pace.bytes(), 1 << 20);
-        pace.took(Duration::from_millis(1));
+        pace.took(64 << 10, Duration::from_millis(1));
+        assert_eq!(pace.bytes(), 1 << 20, "what little takes says nothing about much");
+        pace.took(1 << 20, Duration::from_millis(1));
         assert_eq!(pace.bytes(), 2 << 20);
     }
 }

@@ -36,11 +36,9 @@ impl Tunnel {
 
     /// Where the proxy at the other end of `io` takes datagrams, if it has agreed to carry some.
     pub fn relay(&self, io: &TcpStream) -> Option<SocketAddr> {
-        let (ip, port) = self.relay?;
+        let (named, port) = self.relay?;
         let proxy = io.peer_addr().ok()?.ip();
-        // One that names an address of its own house, where we are not, is asked by the address at which it has answered.
-        let reachable = ip.filter(|ip| !is_local(*ip) || is_local(proxy));
-        Some(SocketAddr::new(reachable.unwrap_or(proxy), port))
+        Some(SocketAddr::new(reachable(named, proxy), port))
     }
 
     /// True if TLS is spoken.
@@ -96,6 +94,12 @@ impl Tunnel {
     }
 }
 
+/// The address at which a proxy takes datagrams that has answered from `proxy`: the `named` one, unless that is one of its
+/// own house, where we are not.
+fn reachable(named: Option<IpAddr>, proxy: IpAddr) -> IpAddr {
+    named.filter(|ip| !is_local(*ip) || is_local(proxy)).unwrap_or(proxy)
+}
+
 /// Speaks to the proxy; true once it has opened the way. Its words are looked at before they are taken, because the first
 /// byte behind them is the stream's.
 fn ask(dialogue: &mut Dialogue, io: &mut TcpStream) -> Result<bool, Fault> {
@@ -124,5 +128,25 @@ fn waits(error: &io::Error) -> Result<bool, Fault> {
         io::ErrorKind::WouldBlock => Ok(false),
         // Seldom, and as good as broken: the signal that could do it is taken from a descriptor.
         _ => Err(Fault::Closed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_go_where_the_proxy_says_unless_nobody_else_can_reach_that() {
+        let cases = [
+            (None, "9.9.9.9", "9.9.9.9"),
+            (Some("9.9.9.8"), "9.9.9.9", "9.9.9.8"),
+            (Some("10.0.0.1"), "9.9.9.9", "9.9.9.9"),
+            (Some("127.0.0.1"), "2001:db8::1", "2001:db8::1"),
+            (Some("10.0.0.1"), "10.0.0.2", "10.0.0.1"),
+        ];
+        for (named, proxy, wanted) in cases {
+            let named = named.map(|named: &str| named.parse().unwrap());
+            assert_eq!(reachable(named, proxy.parse().unwrap()), wanted.parse::<IpAddr>().unwrap());
+        }
     }
 }

@@ -112,10 +112,12 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
         self.refresh = self.screen.refresh(self.rim.now(), self.machine);
     }
 
+    /// Hashes for a slice of time.
     fn hash(&mut self) {
-        let start = self.rim.now();
-        self.working = self.machine.work(start, self.rim.hashing.bytes());
-        self.rim.hashing.took(start.until(self.rim.now()));
+        let (start, bytes) = (self.rim.now(), self.rim.hashing.bytes());
+        self.working = self.machine.work(start, bytes);
+        let hashed = if self.working { bytes } else { 0 };
+        self.rim.hashing.took(hashed, start.until(self.rim.now()));
     }
 
     /// Tells the files the time, now and then. It wakes nobody up: an idle box sleeps on.

@@ -93,8 +93,13 @@ fn passes_over(scratch: &Scratch, url: &str, words: &str) {
     payload::names().write_torrent(&torrent, Some(&announce));
     let mut command = client(&scratch.folder("output"), &torrent);
     let running = Running::start(command.args(["--proxy", url]), "swarmlet", scratch.path());
-    let said =
-        || running.log().lines().filter(|line| line.contains(&announce) && line.contains(words)).count();
+    let said = || {
+        running
+            .log()
+            .lines()
+            .filter(|line| line.contains(&announce) && line.contains("is skipped") && line.contains(words))
+            .count()
+    };
     wait_for(&format!("{url}: {words}; said is: {}", running.log()), PATIENCE, || {
         (said() == 1).then_some(())
     });

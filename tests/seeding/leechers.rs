@@ -1,12 +1,14 @@
 //! The clients that download: how each is started, and how it says that it has everything.
 
-use crate::process::{Running, Scratch, wait_for};
+use crate::process::{Running, Scratch};
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-/// Long enough for a gibibyte on a slow machine.
+/// Whoever has not got a byte more for so long stands still, however slow the machine is.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Who downloads.
@@ -36,6 +38,7 @@ pub struct Leecher {
     /// What is there when it has everything; without it, it ends then.
     mark: Option<PathBuf>,
     client: Client,
+    output: PathBuf,
 }
 
 impl Leecher {
@@ -52,18 +55,44 @@ impl Leecher {
         let stays = matches!(client, Client::Transmission | Client::Rtorrent);
         let mut command = command;
         let running = Running::start(&mut command, &format!("{client:?}"), &folder);
-        Self { running, mark: stays.then_some(mark), client }
+        Self { running, mark: stays.then_some(mark), client, output: task.output.to_path_buf() }
     }
 
-    /// Waits until it has everything.
+    /// Waits until it has everything, as long as it gets on.
     pub fn complete(&mut self) {
-        match &self.mark {
-            Some(mark) => {
-                wait_for(&format!("{:?} to finish", self.client), PATIENCE, || mark.exists().then_some(()));
+        let (mut got, mut since) = (0, Instant::now());
+        while !self.is_done() {
+            sleep(Duration::from_millis(100));
+            let bytes = bytes_below(&self.output);
+            if bytes != got {
+                (got, since) = (bytes, Instant::now());
             }
-            None => assert_eq!(self.running.wait(PATIENCE).code(), Some(0), "{:?}", self.client),
+            let client = self.client;
+            assert!(since.elapsed() < PATIENCE, "{client:?} stands still with {got} bytes on the disk");
         }
     }
+
+    fn is_done(&mut self) -> bool {
+        match &self.mark {
+            Some(mark) => mark.exists(),
+            None if self.running.runs() => false,
+            None => {
+                assert_eq!(self.running.wait(PATIENCE).code(), Some(0), "{:?}", self.client);
+                true
+            }
+        }
+    }
+}
+
+/// Bytes that the files of a folder take on the disk.
+fn bytes_below(folder: &Path) -> u64 {
+    let bytes = |path: &Path| match fs::metadata(path) {
+        Ok(data) if data.is_dir() => bytes_below(path),
+        Ok(data) => 512 * data.blocks(),
+        // It has another name meanwhile.
+        Err(_) => 0,
+    };
+    fs::read_dir(folder).map_or(0, |entries| entries.flatten().map(|entry| bytes(&entry.path())).sum())
 }
 
 /// The program under test, on 127.0.0.1.

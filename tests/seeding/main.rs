@@ -135,9 +135,11 @@ fn a_swarm_of_all_clients_completes_from_a_super_seed() {
 #[test]
 fn a_seeder_with_a_ratio_ends_by_itself() {
     let payload = payload::many();
-    let mut scene = Scene::new(payload, &["--seed-ratio", "0.5"]);
-    let _leecher = scene.start(Client::Swarmlet, free_port(), &[]);
-    assert_eq!(scene.seeder.wait(PATIENCE).code(), Some(0));
+    let mut scene = Scene::new(payload, &["--seed-ratio", "1"]);
+    let (mut leecher, output) = scene.start(Client::Swarmlet, free_port(), &[]);
+    leecher.complete();
+    assert_eq!(scene.seeder.wait(Duration::from_secs(10)).code(), Some(0));
+    payload.assert_same(&output);
 }
 
 /// What an earlier run has given counts: two downloads reach a ratio of 2 though the seeder is started anew between them.

@@ -81,6 +81,11 @@ impl World {
         }
     }
 
+    /// What the proxy brings us.
+    pub fn bring(&mut self, from: SocketAddr, bytes: &[u8]) {
+        self.tell(Event::Relayed { from: Some(from), bytes });
+    }
+
     /// Sends a datagram straight, or by way of the proxy.
     pub fn post(&mut self, server: &Server, bytes: Vec<u8>) {
         match server.address {

@@ -6,6 +6,7 @@ use crate::scenarios::{small, world_of};
 use crate::swarm::{address, check_end, tracker_address};
 use crate::tracker::Service;
 use crate::world::{Deed, World};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 use swarmlet::base::Rng;
@@ -34,6 +35,11 @@ fn add_udp(world: &mut World, nth: usize, manner: Manner, peers: &[SocketAddr]) 
 
 fn events(world: &World, nth: usize) -> &[u32] {
     &world.udp_trackers[&udp_address(nth)].events
+}
+
+/// Shows a figure.
+fn tell(figure: &str) {
+    let _ = writeln!(std::io::stderr(), "{figure}");
 }
 
 /// When the first block was there, in microseconds from the start.
@@ -122,10 +128,12 @@ fn three_dead_trackers_of_four_delay_the_first_block_by_less_than_a_second() {
         }
     }
     assert!(worst > 100_000, "the dead were asked first now and then: {worst} µs");
+    tell(&format!("3 dead trackers of 4 delay the first block by at most {} ms", worst / 1_000));
 }
 
 #[test]
 fn of_addresses_that_are_dead_in_part_enough_become_peers_within_five_seconds() {
+    let mut spans = vec![];
     for seed in 0..SEEDS {
         let mut rng = Rng::new(seed);
         let models: Vec<Model> = (0..100)
@@ -153,7 +161,13 @@ fn of_addresses_that_are_dead_in_part_enough_become_peers_within_five_seconds() 
         world.run_while(MINUTE, |world| peers(world) < 15).unwrap();
         let took = (world.now - reply) as f64 / 1e6;
         assert!(took <= 5.0, "seed {seed}: 15 peers after {took} s");
+        spans.push(took);
     }
+    spans.sort_by(f64::total_cmp);
+    let (middle, worst) = (spans[spans.len() / 2], spans[spans.len() - 1]);
+    tell(&format!(
+        "15 peers of 100 addresses, 40 % dead: {middle:.2} s, at most {worst:.2} s after the reply"
+    ));
 }
 
 #[test]

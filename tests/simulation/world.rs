@@ -275,9 +275,7 @@ impl World {
             Happening::Asked(address, bytes) => self.ask_udp_tracker(address, &bytes),
             Happening::Datagram(from, bytes) => self.hear(from, &bytes),
             Happening::Associates(stream) => self.answer_association(stream),
-            Happening::Relayed(from, bytes) => {
-                self.tell(Event::Relayed { from: Some(from), bytes: &bytes });
-            }
+            Happening::Relayed(from, bytes) => self.bring(from, &bytes),
             Happening::Undeliverable(address, cause) => self.tell(Event::Undeliverable { address, cause }),
             Happening::Synced(torrent) => {
                 let fault = self.disk.end_sync(&mut self.rng);

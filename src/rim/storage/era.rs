@@ -36,7 +36,8 @@ fn unique_mount(directory: &impl AsFd) -> Option<u64> {
     };
     let [a, b, c, d, ..] = answer[0].to_ne_bytes();
     let told = failed == 0 && u32::from_ne_bytes([a, b, c, d]) & UNIQUE_MOUNT != 0;
-    told.then_some(answer[MOUNT_AT])
+    // An emulator that passes the kernel's answer on may leave out what it does not know: no mounting has the number 0.
+    Some(answer[MOUNT_AT]).filter(|mount| told && *mount != 0)
 }
 
 #[cfg(test)]

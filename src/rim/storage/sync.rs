@@ -186,7 +186,9 @@ mod tests {
                 }
                 std::thread::sleep(Duration::from_millis(1));
             };
-            assert_eq!(done.result.expect_err("nobody can").raw_os_error(), Some(libc::EBADF));
+            let error = done.result.expect_err("nobody can").raw_os_error();
+            // musl and std together drop O_PATH; then it is the device that cannot.
+            assert!(matches!(error, Some(libc::EBADF | libc::EINVAL)), "{error:?}");
         }
     }
 
