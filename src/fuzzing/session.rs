@@ -246,7 +246,8 @@ impl Machine {
         let Some(stream) = self.streams.get_mut(usize::from(nth) % count).filter(|stream| stream.open) else {
             return;
         };
-        let most = most.min(stream.inbox.len()).min(TURN_READ_BYTES);
+        let allowed = self.session.allowance(now, stream.id);
+        let most = most.min(stream.inbox.len()).min(TURN_READ_BYTES).min(allowed);
         match self.session.landing(stream.id) {
             Landing::Scatter(scatter) => {
                 let mut taken = 0;

@@ -2,9 +2,13 @@
 #![cfg(feature = "io")]
 
 mod mounts;
+#[path = "../interop/process.rs"]
+#[allow(dead_code, reason = "the client under test is asked in a way of its own")]
+mod process;
 mod stage;
 
-use mounts::{Faults, Mounted, Scratch};
+use mounts::{Faults, Mounted};
+use process::Scratch;
 use stage::{Client, Payload, Seeder, built, number};
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -24,8 +28,8 @@ fn assert_nobody_blamed(client: &Client, status: &str) {
 }
 
 /// The disk fills up behind the program's back; everything waits, and goes on when there is room.
-fn waits_for_room(name: &str, arguments: &[&str]) {
-    let scratch = Scratch::new(name);
+fn waits_for_room(arguments: &[&str]) {
+    let scratch = Scratch::new();
     let payload = Payload::new(&scratch, 24, PIECE);
     let disk = Mounted::ext4(&scratch, &scratch.path().join("image"), 64);
     let seeder = Seeder::new(&payload, FAST_KIB);
@@ -53,17 +57,17 @@ fn waits_for_room(name: &str, arguments: &[&str]) {
 
 #[test]
 fn a_disk_that_is_full_when_space_is_reserved_is_waited_for() {
-    waits_for_room("reserve", &[]);
+    waits_for_room(&[]);
 }
 
 #[test]
 fn a_disk_that_is_full_when_bytes_are_written_is_waited_for() {
-    waits_for_room("write", &["--allocate", "sparse"]);
+    waits_for_room(&["--allocate", "sparse"]);
 }
 
 #[test]
 fn too_little_space_is_refused_with_both_numbers_and_an_own_code() {
-    let scratch = Scratch::new("refused");
+    let scratch = Scratch::new();
     let payload = Payload::new(&scratch, 24, PIECE);
     let disk = Mounted::ext4(&scratch, &scratch.path().join("image"), 16);
     let mut client = Client::start(&scratch, &payload, &disk.path, &[]);
@@ -76,7 +80,7 @@ fn too_little_space_is_refused_with_both_numbers_and_an_own_code() {
 
 #[test]
 fn who_does_not_want_to_wait_for_room_gets_an_own_code() {
-    let scratch = Scratch::new("give-up");
+    let scratch = Scratch::new();
     let payload = Payload::new(&scratch, 24, PIECE);
     let disk = Mounted::ext4(&scratch, &scratch.path().join("image"), 64);
     let seeder = Seeder::new(&payload, FAST_KIB);
@@ -88,10 +92,10 @@ fn who_does_not_want_to_wait_for_room_gets_an_own_code() {
 }
 
 /// Downloads onto a file system to which `words` are told first and `later` when the status has `sign`; the exit code.
-fn with_faults(name: &str, words: &str, sign: &str, later: &str) -> (Option<i32>, String) {
-    let scratch = Scratch::new(name);
+fn with_faults(words: &str, sign: &str, later: &str) -> (Option<i32>, String) {
+    let scratch = Scratch::new();
     let payload = Payload::new(&scratch, 12, PIECE);
-    let disk = Faults::new(&scratch.path().join("mount"));
+    let disk = Faults::new(&scratch.folder("mount"));
     let seeder = Seeder::new(&payload, FAST_KIB);
     disk.tell(words);
     let mut client = Client::start(&scratch, &payload, &disk.path, &["--peer", &seeder.peer]);
@@ -119,7 +123,7 @@ fn a_quota_or_a_limit_of_files_is_waited_for_like_a_full_disk() {
         ("efbig", "noreserve write=EFBIG"),
     ];
     for (name, words) in cases {
-        let (code, log) = with_faults(name, words, r#""phase":"stalled""#, "");
+        let (code, log) = with_faults(words, r#""phase":"stalled""#, "");
         assert_eq!(code, Some(0), "{name}: {log}");
         assert!(log.contains("no space left for it"), "{name}: {log}");
     }
@@ -130,7 +134,7 @@ fn a_fault_of_the_device_that_passes_is_survived() {
     for (name, words) in
         [("eio-write", "nomap write=EIO"), ("eio-reserve", "fallocate=EIO"), ("erofs", "open=EROFS")]
     {
-        let (code, log) = with_faults(name, words, r#""phase":"stalled""#, "");
+        let (code, log) = with_faults(words, r#""phase":"stalled""#, "");
         assert_eq!(code, Some(0), "{name}: {log}");
     }
 }
@@ -143,17 +147,17 @@ fn a_fault_of_the_device_that_stays_ends_the_run_with_a_line_and_a_code() {
         ("sync", "fsync=EIO", "cannot be read or written"),
     ];
     for (name, words, line) in cases {
-        let (code, log) = with_faults(&format!("stays-{name}"), words, "", "");
+        let (code, log) = with_faults(words, "", "");
         assert_eq!(code, Some(1), "{name}: {log}");
         assert!(log.contains(line) && !log.contains("banned"), "{name}: {log}");
     }
 }
 
 /// Somebody meddles with the file in the middle of a download; it is noticed, and made good.
-fn meddled(name: &str, meddle: impl Fn(&Path)) {
-    let scratch = Scratch::new(name);
+fn meddled(meddle: impl Fn(&Path)) {
+    let scratch = Scratch::new();
     let payload = Payload::new(&scratch, 32, PIECE);
-    let folder = scratch.path().join("mount");
+    let folder = scratch.folder("mount");
     let seeder = Seeder::new(&payload, 12_000);
     let mut client = Client::start(&scratch, &payload, &folder, &["--peer", &seeder.peer]);
     client.wait_for("half of it", |client| {
@@ -168,17 +172,17 @@ fn meddled(name: &str, meddle: impl Fn(&Path)) {
 
 #[test]
 fn a_file_cut_short_while_it_is_mapped_is_made_good() {
-    meddled("cut", |path| File::options().write(true).open(path).unwrap().set_len(100_000).unwrap());
+    meddled(|path| File::options().write(true).open(path).unwrap().set_len(100_000).unwrap());
 }
 
 #[test]
 fn a_file_deleted_while_it_is_written_is_made_good() {
-    meddled("deleted", |path| fs::remove_file(path).unwrap());
+    meddled(|path| fs::remove_file(path).unwrap());
 }
 
 #[test]
 fn a_file_replaced_by_another_of_its_length_is_made_good() {
-    meddled("replaced", |path| {
+    meddled(|path| {
         let other = path.with_extension("other");
         let length = fs::metadata(path).unwrap().len();
         File::create(&other).and_then(|file| file.set_len(length)).unwrap();
@@ -188,9 +192,9 @@ fn a_file_replaced_by_another_of_its_length_is_made_good() {
 
 #[test]
 fn a_device_that_goes_away_ends_the_run_and_not_by_a_signal() {
-    let scratch = Scratch::new("gone");
+    let scratch = Scratch::new();
     let payload = Payload::new(&scratch, 64, PIECE);
-    let mut disk = Faults::new(&scratch.path().join("mount"));
+    let mut disk = Faults::new(&scratch.folder("mount"));
     let seeder = Seeder::new(&payload, 20_000);
     let mut client = Client::start(&scratch, &payload, &disk.path, &["--peer", &seeder.peer]);
     client.wait_for("some of it", |client| {
@@ -206,7 +210,7 @@ fn a_device_that_goes_away_ends_the_run_and_not_by_a_signal() {
 /// ext4 on a device whose writes fail: the page cache takes everything, and only the sync tells.
 #[test]
 fn write_back_that_fails_is_told_and_never_called_complete() {
-    let scratch = Scratch::new("write-back");
+    let scratch = Scratch::new();
     let payload = Payload::new(&scratch, 16, PIECE);
     let below = Faults::new(&scratch.path().join("below"));
     let disk = Mounted::ext4(&scratch, &below.path.join("image"), 64);
@@ -224,10 +228,10 @@ fn write_back_that_fails_is_told_and_never_called_complete() {
 
 #[test]
 fn pieces_larger_than_memory_are_downloaded() {
-    let scratch = Scratch::new("large");
+    let scratch = Scratch::new();
     let payload = Payload::new(&scratch, 130, 64 << 20);
     let seeder = Seeder::new(&payload, FAST_KIB);
-    let folder = scratch.path().join("mount");
+    let folder = scratch.folder("mount");
     let arguments = ["--memory", "8", "--peer", &seeder.peer];
     let mut client = Client::start(&scratch, &payload, &folder, &arguments);
     assert_eq!(client.end().code(), Some(0), "{}", client.log());

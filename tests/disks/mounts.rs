@@ -1,31 +1,10 @@
 //! File systems to download onto: small ones that can be filled, and one that fails as it is told.
 
+use crate::process::Scratch;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-
-/// A folder that goes when the test ends, below that of the build.
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    pub fn new(name: &str) -> Self {
-        let name = format!("disks-{name}-{}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(path.join("mount")).unwrap();
-        Self(path)
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Runs a program of the system; it has to succeed.
 fn run(program: &str, arguments: &[&str], install: &str) {
@@ -54,7 +33,7 @@ impl Mounted {
         }
         let arguments = ["-q", "-F", "-m", "0", "-O", "^has_journal", image.to_str().unwrap()];
         run("mkfs.ext4", &arguments, "install it with: apt-get install -y e2fsprogs");
-        Self::new(&scratch.path().join("mount"), &["-t", "ext4", "-o", "loop", image.to_str().unwrap()])
+        Self::new(&scratch.folder("mount"), &["-t", "ext4", "-o", "loop", image.to_str().unwrap()])
     }
 
     /// Leaves `left` bytes free, or a little more.

@@ -1,12 +1,13 @@
 //! A payload, a seeder for it, and swarmlet as a process that is asked things.
 
-use crate::mounts::Scratch;
+use crate::process::Scratch;
 use sha1::{Digest as _, Sha1};
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+use swarmlet::base::Rng;
 
 /// Longest that anything may take here, on a machine that does other things as well.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -23,14 +24,8 @@ impl Payload {
     pub fn new(scratch: &Scratch, mib: u64, piece_bytes: usize) -> Self {
         let (data, torrent) = (scratch.path().join("payload"), scratch.path().join("payload.torrent"));
         let bytes = (mib << 20) + 12_345;
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()
-        };
-        let content: Vec<u8> = (0..bytes.div_ceil(8)).flat_map(|_| next()).take(bytes as usize).collect();
+        let mut content = vec![0; bytes as usize];
+        Rng::new(1).fill(&mut content);
         fs::write(&data, &content).unwrap();
         let hashes: Vec<u8> = content.chunks(piece_bytes).flat_map(Sha1::digest).collect();
         let head =

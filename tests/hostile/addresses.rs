@@ -1,6 +1,7 @@
 //! Addresses that the program does not dial, whoever names them.
 
-use crate::client::{Client, count, free_port};
+use crate::client::{Client, count};
+use crate::process::free_port;
 use crate::swarm::{Torrent, compact, seed, track};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;

@@ -1,12 +1,12 @@
 //! The program under test as a process: what it says, and what it costs.
 
+use crate::process::{Scratch, free_port};
 use crate::swarm::Torrent;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ pub struct Cost {
 /// A running client, in a folder of its own.
 pub struct Client {
     child: Child,
-    folder: PathBuf,
+    folder: Scratch,
     pub port: u16,
     started: Instant,
     cost: Cost,
@@ -43,14 +43,14 @@ impl Client {
 
     /// The same, listening on `port`.
     pub fn start_at(port: u16, torrent: &Torrent, options: &[&str]) -> Self {
-        let folder = scratch();
-        let file = folder.join("x.torrent");
+        let folder = Scratch::new();
+        let file = folder.path().join("x.torrent");
         fs::write(&file, &torrent.bytes).unwrap();
-        let log = |name: &str| File::create(folder.join(name)).unwrap();
+        let log = |name: &str| File::create(folder.path().join(name)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_swarmlet"));
         command
             .args(["--memory", "8", "--bind", "127.0.0.1", "--port", &port.to_string(), "-o"])
-            .arg(&folder);
+            .arg(folder.path());
         command.args(options).arg(&file).stdin(Stdio::piped()).stdout(log("out")).stderr(log("err"));
         let child = command.spawn().unwrap();
         let (cost, started) = (Cost::default(), Instant::now());
@@ -65,7 +65,7 @@ impl Client {
 
     /// What it has written to stdout and stderr.
     pub fn said(&self) -> Vec<u8> {
-        ["out", "err"].map(|name| fs::read(self.folder.join(name)).unwrap()).concat()
+        ["out", "err"].map(|name| fs::read(self.folder.path().join(name)).unwrap()).concat()
     }
 
     pub fn type_line(&mut self, line: &str) {
@@ -109,7 +109,10 @@ impl Client {
         };
         self.cost.took = self.started.elapsed();
         assert!(status.success(), "{status}: {}", String::from_utf8_lossy(&self.said()));
-        assert!(fs::read(self.folder.join(name)).unwrap() == torrent.content, "{name} has wrong bytes");
+        assert!(
+            fs::read(self.folder.path().join(name)).unwrap() == torrent.content,
+            "{name} has wrong bytes"
+        );
         self.cost
     }
 
@@ -130,7 +133,8 @@ impl Client {
     }
 
     fn time_an_answer(&mut self) {
-        let answers = count(&fs::read(self.folder.join("out")).unwrap(), "hold blocks").max(self.answers);
+        let answers =
+            count(&fs::read(self.folder.path().join("out")).unwrap(), "hold blocks").max(self.answers);
         match self.asked {
             Some(asked) if answers > self.answers => {
                 self.cost.slowest_answer = self.cost.slowest_answer.max(asked.elapsed());
@@ -149,7 +153,6 @@ impl Drop for Client {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -163,17 +166,4 @@ fn cpu(proc: &Path) -> Option<Duration> {
 
 pub fn count(text: &[u8], word: &str) -> usize {
     text.windows(word.len()).filter(|window| *window == word.as_bytes()).count()
-}
-
-pub fn scratch() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let nth = NEXT.fetch_add(1, Ordering::Relaxed);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{}-{nth}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }

@@ -10,5 +10,8 @@ mod client;
 #[path = "../simulation/frames.rs"]
 #[allow(dead_code, reason = "the simulator needs more of it")]
 mod frames;
+#[path = "../interop/process.rs"]
+#[allow(dead_code, reason = "the client under test is watched and asked in a way of its own")]
+mod process;
 mod swarm;
 mod terminal;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use swarmlet::base::Rng;
 
 pub const PIECE_BYTES: usize = 256 << 10;
 
@@ -22,12 +23,8 @@ pub struct Torrent {
 impl Torrent {
     /// `total_bytes` that look random, in one file called `name`; `more` is put in front of the info dictionary.
     pub fn new(total_bytes: usize, name: &[u8], more: &str) -> Arc<Self> {
-        let mut word = 0x9e37_79b9_u32;
-        let mut next = || {
-            word = word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (word >> 24) as u8
-        };
-        let content: Vec<u8> = (0..total_bytes).map(|_| next()).collect();
+        let mut content = vec![0; total_bytes];
+        Rng::new(1).fill(&mut content);
         let hashes: Vec<[u8; 20]> =
             content.chunks(PIECE_BYTES).map(|piece| Sha1::digest(piece).into()).collect();
         let mut info = format!("d6:lengthi{total_bytes}e4:name{}:", name.len()).into_bytes();

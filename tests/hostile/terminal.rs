@@ -1,7 +1,7 @@
 //! What strangers write, shown on a terminal, in a log, as JSON: nothing of it acts on the reader's screen.
 
-use crate::client::scratch;
 use crate::frames;
+use crate::process::Scratch;
 use crate::swarm::{Torrent, seed, track};
 use std::fs;
 use std::io::Write as _;
@@ -51,8 +51,9 @@ fn stage(folder: &Path) -> String {
 
 /// What the program writes when it runs for a while and is asked everything; `on_terminal` on one of its own.
 fn output(options: &[&str], on_terminal: bool) -> String {
-    let folder = scratch();
-    let seeder = stage(&folder);
+    let scratch = Scratch::new();
+    let folder = scratch.path();
+    let seeder = stage(folder);
     let line = format!(
         "{} -vv --bind 127.0.0.1 --port 0 --peer {seeder} {} -o out x.torrent",
         env!("CARGO_BIN_EXE_swarmlet"),
@@ -61,7 +62,7 @@ fn output(options: &[&str], on_terminal: bool) -> String {
     let mut command = Command::new(if on_terminal { "script" } else { "sh" });
     let arguments: &[&str] = if on_terminal { &["-qefc", &line, "/dev/null"] } else { &["-c", &line] };
     let out = fs::File::create(folder.join("said")).unwrap();
-    command.args(arguments).current_dir(&folder).env("TERM", "xterm").stdin(Stdio::piped());
+    command.args(arguments).current_dir(folder).env("TERM", "xterm").stdin(Stdio::piped());
     let mut child = command.stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
     // A terminal itself echoes what is typed there: that is not ours.
     let typed = if on_terminal { "marker" } else { NASTY };
@@ -72,7 +73,6 @@ fn output(options: &[&str], on_terminal: bool) -> String {
     }
     child.wait().unwrap();
     let said = fs::read(folder.join("said")).unwrap();
-    fs::remove_dir_all(&folder).unwrap();
     String::from_utf8(said).expect("UTF-8, whatever the strangers wrote")
 }
 

@@ -193,8 +193,9 @@ impl World {
         let now = self.instant();
         let Some(socket) = self.sockets.get_mut(&stream) else { return 0 };
         let most = if self.rng.one_in(4) { 1 + self.rng.below(40_000) as usize } else { usize::MAX };
+        let most = most.min(self.session.allowance(now, stream));
         let mut taken = 0;
-        match self.session.landing(stream) {
+        match if most == 0 { Landing::Wait } else { self.session.landing(stream) } {
             Landing::Wait => {
                 self.waits += u32::from(!socket.waits);
                 socket.waits = true;
