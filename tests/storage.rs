@@ -300,8 +300,9 @@ fn fills_up(place: &Place, options: &Options) {
         let file = fs::metadata(place.path.join("t/x")).expect("made");
         assert_eq!((file.len(), file.blocks()), (0, 0), "what was reserved in vain is given back");
     }
+    // A child that another test has just begun may hold the file open: removing alone would give nothing back.
+    hog.set_len(0).expect("ours");
     fs::remove_file(&filler).expect("ours");
-    drop(hog);
     for n in 0..6 {
         assert_eq!(store(&mut storage, n * E, E), Ok(()));
     }
