@@ -145,10 +145,10 @@ impl World {
     /// Gives every readable stream its turn; now and then one is readable that has nothing.
     pub fn serve_all(&mut self) {
         let spurious = self.rng.one_in(8);
-        // A stream that waits is tried again when more comes, as an event of the poll would have it.
+        // A stream that waits is not tried again, whatever comes: the session has to say so.
         let readable = |socket: &Socket| {
             let has_news = !socket.inbox.is_empty() || socket.over.is_some();
-            socket.open && ((has_news && !socket.waits) || spurious)
+            socket.open && !socket.waits && (has_news || spurious)
         };
         let streams = self.sockets.iter().filter(|(_, socket)| readable(socket));
         let streams: Vec<StreamId> = streams.map(|(stream, _)| *stream).collect();
