@@ -31,7 +31,9 @@ class Job:
 
 
 def swarmlet(job, release):
-    options = ["-q", "--max-peers", "500", "-o", job.folder, *job.options]
+    # Places for peers are paid from the same memory as blocks: more than the default only where they are needed.
+    places = ["--max-peers", "500"] if len(job.seeder.peers) > 200 else []
+    options = ["-q", *places, "-o", job.folder, *job.options]
     return Start([f"{release}/swarmlet", *options, job.payload.torrent])
 
 
