@@ -213,14 +213,13 @@ class Bench:
                 return {"calls_per_mib": count(file.read()) / (payload.size / MIB)}
 
     def binary(self, _row, _payload, _label, _client, _options):
-        target = "x86_64-unknown-linux-musl"
-        listed = subprocess.run(["rustc", "--print", "target-libdir", "--target", target], capture_output=True, text=True)
-        if listed.returncode != 0 or not os.path.isdir(listed.stdout.strip()):
-            raise Failed(f"rustup target add {target} is needed")
-        build = ["cargo", "build", "--locked", "--release", "--quiet", "--bin", "swarmlet", "--target", target]
-        subprocess.run(build, check=True)
-        target_folder = os.path.dirname(self.release)
-        return {"kib": os.path.getsize(f"{target_folder}/{target}/release/swarmlet") / 1024}
+        # As `scripts/cross` builds it: without TLS, with a standard library made for size.
+        steps = ". scripts/lib.sh; . scripts/boxes.sh; need_cargo; mkdir -p $cross; need_zig; choose_target x86_64;"
+        steps += "build_binary release; stat -c %s $(binary_of release)"
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", steps], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Failed(f"it cannot be built: {done.stderr.strip()[-200:]}")
+        return {"kib": int(done.stdout.split()[-1]) / 1024}
 
     def send(self, row, payload, label, client, options):
         """What it costs to give everything to one, or, for the label of that name, to get it."""
