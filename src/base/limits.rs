@@ -225,7 +225,7 @@ pub const MEMORY_MIN_MIB: u32 = 2;
 pub const MEMORY_MAX_MIB: u32 = 1024;
 /// The unit of storing, in bytes: one huge page of most processors, so one fault maps it. See `meta::layout`.
 pub const EXTENT_BYTES: u64 = 2 << 20;
-/// Bytes stored without looking around, in bytes: least, and at first. Below the least a call costs more than what it
+/// What is stored without looking around, in bytes: least, and at first. Below the least a call costs more than what it
 /// does; the most is an extent, and what fits into a few milliseconds is found out from these on.
 pub const STORE_SLICE_BYTES: (usize, usize) = (64 << 10, 256 << 10);
 /// Files that are stored into without looking around: small ones cost by their number, to open or to make.
@@ -475,7 +475,8 @@ const _: () = assert!(BLOCK_BYTES <= REQUEST_BYTES_MAX);
 const _: () = assert!(EXTENT_BYTES.is_multiple_of(BLOCK_BYTES as u64));
 const _: () = assert!(REQUESTS_MIN <= REQUESTS_START && REQUESTS_START <= REQUESTS_MAX);
 const _: () = assert!(REQUESTS_HEARD_MIN <= REQQ);
-const _: () = assert!(REQQ * 17 <= OUTBOX_BYTES_MAX as u32 && REQUESTS_MAX as usize * 17 <= OUTBOX_BYTES_MAX);
+const _: () = assert!(REQQ as usize * REQUEST_MESSAGE_BYTES <= OUTBOX_BYTES_MAX);
+const _: () = assert!(REQUESTS_MAX as usize * REQUEST_MESSAGE_BYTES <= OUTBOX_BYTES_MAX);
 const _: () =
     assert!(TURN_READ_BYTES >= (SCATTER_BLOCKS_MAX + 1) * (BLOCK_BYTES as usize + PIECE_HEADER_BYTES) / 2);
 const _: () = assert!(PIECES_MAX as usize * 20 + (1 << 20) <= TORRENT_FILE_BYTES_MAX * 2);

@@ -170,7 +170,7 @@ impl Pool {
 
     /// A buffer for a block that is here. `None` if the limit is reached: less is promised from now on.
     pub fn take(&mut self) -> Option<Buffer> {
-        let buffer = self.take_free().or_else(|| self.take_new());
+        let buffer = self.free.pop().or_else(|| self.take_new());
         if buffer.is_none() {
             self.strain();
         }
@@ -192,7 +192,7 @@ impl Pool {
     /// A buffer for a block that may come, with whatever bytes its last user left. `None` if the limit is reached, or if
     /// there is no free one while no more are to be made.
     pub fn take_ahead(&mut self) -> Option<Buffer> {
-        self.take_free().or_else(|| if self.is_tight { None } else { self.take_new() })
+        self.free.pop().or_else(|| if self.is_tight { None } else { self.take_new() })
     }
 
     /// Settles whether no more buffers are made for blocks that may come.
@@ -204,10 +204,6 @@ impl Pool {
     pub fn room(&self) -> u32 {
         let new = self.limit - self.made + self.arena_free.len() as u32;
         self.free.len() as u32 + if self.is_tight { 0 } else { new }
-    }
-
-    fn take_free(&mut self) -> Option<Buffer> {
-        self.free.pop()
     }
 
     /// A buffer that has not been used of late.

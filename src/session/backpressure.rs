@@ -11,7 +11,7 @@ use crate::base::{Instant, StreamId, TorrentId};
 impl Session {
     /// True if `stream`, of which a block comes next, is not to be read; [`Action::Resume`] follows.
     pub(super) fn must_wait(&mut self, stream: StreamId) -> bool {
-        if self.has_room() || !self.room_comes() {
+        if self.room() > 0 || !self.room_comes() {
             return false;
         }
         if let Some((id, open)) = self.streams.open(stream)
@@ -43,11 +43,6 @@ impl Session {
             self.some_wait = false;
             self.torrents.iter_mut().for_each(|torrent| torrent.download.hears(Some(now)));
         }
-    }
-
-    /// True if a block would find a buffer.
-    fn has_room(&mut self) -> bool {
-        self.room() > 0
     }
 
     /// Buffers for blocks that may come. While stores wait for the disk no more of them are made: they could only wait, too.

@@ -9,7 +9,9 @@
 //! ([`Framer::advance_block`]), then headers ([`Framer::take_header`]) and their blocks. What lands there and turns
 //! out to be something else is given to [`Framer::next`] like any other input, in the order of the stream.
 
-use crate::base::limits::{BLOCK_BYTES, EXTENDED_BYTES_MAX, PIECE_HEADER_BYTES, UNKNOWN_BYTES_MAX};
+use crate::base::limits::{
+    BLOCK_BYTES, EXTENDED_BYTES_MAX, PIECE_HEADER_BYTES, REQUEST_MESSAGE_BYTES, UNKNOWN_BYTES_MAX,
+};
 use crate::base::{Block, Geometry};
 use crate::wire::Misbehaved;
 use crate::wire::message::{self, Message, id};
@@ -19,7 +21,7 @@ use alloc::vec::Vec;
 const CARRY_KEPT_BYTES: usize = 64;
 
 /// The least buffer allocated: the length of `request`, `cancel` and `reject`, the longest of the short messages.
-const CARRY_LEAST_BYTES: usize = 17;
+const CARRY_LEAST_BYTES: usize = REQUEST_MESSAGE_BYTES;
 
 /// What the stream of one peer consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

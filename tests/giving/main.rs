@@ -280,14 +280,7 @@ fn an_idle_seed_sleeps() {
     let mut stage = Stage::seed(2, Giving { up_limit: 1 << 20, up_slots: Some(50), ..seeding() });
     let peers: Vec<StreamId> =
         (0..50).map(|nth| served(&mut stage, &format!("1.2.3.{nth}:5"), true)).collect();
-    let end = stage.now + Duration::from_secs(100);
-    let mut wakes = 0;
-    while let Some(due) = stage.session.next_deadline().filter(|&due| due <= end) {
-        stage.now = due;
-        stage.session.on_time(due);
-        stage.act();
-        wakes += 1;
-    }
+    let wakes = stage.wait(Duration::from_secs(100));
     assert!(wakes <= 1 && !stage.closed.contains(&peers[0]), "{wakes} wake-ups in 100 s");
 }
 
@@ -301,14 +294,7 @@ fn peers_that_came_one_after_another_do_not_wake_an_idle_seed_one_after_another(
     }
     // They keep the connections alive, too.
     peers.iter().for_each(|&peer| stage.session.received(stage.now, peer, &[0; 4]));
-    let end = stage.now + KEEP_ALIVE_INTERVAL;
-    let mut wakes = 0;
-    while let Some(due) = stage.session.next_deadline().filter(|&due| due <= end) {
-        stage.now = due;
-        stage.session.on_time(due);
-        stage.act();
-        wakes += 1;
-    }
+    let wakes = stage.wait(KEEP_ALIVE_INTERVAL);
     assert!((1..=4).contains(&wakes) && stage.closed.is_empty(), "{wakes} wake-ups for 50 keep-alives");
 }
 

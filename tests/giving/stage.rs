@@ -123,17 +123,20 @@ impl Stage {
         self.act();
     }
 
-    /// Lets time pass, in which the session does what is due.
-    pub fn wait(&mut self, span: Duration) {
+    /// Lets time pass, in which the session does what is due. Answers how often something was.
+    pub fn wait(&mut self, span: Duration) -> u32 {
         let end = self.now + span;
+        let mut wakes = 0;
         while self.outcome.is_none()
             && let Some(due) = self.session.next_deadline().filter(|&due| due <= end)
         {
             self.now = self.now.max(due);
             self.session.on_time(self.now);
             self.act();
+            wakes += 1;
         }
         self.now = end;
+        wakes
     }
 
     /// Somebody comes and shakes hands; everybody has another id.
