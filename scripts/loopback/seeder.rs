@@ -15,6 +15,9 @@ mod connection;
 /// Length of a `have` message with its prefix.
 const HAVE_BYTES: f64 = 9.0;
 
+/// How late a sender may be and still make up for it; also what it may send at once after a pause.
+const LATE_MAX: Duration = Duration::from_millis(5);
+
 /// Everything that the threads share.
 pub struct Swarm {
     pub torrent: Torrent,
@@ -90,16 +93,18 @@ impl Seeder {
         if self.bytes_per_s.is_some() { 1 } else { 64 }
     }
 
-    /// Sleeps until `bytes` more fit the rate.
+    /// Sleeps until `bytes` more fit the rate. A sleep that ends late is made up for by the next one: the rate is that
+    /// which was asked for as long as there is something to send.
     pub fn pace(&self, bytes: usize) {
         let Some(rate) = self.bytes_per_s else { return };
         let now = Instant::now();
         let until = {
             let mut free_at = self.free_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            *free_at = (*free_at).max(now) + Duration::from_secs_f64(bytes as f64 / rate);
+            *free_at = (*free_at).max(now.checked_sub(LATE_MAX).unwrap_or(now))
+                + Duration::from_secs_f64(bytes as f64 / rate);
             *free_at
         };
-        thread::sleep(until - now);
+        thread::sleep(until.saturating_duration_since(now));
     }
 }
 

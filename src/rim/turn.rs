@@ -179,13 +179,12 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
     /// there.
     fn take_events(&mut self) {
         let mut signalled = false;
-        let Rim { events, sockets, stdin, names, listeners, datagrams, .. } = &mut *self.rim;
+        let Rim { events, sockets, stdin, names, listeners, datagrams, syncer, .. } = &mut *self.rim;
         for event in events.iter() {
             match event.token() {
                 SIGNALS => signalled = true,
                 STDIN => stdin.on_event(),
-                // Every turn asks the syncer.
-                SYNCS => {}
+                SYNCS => syncer.on_event(),
                 Token(token @ DATAGRAMS..LISTENERS) => datagrams.on_event(token - DATAGRAMS),
                 Token(token @ LISTENERS..NAMES) => listeners.on_event(token - LISTENERS),
                 Token(NAMES..) => names.on_event(event.token()),

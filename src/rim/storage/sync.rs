@@ -27,6 +27,8 @@ pub struct Synced {
 pub struct Syncer {
     ring: Option<Ring>,
     under_way: usize,
+    /// The kernel has told that something is done.
+    told: bool,
     /// What the loop waits for itself, the oldest first.
     slow: VecDeque<Slow>,
     done: VecDeque<Synced>,
@@ -52,12 +54,17 @@ impl Syncer {
 
     /// One that does without the kernel's help.
     pub fn waiting() -> Self {
-        Self { ring: None, under_way: 0, slow: VecDeque::new(), done: VecDeque::new() }
+        Self { ring: None, under_way: 0, told: false, slow: VecDeque::new(), done: VecDeque::new() }
     }
 
     /// What becomes readable when a sync is done; `None` if the loop waits itself.
     pub fn event(&self) -> Option<BorrowedFd<'_>> {
         self.ring.as_ref().map(Ring::event)
+    }
+
+    /// [`Syncer::event`] is readable: the next turn asks the kernel. Turns of which it says nothing cost no call.
+    pub fn on_event(&mut self) {
+        self.told = true;
     }
 
     /// True if another sync may begin.
@@ -85,8 +92,8 @@ impl Syncer {
 
     /// Gathers what is done, and does a slice of what the loop has to wait for itself.
     pub fn turn(&mut self) {
-        let Self { ring, under_way, done, .. } = self;
-        if let Some(ring) = ring.as_mut().filter(|_| *under_way > 0) {
+        let Self { ring, under_way, done, told, .. } = self;
+        if let Some(ring) = ring.as_mut().filter(|_| core::mem::take(told)) {
             ring.take_done(|data, result| {
                 *under_way = under_way.saturating_sub(1);
                 let (torrent, number) = (TorrentId((data >> 32) as u32), data as u32);
@@ -151,6 +158,7 @@ mod tests {
                 syncer.sync(TorrentId(9), begun, file, ranges);
                 begun += 1;
             }
+            syncer.on_event();
             syncer.turn();
             turns += 1;
             while let Some(done) = syncer.next_done() {
@@ -180,6 +188,7 @@ mod tests {
             let unsyncable = File::options().read(true).custom_flags(libc::O_PATH).open("/dev/null");
             syncer.sync(TorrentId(9), 0, unsyncable.expect("/dev/null is there"), vec![]);
             let done = loop {
+                syncer.on_event();
                 syncer.turn();
                 if let Some(done) = syncer.next_done() {
                     break done;
