@@ -270,11 +270,6 @@ impl Session {
             self.drop_peer(now, stream, Farewell::Finished);
         }
     }
-
-    /// For [`Note`]s that people read: what happened to a stream, in words.
-    pub(super) fn cause_in_words(cause: CloseCause) -> String {
-        cause.to_string()
-    }
 }
 
 /// Our side of the handshake.

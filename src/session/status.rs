@@ -11,13 +11,23 @@ use core::time::Duration;
 impl Session {
     /// The state of everything, as `status` tells it; cheap enough for a progress line twice a second.
     pub fn status(&self, now: Instant) -> Status {
-        let ids = (0..self.torrents.len() as u32).map(TorrentId);
+        let mut torrents: Vec<TorrentStatus> = self.ids().map(|id| self.torrent_status(now, id)).collect();
+        for (_, id, _, open) in self.streams.iter_open().filter(|(.., open)| open.peer.am_interested) {
+            if let Some(torrent) = torrents.get_mut(id.0 as usize) {
+                torrent.useful += 1;
+                torrent.willing += u32::from(!open.peer.choking);
+            }
+        }
         Status {
-            torrents: ids.map(|id| self.torrent_status(now, id)).collect(),
+            torrents,
             buffered_bytes: self.pool.made_bytes(),
             buffer_limit_bytes: self.pool.limit_bytes(),
+            down_limit: self.giving.down_limit,
+            up_limit: self.giving.up_limit,
         }
     }
+
+    /// Without what is counted over all peers at once: `useful` and `willing` are 0.
 
     fn torrent_status(&self, now: Instant, id: TorrentId) -> TorrentStatus {
         let torrent = &self.torrents[id.0 as usize];
@@ -46,6 +56,8 @@ impl Session {
             time_left: is_flowing.then(|| Duration::from_secs(left / down_rate)),
             peers: torrent.peers,
             seeds: torrent.seeds,
+            useful: 0,
+            willing: 0,
             connecting: torrent.connecting,
             known: torrent.candidates.len() as u32,
             next_announce: torrent.trackers.next_announce().map(|due| now.until(due)),

@@ -39,8 +39,12 @@ fn words(note: &Note, torrents: &Torrents) -> String {
         Note::Checked { good, pieces, .. } => {
             format!("checked: {good} of {} are good", count(u64::from(*pieces), "piece", "pieces"))
         }
-        Note::Complete { downloaded_bytes, took, .. } => {
-            format!("complete: {} received in {}", Bytes(*downloaded_bytes), Span(*took))
+        Note::Complete { downloaded_bytes, took, stays, .. } => {
+            let came = match downloaded_bytes {
+                0 => "it was all there".to_string(),
+                bytes => format!("{} received in {}", Bytes(*bytes), Span(*took)),
+            };
+            format!("complete: {came}{}", if *stays { "; now it is given to others" } else { "" })
         }
         Note::PeerConnected { address, .. } => format!("peer {address} connected"),
         Note::PeerGone { address, why, guilty: true, .. } => {
@@ -64,8 +68,9 @@ fn words(note: &Note, torrents: &Torrents) -> String {
         Note::TrackerWarning { url, text, .. } => {
             format!("tracker {} warns: {}", clean(url.as_bytes()), clean(text.as_bytes()))
         }
-        Note::StorageFault { torrent, fault } => {
-            format!("{}; tried again every few seconds", storage_fault(*torrent, fault, torrents))
+        Note::StorageFault { torrent, fault, retried } => {
+            let then = if *retried { "; tried again every few seconds" } else { "" };
+            format!("{}{then}", storage_fault(*torrent, fault, torrents))
         }
         Note::Resumed { fault: Some(fault), .. } => format!("{fault}: everything is verified"),
         Note::Resumed { believed, pieces, doubtful_files, .. } => {
@@ -131,6 +136,27 @@ mod tests {
         };
         let wanted = "tracker wss://t.example is skipped: the scheme \"wss\" is not supported, only http, https and udp";
         assert_eq!(line(&note, &Torrents::samples(&["a"])), wanted);
+    }
+
+    #[test]
+    fn what_is_complete_says_whether_it_stays() {
+        let words = |downloaded_bytes, stays| {
+            let took = Duration::from_secs(9);
+            let note = Note::Complete { torrent: TorrentId(0), downloaded_bytes, took, stays };
+            line(&note, &Torrents::samples(&["a"]))
+        };
+        assert_eq!(words(3 << 20, false), "complete: 3.0 MiB received in 9 s");
+        assert_eq!(words(0, true), "complete: it was all there; now it is given to others");
+    }
+
+    #[test]
+    fn only_what_is_tried_again_is_said_to_be() {
+        let (kind, torrent) = (StorageFaultKind::Io, TorrentId(0));
+        let fault = StorageFault { kind, file: 0, os_error: 0, missing_bytes: 0 };
+        let words =
+            |retried| line(&Note::StorageFault { torrent, fault, retried }, &Torrents::samples(&["a"]));
+        assert_eq!(words(false), "a: cannot be read or written");
+        assert_eq!(words(true), "a: cannot be read or written; tried again every few seconds");
     }
 
     #[test]
