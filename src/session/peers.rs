@@ -9,7 +9,7 @@ use crate::download::Pipeline;
 use crate::peer::Peer;
 use crate::wire::{Framer, Handshake, HandshakeReader, Misbehaved};
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use core::fmt;
 use core::net::SocketAddr;
 
