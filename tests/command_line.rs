@@ -348,12 +348,26 @@ fn a_torrent_that_was_created_can_be_shown() {
     );
 }
 
-/// The program with `arguments` in `directory`, with a pipe for what is typed.
+/// A run of the program that ends with its test, whatever becomes of that.
 #[cfg(feature = "create")]
-fn start(directory: &std::path::Path, arguments: &[&str]) -> std::process::Child {
-    let mut command = swarmlet();
-    command.args(["--port", "0", "--bind", "127.0.0.1"]).args(arguments).current_dir(directory);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+struct Running(std::process::Child);
+
+#[cfg(feature = "create")]
+impl Running {
+    fn start(directory: &std::path::Path, arguments: &[&str]) -> Self {
+        let mut command = swarmlet();
+        command.args(["--port", "0", "--bind", "127.0.0.1"]).args(arguments).current_dir(directory);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command.spawn().unwrap())
+    }
+}
+
+#[cfg(feature = "create")]
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[cfg(feature = "create")]
@@ -366,9 +380,10 @@ fn a_seed_says_that_it_is_complete_and_stays_until_it_is_told_to_go() {
         swarmlet().args(["--create", "data"]).current_dir(&directory).output().unwrap().status.code(),
         Some(0)
     );
-    let mut child = start(&directory, &["--seed", "--max-peers", "5000", "--up-limit", "7", "data.torrent"]);
+    let mut child =
+        Running::start(&directory, &["--seed", "--max-peers", "5000", "--up-limit", "7", "data.torrent"]);
     let mut said = Vec::new();
-    for line in BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok) {
+    for line in BufReader::new(child.0.stderr.take().unwrap()).lines().map_while(Result::ok) {
         let is_last = line.starts_with("complete: ");
         said.push(line);
         if is_last {
@@ -378,10 +393,9 @@ fn a_seed_says_that_it_is_complete_and_stays_until_it_is_told_to_go() {
     assert_eq!(said.last().unwrap(), "complete: it was all there; now it is given to others");
     let lowered = "warning: --max-peers 5000 becomes ";
     assert!(said.iter().any(|line| line.starts_with(lowered)), "{said:?}");
-    child.stdin.take().unwrap().write_all(b"status\nquit\n").unwrap();
-    let output = child.wait_with_output().unwrap();
-    let out = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{out}");
+    child.0.stdin.take().unwrap().write_all(b"status\nquit\n").unwrap();
+    let out = std::io::read_to_string(child.0.stdout.take().unwrap()).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0), "{out}");
     assert!(out.contains("data: 100.0 %, complete, given to others\n"), "{out}");
     assert!(out.contains("\nlimits: down none, up 7.0 KiB/s\n"), "{out}");
     assert!(

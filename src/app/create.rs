@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(refused(of(0)), format!("pieces of 0 B: {wanted}"));
         assert_eq!(refused(of(u32::MAX)), format!("pieces of 4.00 GiB: {wanted}"));
         let huge = scratch.write(b"huge", b"");
-        fs::File::options().write(true).open(&huge).unwrap().set_len(1 << 35).unwrap();
+        fs::File::options().write(true).open(&huge).unwrap().set_len((1 << 35) + 1).unwrap();
         assert_eq!(
             encode(&huge, &of(16 << 10)).unwrap_err().to_string(),
             format!("pieces of 16.0 KiB: {wanted}")
