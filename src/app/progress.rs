@@ -1,6 +1,6 @@
 //! The progress line: all torrents in one line that fits the terminal.
 
-use crate::app::text::withheld;
+use crate::app::text::{count, withheld};
 use crate::app::width;
 use crate::base::units::{Bytes, Span};
 use crate::session::{Phase, Status, TorrentStatus};
@@ -100,17 +100,21 @@ impl Sum {
         Some(text)
     }
 
-    /// Who is connected, and why nothing comes.
-    fn peers(&self) -> String {
+    /// Why nothing comes.
+    fn withheld(&self) -> Option<&'static str> {
         let [suppliers, useful, willing] = self.suppliers;
-        let withheld = withheld(suppliers, useful, willing).filter(|_| self.down_rate == 0);
-        let all = if withheld.is_some() { suppliers } else { self.peers };
-        let peers = match all {
-            0 if self.connecting > 0 => format!("connecting to {}", self.connecting),
-            1 => "1 peer".to_string(),
-            peers => format!("{peers} peers"),
-        };
-        withheld.map_or(peers.clone(), |why| format!("{peers}, {why}"))
+        withheld(suppliers, useful, willing).filter(|_| self.down_rate == 0 && self.doing().is_none())
+    }
+
+    /// Who is connected; only those of whom something is wanted, if they withhold it.
+    fn peers(&self, withheld: Option<&str>) -> String {
+        let all = |peers: u32| count(u64::from(peers), "peer", "peers");
+        match (withheld, self.peers) {
+            (Some(why), _) => format!("{}, {why}", all(self.suppliers[0])),
+            (None, 0) if self.connecting > 0 => format!("connecting to {}", self.connecting),
+            (None, 0) => "no peers".to_string(),
+            (None, peers) => all(peers),
+        }
     }
 
     /// One line of at most `columns`. What matters least is left out first; the bar takes the room that is
@@ -119,7 +123,10 @@ impl Sum {
         let is_checking = self.checking > 0;
         let permille = self.permille();
         let percent = format!("{:>3}.{}%", permille / 10, permille % 10);
-        let sizes = format!("{} of {}", Bytes(self.done_bytes), Bytes(self.size_bytes));
+        let sizes = match Bytes(self.size_bytes) {
+            all if self.complete == self.torrents => all.to_string(),
+            all => format!("{} of {all}", Bytes(self.done_bytes)),
+        };
         let is_fetching = !is_checking && self.complete < self.torrents;
         let is_giving = !is_checking && !is_fetching && self.seeding > 0;
         let rate = if is_giving {
@@ -129,7 +136,8 @@ impl Sum {
         };
         let left = self.time_left.filter(|_| is_fetching && self.down_rate > 0);
         let left = left.map(|left| format!("{} left", Span(left)));
-        let peers = (is_fetching || is_giving).then(|| self.peers());
+        let withheld = self.withheld().filter(|_| is_fetching);
+        let peers = (is_fetching || is_giving).then(|| self.peers(withheld));
         let count = (self.torrents > 1).then(|| format!("{}/{} torrents", self.complete, self.torrents));
         // In the order in which they stand, each with the order in which they are let in.
         let parts = [
@@ -138,7 +146,7 @@ impl Sum {
             (Some(sizes).filter(|_| !is_checking), 3),
             (rate, 0),
             (left, 2),
-            (peers, 4),
+            (peers, if withheld.is_some() { 1 } else { 4 }),
         ];
         let chosen = fitting(&parts, columns.saturating_sub(width::of(&percent)));
         let text: String = chosen.iter().map(|part| format!("  {part}")).collect();
@@ -239,7 +247,7 @@ mod tests {
         let seed = Sum::of(&Status { torrents: vec![torrent.clone()], ..Status::default() });
         assert!(seed.is_moving());
         let line = seed.line(79);
-        assert!(line.ends_with("]  seeding  3.70 GiB of 3.70 GiB  2.0 MiB/s up  12 peers"), "{line}");
+        assert!(line.ends_with("]  seeding  3.70 GiB  2.0 MiB/s up  12 peers"), "{line}");
         let still = TorrentStatus { up_rate: 0, ..torrent };
         assert!(!Sum::of(&Status { torrents: vec![still], ..Status::default() }).is_moving());
     }
@@ -255,6 +263,9 @@ mod tests {
             "{}",
             line(1, 1, 0, 0)
         );
+        let torrent = TorrentStatus { useful: 12, willing: 0, down_rate: 0, ..torrent_status() };
+        let narrow = Sum::of(&Status { torrents: vec![torrent], ..Status::default() }).line(55);
+        assert_eq!(narrow, " 45.2%  0 B/s  12 peers, none lets us download yet");
         assert!(line(2, 0, 0, 0).ends_with("  2 peers, none has what is missing"));
         assert!(line(2, 2, 1, 0).ends_with("  2 peers") && line(2, 2, 0, 9).ends_with("  2 peers"));
     }

@@ -30,12 +30,12 @@ fn torrent(state: &TorrentStatus, torrents: &Torrents) -> Vec<String> {
     let mut lines = vec![
         format!("{}: {done}, {}", torrents.name(state.torrent), doing(state)),
         format!(
-            "  data      {} of {}, {} of {}, {} open",
+            "  data      {} of {}, {} of {}{}",
             Bytes(state.done_bytes),
             Bytes(state.size_bytes),
             state.pieces_have,
             count(u64::from(state.pieces), "piece", "pieces"),
-            state.pieces_open
+            if state.phase.is_complete() { String::new() } else { format!(", {} open", state.pieces_open) }
         ),
         format!(
             "  rate      {}/s down, {}/s up{}",
