@@ -28,7 +28,7 @@ pub fn peers(list: &[PeerStatus], torrents: &Torrents) -> String {
         last = Some(peer.torrent);
         push(&mut lines, peer);
     }
-    lines.push("D we download, d it does not let us; U it downloads, u we do not let it; S silent;\nF fast extension, E others; I it came to us".to_string());
+    lines.push("D we download, d it does not let us; U it downloads, u we do not let it;\nS silent; F fast extension, E others; I it came to us".to_string());
     lines.join("\n")
 }
 
