@@ -273,7 +273,8 @@ impl App {
         rim.listen(&wish).unwrap_or_else(|error| {
             let (ports, place) =
                 (network::port_words(&self.cli.ports), network::place_words(self.cli.bind.as_ref()));
-            self.news(Level::Warn, &format!("cannot listen on port {ports}{place}: {error}"));
+            let line = format!("cannot listen on port {ports}{place}: {error}; nobody can connect to us");
+            self.news(Level::Warn, &line);
             0
         })
     }

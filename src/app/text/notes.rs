@@ -100,7 +100,7 @@ pub fn storage_fault(torrent: TorrentId, fault: &StorageFault, torrents: &Torren
     let mut text = file.map_or_else(|| format!("file {}", fault.file), |file| clean(&file.path()));
     let _ = write!(text, ": {what}");
     if fault.os_error != 0 {
-        let _ = write!(text, " ({})", std::io::Error::from_raw_os_error(fault.os_error));
+        let _ = write!(text, ": {}", std::io::Error::from_raw_os_error(fault.os_error));
     }
     if fault.missing_bytes > 0 {
         let _ = write!(text, ", {} are missing", Bytes(fault.missing_bytes));
@@ -171,8 +171,11 @@ mod tests {
         let (kind, os_error) = (StorageFaultKind::NoSpace, libc::ENOSPC);
         let fault = StorageFault { kind, file: 0, os_error, missing_bytes: 3 << 20 };
         let text = storage_fault(TorrentId(0), &fault, &Torrents::samples(&["a.iso"]));
-        assert!(text.starts_with("a.iso: no space left for it (No space left on device"), "{text}");
-        assert!(text.ends_with("), 3.0 MiB are missing"), "{text}");
+        assert!(
+            text.starts_with("a.iso: no space left for it: No space left on device (os error 28)"),
+            "{text}"
+        );
+        assert!(text.ends_with(" 28), 3.0 MiB are missing"), "{text}");
         let nowhere = StorageFault { file: 9, os_error: 0, missing_bytes: 0, ..fault };
         let text = storage_fault(TorrentId(5), &nowhere, &Torrents::samples(&["a"]));
         assert_eq!(text, "file 9: no space left for it");

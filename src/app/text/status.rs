@@ -4,7 +4,7 @@ use crate::app::progress::share;
 use crate::app::text::{clean, count, notes, percent, withheld};
 use crate::app::torrents::Torrents;
 use crate::base::TorrentId;
-use crate::base::units::{Bytes, Span};
+use crate::base::units::{Bytes, KIB, Span};
 use crate::session::{Counts, Phase, Status, TorrentStatus};
 
 /// The answer to `status`.
@@ -16,11 +16,11 @@ pub fn status(status: &Status, torrents: &Torrents) -> String {
     lines.join("\n")
 }
 
-/// The limits in force, in bytes per second; 0 is none.
+/// The limits in force, as they are typed. They come in bytes per second; 0 is none.
 fn limits(down: u64, up: u64) -> String {
     let one = |way: &str, rate| match rate {
         0 => format!("{way} none"),
-        _ => format!("{way} {}/s", Bytes(rate)),
+        _ => format!("{way} {} KiB/s", rate / u64::from(KIB)),
     };
     if down == 0 && up == 0 { "none".to_string() } else { [one("down", down), one("up", up)].join(", ") }
 }
@@ -157,7 +157,7 @@ debian.iso: 45.2 %, downloading
   peers     12 connected (8 seeds), 3 connecting, 120 addresses known
   trackers  1 of 2 answered, 80 seeds, 1 leecher, next announce in 12 m 03 s
 memory: 4.0 MiB of 13.0 MiB hold blocks
-limits: down 500.0 KiB/s, up none";
+limits: down 500 KiB/s, up none";
         assert_eq!(text, expected);
     }
 
