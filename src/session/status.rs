@@ -28,7 +28,6 @@ impl Session {
     }
 
     /// Without what is counted over all peers at once: `useful` and `willing` are 0.
-
     fn torrent_status(&self, now: Instant, id: TorrentId) -> TorrentStatus {
         let torrent = &self.torrents[id.0 as usize];
         let (have, geometry) = (torrent.download.have(), torrent.download.geometry());
@@ -136,5 +135,66 @@ impl Session {
             torrent.trackers.views().map(status).collect::<Vec<_>>()
         };
         self.torrents.iter().enumerate().flat_map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+    use crate::meta::Metainfo;
+    use crate::session::{Action, Event, Settings};
+    use alloc::sync::Arc;
+
+    const NOW: Instant = Instant::from_micros(1_000_000);
+
+    /// A session with one torrent of one piece, and a peer past its handshake that has nothing.
+    fn with_peer() -> (Session, crate::base::StreamId) {
+        let torrent =
+            [&b"d4:infod6:lengthi9e4:name1:a12:piece lengthi9e6:pieces20:"[..], &[b'x'; 20], b"ee"].concat();
+        let settings = Settings {
+            memory_bytes: 1 << 20,
+            max_peers: 9,
+            port: 0,
+            peers: alloc::vec!["9.9.9.9:5".parse().unwrap()],
+            give_up: None,
+            check_only: false,
+        };
+        let mut session = Session::new(NOW, Rng::new(1), settings);
+        session.add_torrent(NOW, Arc::new(Metainfo::parse(&torrent).unwrap()), true);
+        let connect = |action| if let Action::Connect { stream, .. } = action { Some(stream) } else { None };
+        let stream = core::iter::from_fn(|| session.next_action()).find_map(connect).unwrap();
+        session.handle(NOW, Event::Connected { stream });
+        let mut theirs = session.outgoing(stream).to_vec();
+        session.sent(NOW, stream, theirs.len());
+        theirs[20..28].fill(0);
+        theirs[48..].fill(3);
+        session.received(NOW, stream, &theirs);
+        (session, stream)
+    }
+
+    #[test]
+    fn who_has_what_we_lack_is_useful_and_who_lets_us_ask_is_willing() {
+        let (mut session, stream) = with_peer();
+        let mut counts = |message: &[u8]| {
+            session.received(NOW, stream, message);
+            let TorrentStatus { peers, useful, willing, .. } = session.status(NOW).torrents[0];
+            (peers, useful, willing)
+        };
+        assert_eq!(counts(&[]), (1, 0, 0));
+        assert_eq!(counts(&[0, 0, 0, 1, 1]), (1, 0, 0), "unchoked by somebody who has nothing");
+        assert_eq!(counts(&[0, 0, 0, 1, 0]), (1, 0, 0));
+        assert_eq!(counts(&[0, 0, 0, 5, 4, 0, 0, 0, 0]), (1, 1, 0), "have");
+        assert_eq!(counts(&[0, 0, 0, 1, 1]), (1, 1, 1), "unchoke");
+        assert_eq!(counts(&[0, 0, 0, 1, 0]), (1, 1, 0), "choke");
+    }
+
+    #[test]
+    fn limits_are_those_in_force() {
+        let (mut session, _) = with_peer();
+        let up = crate::session::Command::Limit { up: true, rate: 2048 };
+        session.handle(NOW, Event::Command(up));
+        let Status { up_limit, down_limit, .. } = session.status(NOW);
+        assert_eq!((up_limit, down_limit), (2048, 0));
     }
 }
