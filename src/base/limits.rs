@@ -47,12 +47,19 @@ pub const REQUEST_BYTES_MAX: u32 = 128 * KIB;
 pub const PIECE_HEADER_BYTES: usize = 13;
 /// A whole `request` message, in bytes.
 pub const REQUEST_MESSAGE_BYTES: usize = 17;
-/// Longest extended message (BEP 10) that is stored, in bytes; only the handshake and metadata are long.
+/// Longest extended message (BEP 10) that is stored, in bytes. Only the handshake is of use, and real ones have some
+/// hundred.
 pub const EXTENDED_BYTES_MAX: usize = 64 << 10;
 /// Longest message of an id that we do not know: skipped without storing, so only patience bounds it.
 pub const UNKNOWN_BYTES_MAX: usize = MIB as usize;
 /// Bytes waiting to be sent to one peer. Requests and haves fill it; a peer that never reads stops there.
 pub const OUTBOX_BYTES_MAX: usize = 32 << 10;
+/// Of these, what is kept free for other messages when requests are rejected: suggestions for a run of pieces and a few
+/// short words.
+pub const OUTBOX_REST_BYTES: usize = 2 << 10;
+/// Bytes waiting to be sent to one peer from which on `have` messages wait until it has read others: behind them there has
+/// to be room for rejecting [`REQQ`] requests.
+pub const OUTBOX_HAVES_BYTES: usize = 8 << 10;
 /// Peers that are gone whose addresses are remembered, in case a piece that they helped with fails.
 pub const DEPARTED_MAX: usize = 256;
 /// Longest client name (`v` of BEP 10) kept, in bytes.
@@ -196,6 +203,8 @@ pub const SUPER_SEED_RUNS: u32 = 2;
 pub const SUPER_SEED_PASS_MAX: Duration = Duration::from_secs(15);
 /// A piece that a peer was told of and has not got for so long is given to another (BEP 16).
 pub const SUPER_SEED_TAKE_MAX: Duration = Duration::from_secs(60);
+/// A peer that has not read what it was told that we have is told the rest after this.
+pub const TELL_REST_INTERVAL: Duration = Duration::from_secs(1);
 /// Super-seeding looks this often for peers that are late.
 pub const SUPER_SEED_INTERVAL: Duration = Duration::from_secs(5);
 /// When a torrent has been given as often as was wished, its peers are not asked to leave before this: what the kernel
@@ -205,7 +214,7 @@ pub const PARTING_TIME: Duration = Duration::from_secs(5);
 pub const TURN_SEND_BYTES: usize = 256 << 10;
 /// A peer that has asked for [`REQQ`] blocks is read again when so many of them are sent: one read for a MiB.
 pub const REQUESTS_HEARD_MIN: u32 = 64;
-/// A peer that takes no byte of a block for so long is dropped.
+/// A peer that takes no byte of a block, or of what else is said to it, for so long is dropped.
 pub const SEND_PATIENCE: Duration = Duration::from_secs(120);
 
 // ---- Memory ------------------------------------------------------------------------------------------------
@@ -477,6 +486,9 @@ const _: () = assert!(REQUESTS_MIN <= REQUESTS_START && REQUESTS_START <= REQUES
 const _: () = assert!(REQUESTS_HEARD_MIN <= REQQ);
 const _: () = assert!(REQQ as usize * REQUEST_MESSAGE_BYTES <= OUTBOX_BYTES_MAX);
 const _: () = assert!(REQUESTS_MAX as usize * REQUEST_MESSAGE_BYTES <= OUTBOX_BYTES_MAX);
+const _: () = assert!(
+    OUTBOX_HAVES_BYTES + OUTBOX_REST_BYTES + REQQ as usize * REQUEST_MESSAGE_BYTES <= OUTBOX_BYTES_MAX
+);
 const _: () =
     assert!(TURN_READ_BYTES >= (SCATTER_BLOCKS_MAX + 1) * (BLOCK_BYTES as usize + PIECE_HEADER_BYTES) / 2);
 const _: () = assert!(PIECES_MAX as usize * 20 + (1 << 20) <= TORRENT_FILE_BYTES_MAX * 2);

@@ -6,6 +6,7 @@ mod assembly;
 mod audit;
 mod begun;
 mod blame;
+mod cancelled;
 mod check;
 mod digest;
 mod estimate;

@@ -123,11 +123,6 @@ impl Durability {
         self.durable = durable;
     }
 
-    /// The run ends: what was given, and for how long, is to be kept.
-    pub fn keep_totals(&mut self) {
-        self.saving.is_due |= self.saving.era.is_some();
-    }
-
     /// Bytes that a power cut may take.
     fn unsynced_bytes(&self) -> u64 {
         self.wished_bytes + self.dirty_bytes + self.sync.map_or(0, |sync| sync.bytes)

@@ -116,7 +116,7 @@ impl Session {
         if !self.settle_twins(now, stream, theirs.peer_id) {
             return false;
         }
-        if self.open_peers() >= self.settings.max_peers && !self.make_room_for(now, address) {
+        if self.open_peers >= self.settings.max_peers && !self.make_room_for(now, address) {
             self.drop_peer(now, stream, Farewell::Full);
             return false;
         }

@@ -2,6 +2,7 @@
 
 use super::peers::Farewell;
 use super::streams::{Role, Stage};
+use super::torrents::Torrent;
 use super::{Outcome, Session};
 use crate::base::limits::STARVED_INTERVAL;
 use crate::base::{Instant, StreamId, TorrentId};
@@ -71,16 +72,17 @@ impl Session {
 
     fn look_after(&mut self, now: Instant, stream: StreamId) {
         let Some(connection) = self.streams.connection(stream) else { return };
-        if let Stage::Open(open) = &mut connection.stage
-            && !open.is_read()
-        {
-            // Whoever is not heard is not silent.
-            open.peer.last_received = now;
+        if let Stage::Open(open) = &mut connection.stage {
+            open.note_deafness(now);
+            if !open.is_read() && !open.is_deaf() {
+                // Whoever is not heard is not silent.
+                open.peer.last_received = now;
+            }
         }
         let farewell = match &mut connection.stage {
             Stage::Connecting(deadline) => (*deadline <= now).then_some(Farewell::ConnectTimeout),
             Stage::Shaking { deadline, .. } => (*deadline <= now).then_some(Farewell::HandshakeTimeout),
-            Stage::Open(open) if Self::is_stuck(open, now) => Some(Farewell::NeverReads),
+            Stage::Open(open) if open.is_stuck(now) => Some(Farewell::NeverReads),
             Stage::Open(open) => (open.peer.on_time(now) == TimerNews::Idle).then_some(Farewell::Idle),
         };
         if let Some(why) = farewell {
@@ -105,7 +107,7 @@ impl Session {
                     let starved = open.starved && open.wanted > 0 && !open.peer.choking && is_busy;
                     let hungry = starved.then_some(now + STARVED_INTERVAL);
                     let silence = open.silence_deadline();
-                    [hungry, silence].into_iter().flatten().fold(open.peer.next_deadline(), Ord::min)
+                    [hungry, silence, open.deaf_deadline()].into_iter().flatten().fold(open.peer.next_deadline(), Ord::min)
                 }
             }),
             Role::Arrival(arrival) => Some(arrival.deadline),
@@ -127,7 +129,16 @@ impl Session {
 
     fn give_up_deadline(&self) -> Option<Instant> {
         let patience = self.settings.give_up.filter(|_| !self.reached && self.quitting.is_none())?;
-        self.torrents.iter().any(|torrent| !torrent.complete).then_some(())?;
-        Some(self.started + patience)
+        Some(self.looking_since? + patience)
+    }
+
+    /// Notes since when peers are looked for: not while all that is missing is being checked, or has to wait for the user.
+    pub(super) fn settle_looking(&mut self, now: Instant) {
+        if self.settings.give_up.is_none() || self.reached {
+            return;
+        }
+        let looks = |torrent: &Torrent| torrent.wants_peers() && !torrent.complete;
+        let looks = !self.settings.check_only && self.torrents.iter().any(looks);
+        self.looking_since = if looks { self.looking_since.or(Some(now)) } else { None };
     }
 }
