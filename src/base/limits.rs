@@ -87,9 +87,10 @@ pub const HALF_OPEN_MAX: usize = 30;
 pub const ENOUGH_PEERS: u32 = 40;
 /// Wait between two dials when there are enough peers.
 pub const DIAL_SPACING: Duration = Duration::from_millis(250);
-/// Connections to us that have not shaken hands, at a time; more are closed at once.
+/// Connections to us that have not shaken hands, at a time; when another comes, the oldest of the address with the most
+/// of them is closed.
 pub const ARRIVALS_MAX: usize = 64;
-/// Of these, from one address: one machine must not keep the others out.
+/// Of these, from one address; more are closed at once: one machine must not keep the others out.
 pub const ARRIVALS_PER_ADDRESS_MAX: usize = 8;
 /// Open connections that came from one address. A network behind one address may well have some.
 pub const INCOMING_PER_ADDRESS_MAX: usize = 64;
@@ -166,6 +167,12 @@ pub const FIRST_BLOCK_PATIENCE: Duration = Duration::from_secs(15);
 pub const REJECT_REST: Duration = Duration::from_secs(3);
 /// Peers that may be asked for the same block at once, in the endgame.
 pub const REQUESTERS_MAX: usize = 2;
+/// A piece that failed is fetched again from one peer alone for so many times as long as that should take.
+pub const SOLE_TIME_FACTOR: u32 = 3;
+/// Shortest and longest time for that: who drips blocks must not hold up a piece for hours.
+pub const SOLE_TIME_MIN: Duration = Duration::from_secs(30);
+/// See [`SOLE_TIME_MIN`].
+pub const SOLE_TIME_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Peers that could not be given anything are asked again after this, because others may be late by then.
 pub const STARVED_INTERVAL: Duration = Duration::from_millis(100);
@@ -248,8 +255,9 @@ pub const STORE_TRIES_MAX: u32 = 3;
 pub const READ_FAULTS_MAX: u32 = 64;
 /// A verified piece waits at most this long for the rest of its extent.
 pub const HELD_MAX: Duration = Duration::from_secs(5);
-/// Blocks of failed pieces whose digests are kept until a good copy shows who spoiled them; 32 bytes each.
-pub const SUSPECT_BLOCKS_MAX: usize = 16 << 10;
+/// Blocks of failed pieces whose digests are kept until a good copy shows who spoiled them; 16 bytes each. As many as the
+/// longest piece has.
+pub const SUSPECT_BLOCKS_MAX: usize = 32 << 10;
 /// Extents that are remembered as begun; their other pieces are fetched first.
 pub const BEGUN_EXTENTS_MAX: usize = 64;
 /// An unfinished piece that nobody has been asked for since is given up when memory is full.
@@ -482,6 +490,7 @@ const _: () = assert!((TORRENT_FILE_BYTES_MAX + FILES_MAX * 300) < u32::MAX as u
 const _: () = assert!(FILES_MAX * 10 < BENCODE_TOKENS_MAX as usize);
 const _: () = assert!(BLOCK_BYTES <= REQUEST_BYTES_MAX);
 const _: () = assert!(EXTENT_BYTES.is_multiple_of(BLOCK_BYTES as u64));
+const _: () = assert!(SUSPECT_BLOCKS_MAX >= (PIECE_BYTES_MAX / BLOCK_BYTES) as usize);
 const _: () = assert!(REQUESTS_MIN <= REQUESTS_START && REQUESTS_START <= REQUESTS_MAX);
 const _: () = assert!(REQUESTS_HEARD_MIN <= REQQ);
 const _: () = assert!(REQQ as usize * REQUEST_MESSAGE_BYTES <= OUTBOX_BYTES_MAX);

@@ -182,14 +182,14 @@ impl Pipeline {
 
     /// How long a request sent now will take, as far as is known.
     pub fn expected_time(&self) -> Duration {
+        self.time_for(u64::from(self.live + 1) * u64::from(BLOCK_BYTES))
+    }
+
+    /// How long the peer takes for so many bytes, as far as is known; a second and a half where nothing is.
+    pub fn time_for(&self, bytes: u64) -> Duration {
         let latency = Duration::from_micros(self.latency.least().unwrap_or(500_000));
-        let queue_bytes = u64::from(self.live + 1) * u64::from(BLOCK_BYTES);
-        let queue = self
-            .rate
-            .most()
-            .filter(|&rate| rate > 0)
-            .map_or(1_000_000, |rate| queue_bytes * 1_000_000 / rate);
-        latency + Duration::from_micros(queue)
+        let rate = self.rate.most().filter(|&rate| rate > 0);
+        latency + Duration::from_micros(rate.map_or(1_000_000, |rate| bytes * 1_000_000 / rate))
     }
 
     /// `block` is asked for.
@@ -451,7 +451,10 @@ mod tests {
         pipeline.release(|block| given_back.push(block));
         let mut room = 2;
         pipeline.withdraw(|_| core::mem::replace(&mut room, 1) > 1);
-        assert_eq!((given_back.len(), pipeline.expected().collect::<Vec<_>>()), (3, vec![block(1), block(2)]));
+        assert_eq!(
+            (given_back.len(), pipeline.expected().collect::<Vec<_>>()),
+            (3, vec![block(1), block(2)])
+        );
         assert!(pipeline.awaits(block(0)) && !pipeline.adopt(Instant::ZERO, block(0)));
         pipeline.withdraw(|_| true);
         assert!(pipeline.has_room(16) && pipeline.expected().next().is_none());

@@ -77,8 +77,8 @@ mod tests {
     use crate::base::Rng;
     use crate::download::Check;
     use crate::meta::Metainfo;
-    use crate::session::{Action, Command, Event, Report, Settings, StorageFault, StorageFaultKind};
     use crate::session::torrents::{Stall, Torrent};
+    use crate::session::{Action, Command, Event, Report, Settings, StorageFault, StorageFaultKind};
     use alloc::sync::Arc;
 
     const NOW: Instant = Instant::from_micros(1_000_000);
@@ -87,8 +87,14 @@ mod tests {
         let torrent =
             [&b"d4:infod6:lengthi9e4:name1:a12:piece lengthi9e6:pieces20:"[..], &[b'x'; 20], b"ee"].concat();
         let peers = Vec::new();
-        let settings =
-            Settings { memory_bytes: 1 << 20, max_peers: 9, port: 0, peers, give_up: None, check_only: false };
+        let settings = Settings {
+            memory_bytes: 1 << 20,
+            max_peers: 9,
+            port: 0,
+            peers,
+            give_up: None,
+            check_only: false,
+        };
         let mut session = Session::new(NOW, Rng::new(1), settings);
         session.add_torrent(NOW, Arc::new(Metainfo::parse(&torrent).unwrap()), true);
         session

@@ -232,7 +232,7 @@ impl Open {
         for (nth, &piece) in pieces.iter().enumerate() {
             if !self.peer.has.has(piece) && !self.push_have(piece) {
                 let mut told = have.clone();
-                pieces[nth..].iter().for_each(|&piece| drop(told.remove(piece)));
+                pieces[nth..].iter().for_each(|&piece| _ = told.remove(piece));
                 self.told = Some(told);
                 return false;
             }

@@ -107,7 +107,10 @@ impl Session {
                     let starved = open.starved && open.wanted > 0 && !open.peer.choking && is_busy;
                     let hungry = starved.then_some(now + STARVED_INTERVAL);
                     let silence = open.silence_deadline();
-                    [hungry, silence, open.deaf_deadline()].into_iter().flatten().fold(open.peer.next_deadline(), Ord::min)
+                    [hungry, silence, open.deaf_deadline()]
+                        .into_iter()
+                        .flatten()
+                        .fold(open.peer.next_deadline(), Ord::min)
                 }
             }),
             Role::Arrival(arrival) => Some(arrival.deadline),

@@ -189,13 +189,13 @@ impl Session {
             self.tell_upload_only(now, id, false);
         }
         self.want_again(id, piece);
-        let of_this = self.streams.iter_open().filter(|(_, of, _, open)| *of == id && open.peer.has.has(piece));
+        let of_this =
+            self.streams.iter_open().filter(|(_, of, _, open)| *of == id && open.peer.has.has(piece));
         self.starved.extend(of_this.map(|(stream, ..)| stream));
         // Whoever has it is asked at once.
         self.ask_starved(now);
         self.dial_candidates(now);
     }
-
 }
 
 impl Open {
