@@ -273,7 +273,8 @@ impl Session {
         }
     }
 
-    /// Settles what runs before this one have done for a torrent.
+    /// Settles what runs before this one have done for a torrent, which else its resume state tells. For tests.
+    #[doc(hidden)]
     pub fn set_past(&mut self, id: TorrentId, past: Past) {
         if let Some(torrent) = self.torrents.get_mut(id.0 as usize) {
             torrent.durability.past = past;

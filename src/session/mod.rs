@@ -234,8 +234,8 @@ impl Session {
         self.routes = routes;
     }
 
-    /// Adds a torrent, which starts by checking what is on disk; `empty` says that nothing is there, so that nothing
-    /// has to be read.
+    /// Adds a torrent of which no resume state is kept; [`Session::resume_torrent`] keeps one. It starts by checking what
+    /// is on disk; `empty` says that nothing is there, so that nothing has to be read.
     pub fn add_torrent(&mut self, now: Instant, metainfo: Arc<Metainfo>, empty: bool) -> TorrentId {
         let id = self.enter(now, metainfo);
         if empty && !self.settings.check_only {
