@@ -172,7 +172,7 @@ pub const SOLE_TIME_FACTOR: u32 = 3;
 /// Shortest and longest time for that: who drips blocks must not hold up a piece for hours.
 pub const SOLE_TIME_MIN: Duration = Duration::from_secs(30);
 /// See [`SOLE_TIME_MIN`].
-pub const SOLE_TIME_MAX: Duration = Duration::from_secs(5 * 60);
+pub const SOLE_TIME_MAX: Duration = Duration::from_secs(2 * 60);
 
 /// Peers that could not be given anything are asked again after this, because others may be late by then.
 pub const STARVED_INTERVAL: Duration = Duration::from_millis(100);

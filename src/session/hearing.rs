@@ -6,7 +6,8 @@
 //! on, if there is a word for it.
 //!
 //! BEP 6 has that word, `reject`, which is as long as a request and has to find room in the outbox. So a peer that is
-//! answered so is read as far as there is room for the answers, and goes on being read when it has read those.
+//! answered so is read as far as there is room for the answers, and goes on being read when it has read those. Whoever
+//! has once gone so far is read no faster from then on, even if we wait for its blocks.
 
 use super::streams::Open;
 use super::{Action, Session};
@@ -18,7 +19,7 @@ impl Open {
     fn hearing_bytes(&self) -> usize {
         // Without BEP 6 a choked peer's requests are void: nothing is said to them.
         let is_void = self.peer.am_choking && !self.peer.fast;
-        let can_be_refused = self.peer.fast && self.pipeline.outstanding() > 0;
+        let can_be_refused = self.peer.fast && self.pipeline.outstanding() > 0 && !self.service.asks_too_much;
         if is_void || can_be_refused {
             return usize::MAX;
         }
@@ -45,6 +46,7 @@ impl Session {
         let Some((_, open)) = self.streams.open(stream) else { return usize::MAX };
         let bytes = open.hearing_bytes();
         open.service.unheard = bytes == 0;
+        open.service.asks_too_much |= open.peer.fast && open.is_deaf();
         bytes
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Service {
     pub standing: Standing,
     /// It is not read, because it has asked for as much as is queued for it.
     pub unheard: bool,
+    /// It has asked for more than can be rejected at once.
+    pub asks_too_much: bool,
     /// The run of pieces that were suggested to it last.
     pub dealt: Range<u32>,
     /// Parts of the limits, up and down.

@@ -96,11 +96,11 @@ fn a_hundred_thousand_addresses_are_looked_at_in_bounded_memory() {
 }
 
 #[test]
-fn an_honest_peer_that_comes_to_us_is_let_in_while_others_drip() {
+fn an_honest_peer_that_comes_to_us_is_let_in_though_others_drip_in_every_place() {
     let torrent = Torrent::new(TOTAL_BYTES, b"content", "");
     let seeder = seed(&torrent, 64 << 10, vec![]);
     let mut client = Client::start(&torrent, &["--peer", &seeder.to_string()]);
-    let crowd = Crowd::start(&torrent, client.address(), vec![Attack::Drips; ARRIVALS_MAX / 2]);
+    let crowd = Crowd::start(&torrent, client.address(), vec![Attack::Drips; 2 * ARRIVALS_MAX]);
     client.watch(Duration::from_secs(1));
     let mut honest = connect_from(Ipv4Addr::new(127, 8, 0, 1), client.address()).unwrap();
     honest.write_all(&torrent.handshake(b"-HO0002-honestcaller")).unwrap();
