@@ -120,7 +120,8 @@ mod tests {
             torrent.stall = Some(Stall { fault, since: NOW, retry: NOW, tries: 0 });
         }
         let (paused, giving) = ("paused; \"resume\" goes on", "everything is there; giving goes on");
-        let cases: [(fn(&mut Torrent), &str, &str); 5] = [
+        type Change = fn(&mut Torrent);
+        let cases: [(Change, &str, &str); 5] = [
             (|_| {}, paused, "downloading"),
             (check, paused, "downloading as soon as the check is over"),
             (stall, paused, "downloading as soon as storing works again"),
