@@ -46,7 +46,9 @@ impl Session {
         let Some((_, open)) = self.streams.open(stream) else { return usize::MAX };
         let bytes = open.hearing_bytes();
         open.service.unheard = bytes == 0;
-        open.service.asks_too_much |= open.peer.fast && open.is_deaf();
+        // What goes beyond the bound is our own bitfield, of which it has read little yet; rejects never do.
+        let has_read_greeting = open.peer.outbox.free_bytes() > 0;
+        open.service.asks_too_much |= has_read_greeting && open.is_deaf();
         bytes
     }
 
