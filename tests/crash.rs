@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swarmlet::base::Rng;
 use swarmlet::meta::Metainfo;
-use swarmlet::resume::Belief;
-use swarmlet::rim::storage::{Options, Storage};
+use swarmlet::resume::{Belief, Present};
+use swarmlet::rim::storage::{Options, Storage, wall};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_swarmlet");
 /// Kills of the usual run.
@@ -149,7 +149,9 @@ impl Victim<'_> {
         let (mut storage, _) =
             Storage::open(&self.folder, Arc::clone(&self.metainfo), &Options::default()).unwrap();
         let state = storage.take().expect("nobody else has it");
-        let belief = Belief::new(&self.metainfo, &state, storage.stamps());
+        let (era, wall) = (storage.era(), wall());
+        let present = Present { stamps: storage.stamps(), era, wall };
+        let belief = Belief::new(&self.metainfo, &state, &present);
         assert_eq!(belief.fault, None, "the state is always whole");
         let wrong: Vec<u32> = belief.pieces.iter().filter(|&piece| !good[piece as usize]).collect();
         assert!(wrong.is_empty(), "believed and not right: {wrong:?}");

@@ -9,7 +9,7 @@ use crate::world::{Deed, World};
 use std::time::Duration;
 use swarmlet::base::limits::UNSYNCED_BYTES_MIN;
 use swarmlet::base::{Rng, TorrentId};
-use swarmlet::resume::Belief;
+use swarmlet::resume::{Belief, Present};
 use swarmlet::session::{Giving, Outcome, Phase};
 
 /// Seeds of the usual run; `CUT_SEEDS` says how many else.
@@ -29,7 +29,8 @@ struct Cost {
 /// Nothing is believed that is not in the files. Returns the bytes of what is.
 fn judge_belief(world: &mut World) -> u64 {
     let device = &world.disk.device;
-    let belief = Belief::new(&world.torrent.metainfo, device.state(), device.stamps());
+    let (stamps, era, wall) = (device.stamps(), device.era(), device.wall(world.now));
+    let belief = Belief::new(&world.torrent.metainfo, &device.state(), &Present { stamps, era, wall });
     assert_eq!(belief.fault, None, "the state is always whole");
     let pieces: Vec<u32> = belief.pieces.iter().collect();
     for &piece in &pieces {

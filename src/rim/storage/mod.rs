@@ -15,6 +15,7 @@
 //! | making durable, step by step | `tasks` |
 //! | exact lengths | `complete` |
 //! | the resume state's file, and its lock | `state`, `era` |
+//! | the clock of the files, and our sign of life | `pulse` |
 
 mod ahead;
 mod aio;
@@ -27,6 +28,7 @@ mod files;
 mod parts;
 mod positioned;
 mod prices;
+mod pulse;
 mod reserve;
 mod send;
 mod sigbus;
@@ -42,6 +44,7 @@ mod write_back;
 pub use arena::arena;
 pub use backend::{Map, Tally};
 pub use fault::{Found, OpenFault};
+pub use pulse::wall;
 pub use reserve::Allocate;
 use send::SendFault;
 pub use survey::Existing;
@@ -156,6 +159,7 @@ impl Storage {
     /// # Errors
     /// The first fault. Some of the bytes may be in the files; storing all of them again is harmless.
     pub fn store(&mut self, offset: u64, parts: &[&[u8]], done: u64, most: u64) -> Result<u64, StorageFault> {
+        self.state.beat();
         let metainfo = Arc::clone(&self.metainfo);
         let mut rest = Parts::new(parts, done);
         let segments = metainfo.layout.segments(offset + done, rest.len());
@@ -414,6 +418,7 @@ impl Storage {
         }
         let mut fault = fault::of_file(index, error);
         if fault.kind == StorageFaultKind::Changed {
+            self.state.doubt();
             self.files.forget_birth(index);
         }
         if fault.os_error == libc::ENOSPC {
@@ -426,6 +431,7 @@ impl Storage {
 
 impl Drop for Storage {
     fn drop(&mut self) {
+        self.state.beat();
         self.state.remove_if_empty(&mut self.tree);
     }
 }

@@ -4,6 +4,8 @@
 //! Its lock says that somebody works on the output. What is in it is the session's business; see
 //! [`resume`](crate::resume).
 
+use super::pulse::{Heart, is_stamped_by_kernel, stamp_clock_ns};
+use super::survey::stamp_of;
 use super::sys;
 use super::tree::Tree;
 use crate::base::limits::{PATH_COMPONENT_BYTES_MAX, STATE_BYTES_MAX};
@@ -11,7 +13,7 @@ use crate::meta::Metainfo;
 use crate::resume::MAGIC;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 
 /// How often the file may be replaced between opening and locking before that is a fault of its own.
@@ -24,8 +26,15 @@ pub(super) struct StateFile {
     locked: Option<File>,
     /// The next one, locked too.
     next: Option<File>,
+    /// The ends of both, as far as this run has written them.
+    heart: Option<Heart>,
+    next_heart: Option<Heart>,
     /// Nothing was ever written to it.
     is_empty: bool,
+    /// Nothing is to be kept any more.
+    is_forgotten: bool,
+    /// Why there is none: an error number.
+    absence: i32,
 }
 
 /// What locking found.
@@ -41,7 +50,16 @@ pub(super) enum Locked {
 impl StateFile {
     /// Nothing is opened or made yet.
     pub(super) fn new(metainfo: &Metainfo) -> Self {
-        Self { name: name(metainfo), locked: None, next: None, is_empty: true }
+        Self {
+            name: name(metainfo),
+            locked: None,
+            next: None,
+            heart: None,
+            next_heart: None,
+            is_empty: true,
+            is_forgotten: false,
+            absence: libc::ENOLCK,
+        }
     }
 
     /// The name of the file within the output directory.
@@ -55,7 +73,10 @@ impl StateFile {
             match self.try_lock(tree) {
                 Ok(Some(locked)) => return locked,
                 Ok(None) => {}
-                Err(error) => return Locked::Absent(error),
+                Err(error) => {
+                    self.absence = error.raw_os_error().unwrap_or(libc::ENOLCK);
+                    return Locked::Absent(error);
+                }
             }
         }
         Locked::Busy
@@ -83,41 +104,73 @@ impl StateFile {
         Ok(Some(Locked::Ours(bytes)))
     }
 
-    /// Writes `bytes` beside the state; they are still to be synced.
+    /// Writes `bytes` beside the state; they are still to be synced. `None` if nothing is to be kept.
     ///
     /// # Errors
-    /// What the system says; `ENOLCK` if the state was never locked.
-    pub(super) fn write(&mut self, tree: &mut Tree, bytes: &[u8]) -> io::Result<File> {
-        if self.locked.is_none() {
-            return Err(io::Error::from_raw_os_error(libc::ENOLCK));
+    /// What the system says, also of an earlier try to lock the state; `EEXIST` if something else has the name.
+    pub(super) fn write(&mut self, tree: &mut Tree, bytes: &[u8]) -> io::Result<Option<File>> {
+        if self.is_forgotten {
+            return Ok(None);
         }
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC;
+        if self.locked.is_none() {
+            return Err(io::Error::from_raw_os_error(self.absence));
+        }
+        (self.next, self.next_heart) = (None, None);
         let root = tree.root(true)?;
+        let flags = libc::O_RDWR | libc::O_CREAT;
         let mut file = sys::retry(|| sys::open_at(root, &self.next_name(), flags, 0o666)).map(File::from)?;
         // Whoever finds the new one in its place finds it locked.
         if !sys::try_lock(&file)? {
             return Err(io::Error::from_raw_os_error(libc::ENOLCK));
         }
+        if !is_rest_of_state(&file)? {
+            return Err(io::Error::from_raw_os_error(libc::EEXIST));
+        }
+        file.set_len(0)?;
+        let before_ns = stamp_clock_ns();
         file.write_all(bytes)?;
+        self.next_heart = heart(&file, bytes.len() as u64, before_ns);
         self.next = Some(file.try_clone()?);
-        Ok(file)
+        Ok(Some(file))
     }
 
     /// Puts what was written in the place of the state.
     pub(super) fn put(&mut self, tree: &mut Tree) -> io::Result<()> {
+        if self.is_forgotten {
+            return Ok(());
+        }
         let next = self.next.take().ok_or(io::ErrorKind::NotFound)?;
         sys::rename_at(tree.root(false)?, &self.next_name(), &self.name)?;
-        self.locked = Some(next);
+        (self.locked, self.heart) = (Some(next), self.next_heart.take());
         self.is_empty = false;
         Ok(())
     }
 
-    /// Removes the state: there is nothing to be resumed.
+    /// The program is alive, and whatever it has stored is its own work.
+    pub(super) fn beat(&mut self) {
+        if self.heart.is_none() && self.next_heart.is_none() {
+            return;
+        }
+        let now_ns = stamp_clock_ns();
+        for heart in [&mut self.heart, &mut self.next_heart] {
+            *heart = heart.take().and_then(|mut heart| heart.beat(now_ns).then_some(heart));
+        }
+    }
+
+    /// Somebody else has been at the files: until the next state is written, no time of change tells whose work it is.
+    pub(super) fn doubt(&mut self) {
+        [self.heart.take(), self.next_heart.take()].into_iter().flatten().for_each(Heart::stop);
+    }
+
+    /// Removes the state: there is nothing to be resumed, and what is on its way to the device is in vain.
     pub(super) fn remove(&mut self, tree: &mut Tree) {
         let Some(locked) = self.locked.take() else { return };
+        (self.heart, self.next_heart, self.is_forgotten) = (None, None, true);
         if let Ok(root) = tree.root(false) {
             // What cannot be removed is found wanting by the next run.
-            let _ = sys::remove_at(root, &self.next_name());
+            if self.next.take().is_some() || is_left_behind(root, &self.next_name()) {
+                let _ = sys::remove_at(root, &self.next_name());
+            }
             let _ = sys::remove_at(root.as_fd(), &self.name);
         }
         drop(locked);
@@ -133,6 +186,34 @@ impl StateFile {
     fn next_name(&self) -> Vec<u8> {
         [&self.name, &b".new"[..]].concat()
     }
+}
+
+/// True if an earlier run, which did not come to its end, has left this file.
+fn is_left_behind(root: BorrowedFd<'_>, name: &[u8]) -> bool {
+    let file = sys::retry(|| sys::open_at(root, name, libc::O_RDONLY, 0)).map(File::from);
+    file.is_ok_and(|file| is_rest_of_state(&file).unwrap_or(false))
+}
+
+/// True if a file holds a state, or what is left of one that was not written to its end.
+fn is_rest_of_state(file: &File) -> io::Result<bool> {
+    if !file.metadata()?.is_file() {
+        return Ok(false);
+    }
+    let mut head = Vec::new();
+    file.take(MAGIC.len() as u64).read_to_end(&mut head)?;
+    Ok(MAGIC.starts_with(&head))
+}
+
+/// The end of a state of so many bytes, which was written after `before_ns`; `None` where the file system does not share maps,
+/// or stamps its files by another clock than ours.
+fn heart(file: &File, length: u64, before_ns: i64) -> Option<Heart> {
+    let changed_ns = stamp_of(&file.metadata().ok()?).changed_ns;
+    if !is_stamped_by_kernel(before_ns, changed_ns) {
+        return None;
+    }
+    Heart::new(file, length, before_ns)
+        .inspect_err(|error| log::debug!("the state has no pulse: {error}"))
+        .ok()
 }
 
 /// `.NAME.swarmlet`, or with the info-hash for a name that is too long for that.

@@ -36,8 +36,8 @@ pub enum Task {
 pub enum Done {
     /// What was stored before the task began is durable, or why not.
     Synced(Result<(), StorageFault>),
-    /// The state is durable, or not: then the last one still holds.
-    Saved(bool),
+    /// The state is durable, or why not: then the last one still holds.
+    Saved(Result<(), StorageFault>),
     /// The files are what the torrent says, and durable.
     Completed(Result<(), StorageFault>),
 }
@@ -78,6 +78,7 @@ impl Storage {
 
     /// Goes on with the task under way, a bounded step; what is over, if one is.
     pub fn go_on(&mut self, torrent: TorrentId, syncer: &mut Syncer) -> Option<Done> {
+        self.state.beat();
         let mut work = match self.tasks.current.take() {
             Some(work) => work,
             None => {
@@ -227,10 +228,11 @@ impl Storage {
     fn write_state(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
         let Task::Save(bytes) = &work.task else { return };
         match self.state.write(&mut self.tree, bytes) {
-            Ok(file) => {
+            Ok(Some(file)) => {
                 work.under_way += 1;
                 syncer.sync(torrent, STATE, file, Vec::new());
             }
+            Ok(None) => work.renamed = true,
             Err(error) => {
                 work.renamed = true;
                 work.fault = Some(fault::of_file(0, &error));
@@ -252,7 +254,7 @@ impl Storage {
         let result = work.fault.map_or(Ok(()), Err);
         match work.task {
             Task::Sync { .. } => Done::Synced(result),
-            Task::Save(_) => Done::Saved(result.is_ok()),
+            Task::Save(_) => Done::Saved(result),
             Task::Complete => {
                 self.tree.forget();
                 Done::Completed(result)
