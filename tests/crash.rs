@@ -33,7 +33,8 @@ const KILLS: usize = 20;
 const LANES: usize = 5;
 /// How long a run lives: a state is there after two seconds or so, and is written again five seconds after that.
 const LIFE_MS: std::ops::Range<u32> = 1_500..8_000;
-const PIECE_BYTES: usize = 64 << 10;
+/// A store can be told from others' only when the files' clock has gone on: small pieces would be stored all the time.
+const PIECE_BYTES: usize = 256 << 10;
 /// Lengths of the files of the torrent.
 const FILES: [usize; 5] = [5_000_123, 0, 700_000, 11, 24_000_000];
 /// What each seeder gives, in KiB/s: a download lasts for some lives.

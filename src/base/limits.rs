@@ -306,6 +306,9 @@ pub const STATE_BYTES_MAX: usize = 256 + 16 * FILES_MAX + 2 * (PIECES_MAX as usi
 /// Where the machine was started anew, a file that changed so long after the state was written was changed by somebody else:
 /// we would have written the state again. Twice what intervals and a slow disk take.
 pub const STATE_AGE_MAX: Duration = Duration::from_secs(30);
+/// After a store the program says once more that it is alive when the files' clock has gone on: that goes in ticks of 1 ms to
+/// 10 ms, mostly 4.
+pub const BEAT_INTERVAL: Duration = Duration::from_millis(4);
 /// What changed so shortly before the machine was started, or later, may have been changed after that: the clock that goes
 /// on while it is off is not exact, and is read in whole seconds.
 pub const BOOT_MARGIN: Duration = Duration::from_secs(5);

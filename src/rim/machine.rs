@@ -167,6 +167,12 @@ pub trait Files {
         false
     }
 
+    /// True if `go_on` is to be called a tick of the kernel's clock later, whatever happens: see
+    /// [`BEAT_INTERVAL`](crate::base::limits::BEAT_INTERVAL).
+    fn awaits_beat(&self) -> bool {
+        false
+    }
+
     /// How each file was when it was last synced, or at the start.
     fn stamps(&self) -> &[Stamp] {
         &[]
@@ -218,6 +224,10 @@ impl Files for Storage {
 
     fn is_busy(&self) -> bool {
         Self::is_busy(self)
+    }
+
+    fn awaits_beat(&self) -> bool {
+        Self::awaits_beat(self)
     }
 
     fn stamps(&self) -> &[Stamp] {

@@ -2,7 +2,7 @@
 
 use crate::base::Instant;
 use crate::base::StreamId;
-use crate::base::limits::COMMAND_BYTES_MAX;
+use crate::base::limits::{BEAT_INTERVAL, COMMAND_BYTES_MAX};
 use crate::rim::errands::Errands;
 use crate::rim::lines::Line;
 use crate::rim::machine::{Files, Machine, Screen};
@@ -163,7 +163,9 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
 
     /// Time until the first deadline; `None` if only an event can change anything.
     fn time_to_sleep(&self) -> Option<Duration> {
+        let beat = self.files.iter().any(Files::awaits_beat).then(|| self.rim.now() + BEAT_INTERVAL);
         let own = [
+            beat,
             self.rim.names.next_deadline(),
             self.rim.listeners.next_deadline(),
             self.loads.next_deadline(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use swarmlet::base::limits::UNSYNCED_BYTES_MIN;
 use swarmlet::base::{Rng, TorrentId};
 use swarmlet::resume::{Belief, Present};
-use swarmlet::session::{Giving, Outcome, Phase};
+use swarmlet::session::{Command, Giving, Outcome, Phase};
 
 /// Seeds of the usual run; `CUT_SEEDS` says how many else.
 const SEEDS: u64 = 40;
@@ -175,6 +175,19 @@ fn a_seed_that_starts_again_reads_nothing_and_fetches_nothing() {
         assert_eq!(next.run(PATIENCE), Ok(Outcome::Complete));
         world = next;
     }
+}
+
+#[test]
+fn who_ends_giving_leaves_no_state() {
+    let mut world = world_of(1, &Shape::single(32_768, 1 << 20), &[Model::honest()], |_| {});
+    let now = world.instant();
+    world.session.give(now, Giving { seed: true, ..Giving::default() });
+    world.resume();
+    world.later(Duration::from_secs(300), Deed::Command(Command::Seed(false)));
+    world.run_while(Duration::from_secs(290), |world| world.seconds() < 280.0).unwrap_or_default();
+    assert!(!world.disk.device.state().is_empty());
+    assert_eq!(world.run(PATIENCE), Ok(Outcome::Complete));
+    assert!(world.disk.device.state().is_empty());
 }
 
 #[test]

@@ -337,6 +337,12 @@ impl Storage {
         self.state.remove(&mut self.tree);
     }
 
+    /// True if [`Storage::go_on`] is to be called soon, so that the resume state's pulse says that what was stored last is
+    /// ours.
+    pub fn awaits_beat(&self) -> bool {
+        self.state.awaits_beat()
+    }
+
     /// To be called now and then, with the time: files that nobody used for a while are closed, so that the user may
     /// move them or unmount their disk.
     pub fn tick(&mut self, now: Instant) {
@@ -388,6 +394,7 @@ impl Storage {
     /// A range that is remembered no longer starts its way to the device. A file that is closed by now is left to the
     /// kernel, as is a kernel that cannot do it.
     fn note_stored(&mut self, range: Range) {
+        self.state.stored();
         if let Some(Range { file, offset, length }) = self.write_back.note(range)
             && let Some(open) = self.files.peek(file)
         {

@@ -10,7 +10,7 @@ use super::sys;
 use super::tree::Tree;
 use crate::base::limits::{PATH_COMPONENT_BYTES_MAX, STATE_BYTES_MAX};
 use crate::meta::Metainfo;
-use crate::resume::MAGIC;
+use crate::resume::{MAGIC, State};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -29,6 +29,11 @@ pub(super) struct StateFile {
     /// The ends of both, as far as this run has written them.
     heart: Option<Heart>,
     next_heart: Option<Heart>,
+    /// By the clock of the files: when the last sign of life was given, and when bytes were stored last.
+    beat_ns: i64,
+    stored_ns: i64,
+    /// When somebody else was last noticed to have been at the files.
+    doubted_ns: i64,
     /// Nothing was ever written to it.
     is_empty: bool,
     /// Nothing is to be kept any more.
@@ -56,6 +61,9 @@ impl StateFile {
             next: None,
             heart: None,
             next_heart: None,
+            beat_ns: 0,
+            stored_ns: 0,
+            doubted_ns: 0,
             is_empty: true,
             is_forgotten: false,
             absence: libc::ENOLCK,
@@ -129,7 +137,10 @@ impl StateFile {
         file.set_len(0)?;
         let before_ns = stamp_clock_ns();
         file.write_all(bytes)?;
-        self.next_heart = heart(&file, bytes.len() as u64, before_ns);
+        // A state that waited while somebody else was at the files does not know of that.
+        if State::written_ns_of(bytes) > self.doubted_ns {
+            self.next_heart = heart(&file, bytes.len() as u64, before_ns);
+        }
         self.next = Some(file.try_clone()?);
         Ok(Some(file))
     }
@@ -151,14 +162,28 @@ impl StateFile {
         if self.heart.is_none() && self.next_heart.is_none() {
             return;
         }
-        let now_ns = stamp_clock_ns();
+        self.beat_ns = stamp_clock_ns();
         for heart in [&mut self.heart, &mut self.next_heart] {
-            *heart = heart.take().and_then(|mut heart| heart.beat(now_ns).then_some(heart));
+            *heart = heart.take().and_then(|mut heart| heart.beat(self.beat_ns).then_some(heart));
         }
+    }
+
+    /// Bytes were stored.
+    pub(super) fn stored(&mut self) {
+        if self.heart.is_some() {
+            self.stored_ns = stamp_clock_ns();
+        }
+    }
+
+    /// True if what was stored last is known to be ours only after another sign of life: the files' clock has not gone on
+    /// since.
+    pub(super) fn awaits_beat(&self) -> bool {
+        self.heart.is_some() && self.beat_ns <= self.stored_ns
     }
 
     /// Somebody else has been at the files: until the next state is written, no time of change tells whose work it is.
     pub(super) fn doubt(&mut self) {
+        self.doubted_ns = stamp_clock_ns();
         [self.heart.take(), self.next_heart.take()].into_iter().flatten().for_each(Heart::stop);
     }
 
@@ -222,4 +247,143 @@ fn name(metainfo: &Metainfo) -> Vec<u8> {
     let hash = metainfo.info_hash.to_string();
     let middle = if fits { &metainfo.name[..] } else { hash.as_bytes() };
     [b".", middle, b".swarmlet"].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resume::{PULSE_BYTES, Pulse};
+    use std::fs;
+    use std::path::PathBuf;
+
+    /// A folder that goes with its test, and the state file of a torrent called `n`.
+    struct Place {
+        path: PathBuf,
+        tree: Tree,
+        state: StateFile,
+    }
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("swarmlet-state-{name}-{}", std::process::id()));
+            fs::create_dir(&path).expect("a new folder");
+            let torrent = b"d4:infod6:lengthi1e4:name1:n12:piece lengthi1e6:pieces20:xxxxxxxxxxxxxxxxxxxxee";
+            let metainfo = Metainfo::parse(torrent).expect("a good torrent");
+            Self { tree: Tree::new(&path), path, state: StateFile::new(&metainfo) }
+        }
+
+        fn lock(&mut self) -> bool {
+            matches!(self.state.lock(&mut self.tree), Locked::Ours(_))
+        }
+
+        fn write(&mut self, bytes: &[u8]) -> Result<bool, Option<i32>> {
+            let written = self.state.write(&mut self.tree, bytes);
+            written.map(|file| file.is_some()).map_err(|error| error.raw_os_error())
+        }
+
+        fn save(&mut self, bytes: &[u8]) {
+            assert_eq!(self.write(bytes), Ok(true));
+            self.state.put(&mut self.tree).expect("in its place");
+        }
+
+        fn read(&self, name: &str) -> Option<Vec<u8>> {
+            fs::read(self.path.join(name)).ok()
+        }
+
+        fn pulse(&self) -> Option<Pulse> {
+            Pulse::of(&self.read(".n.swarmlet").expect("there"))
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+
+    /// What passes for a state here, written so long after 1970.
+    fn state(written_ns: i64) -> Vec<u8> {
+        let mut bytes = [&MAGIC[..], &[0; 100 + PULSE_BYTES]].concat();
+        bytes[54..62].copy_from_slice(&written_ns.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn what_is_not_ours_is_not_written_over() {
+        for (name, content, ours) in [
+            ("foreign", &b"a letter"[..], false),
+            ("half", b"swarm", true),
+            ("rest", b"swarmlet and more", true),
+            ("empty", b"", true),
+        ] {
+            let mut place = Place::new(name);
+            fs::write(place.path.join(".n.swarmlet.new"), content).expect("new");
+            assert!(place.lock());
+            let expected = if ours { Ok(true) } else { Err(Some(libc::EEXIST)) };
+            assert_eq!(place.write(&state(i64::MAX)), expected, "{name}");
+            place.state.remove(&mut place.tree);
+            assert_eq!(place.read(".n.swarmlet.new").as_deref(), (!ours).then_some(content), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_run_left_goes_with_the_state_also_if_this_one_saved_nothing() {
+        let mut place = Place::new("left");
+        fs::write(place.path.join(".n.swarmlet.new"), b"swarm").expect("new");
+        assert!(place.lock());
+        place.state.remove(&mut place.tree);
+        assert_eq!((place.read(".n.swarmlet"), place.read(".n.swarmlet.new")), (None, None));
+    }
+
+    #[test]
+    fn a_save_that_comes_after_the_end_is_in_vain_and_no_fault() {
+        let mut place = Place::new("late");
+        assert!(place.lock());
+        place.save(&state(i64::MAX));
+        assert_eq!(place.write(&state(i64::MAX)), Ok(true));
+        place.state.remove(&mut place.tree);
+        place.state.put(&mut place.tree).expect("nothing to be put is nothing to fail");
+        assert_eq!(place.write(&state(i64::MAX)), Ok(false));
+        assert_eq!((place.read(".n.swarmlet"), place.read(".n.swarmlet.new")), (None, None));
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_locked_tells_why_whenever_it_is_to_be_written() {
+        let mut place = Place::new("absent");
+        fs::write(place.path.join(".n.swarmlet"), b"a letter").expect("new");
+        assert!(!place.lock());
+        assert_eq!(place.write(&state(i64::MAX)), Err(Some(libc::EEXIST)));
+        assert_eq!(place.read(".n.swarmlet").as_deref(), Some(&b"a letter"[..]));
+    }
+
+    #[test]
+    fn as_long_as_it_runs_the_state_says_so_until_somebody_else_was_at_the_files() {
+        let mut place = Place::new("pulse");
+        assert!(place.lock());
+        place.save(&state(i64::MAX));
+        let first = place.pulse().expect("from the beginning");
+        place.state.stored();
+        assert!(place.state.awaits_beat());
+        while place.state.awaits_beat() {
+            place.state.beat();
+        }
+        let second = place.pulse().expect("alive");
+        assert!(second.0 > first.0, "{first:?} {second:?}");
+        // The one that is not in its place yet lives as well.
+        assert_eq!(place.write(&state(i64::MAX)), Ok(true));
+        std::thread::sleep(std::time::Duration::from_millis(25));
+        place.state.beat();
+        let third = place.pulse().expect("alive");
+        place.state.put(&mut place.tree).expect("in its place");
+        assert!(third.0 > second.0 && place.pulse() == Some(third));
+
+        place.state.doubt();
+        assert_eq!(place.pulse(), None);
+        place.state.beat();
+        assert_eq!(place.pulse(), None);
+        place.save(&state(1));
+        assert_eq!(place.pulse(), None, "it was written before that was noticed");
+        place.save(&state(i64::MAX));
+        assert!(place.pulse().is_some());
+    }
 }
