@@ -133,9 +133,24 @@ impl Victim<'_> {
     fn start(&self) -> Running {
         let peer = format!("127.0.0.1:{}", self.port);
         let mut command = Command::new(PROGRAM);
-        command.args(["--quiet", "--port", "0", "--bind", "127.0.0.1", "--peer", &peer]);
+        command.args(["--json", "--port", "0", "--bind", "127.0.0.1", "--peer", &peer]);
         command.args(["--memory", &MEMORY_MIB.to_string(), "-o"]).args([&self.folder, self.torrent]);
-        Running(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+        let log = File::create(self.log_path()).unwrap();
+        Running(command.stdin(Stdio::null()).stdout(log).spawn().unwrap())
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// Panics if the last run has believed something else than it should. One that had nothing to believe says nothing.
+    fn assert_believed(&self, expected: &Bitfield) {
+        let log = fs::read_to_string(self.log_path()).unwrap();
+        if let Some(line) = log.lines().find(|line| line.contains("\"type\":\"resumed\"")) {
+            assert!(line.contains(&format!("\"believed\":{},", expected.count())), "{expected:?}: {line}");
+        } else {
+            assert_eq!(expected.count(), 0, "{log}");
+        }
     }
 
     /// The content as it is on disk; what is missing are zeros.
@@ -288,7 +303,7 @@ fn whatever_moment_it_is_killed_at_little_is_fetched_again_and_nothing_wrong_is_
 
 /// Downloads everything, with a kill now and then.
 fn download(victim: &Victim<'_>, seeder: &mut Seeder, rng: &mut Rng, tally: &mut Tally) {
-    let (mut sent, mut good) = (seeder.sent_bytes(), victim.judge().good_bytes);
+    let (mut sent, mut judgement) = (seeder.sent_bytes(), victim.judge());
     let start = Instant::now();
     loop {
         let mut run = victim.start();
@@ -299,6 +314,7 @@ fn download(victim: &Victim<'_>, seeder: &mut Seeder, rng: &mut Rng, tally: &mut
         }
         if let Some(status) = run.0.try_wait().unwrap() {
             assert!(status.success(), "{status}");
+            victim.assert_believed(&judgement.believed);
             break;
         }
         let target = victim.target(rng).filter(|_| rng.one_in(2));
@@ -306,10 +322,12 @@ fn download(victim: &Victim<'_>, seeder: &mut Seeder, rng: &mut Rng, tally: &mut
         if let Some(target) = &target {
             target.spoil();
         }
-        let (sent_before, good_before) = (sent, good);
-        let judgement = victim.judge();
+        victim.assert_believed(&judgement.believed);
+        let (sent_before, good_before) = (sent, judgement.good_bytes);
+        judgement = victim.judge();
+        let good = judgement.good_bytes;
         // What is on its way to a dead program is still counted as sent.
-        (sent, good) = (seeder.sent_bytes(), judgement.good_bytes);
+        sent = seeder.sent_bytes();
         let spoiled =
             target.as_ref().map_or(0, |target| victim.content[target.piece as usize * PIECE_BYTES..].len());
         let spoiled = spoiled.min(PIECE_BYTES) as u64;
