@@ -131,8 +131,11 @@ impl Device {
         self.next_state = Some(state);
     }
 
-    pub fn end_save(&mut self) {
-        self.state = self.next_state.take().expect("a save is under way");
+    /// The state under way takes the place of the last one, or is lost.
+    pub fn end_save(&mut self, good: bool) {
+        if let Some(next) = self.next_state.take().filter(|_| good) {
+            self.state = next;
+        }
     }
 
     pub fn forget_state(&mut self) {

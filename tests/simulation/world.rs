@@ -284,8 +284,8 @@ impl World {
                 );
             }
             Happening::Saved(torrent) => {
-                self.disk.device.end_save();
-                self.tell(Event::Saved { torrent, result: Ok(()) });
+                let result = self.disk.end_save();
+                self.tell(Event::Saved { torrent, result });
             }
             Happening::Do(deed) => self.do_deed(deed),
         }
