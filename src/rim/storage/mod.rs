@@ -74,6 +74,9 @@ use tasks::Tasks;
 use tree::Tree;
 use write_back::{Range, WriteBack};
 
+/// So many refused tries in a row, none of them while a file was being synced, and files are tried no more.
+const REFUSALS_MAX: u8 = 4;
+
 /// How the files of a torrent are written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -107,6 +110,8 @@ pub struct Storage {
     backend: Backend,
     /// Files are tried before bytes are stored, as long as that can be done.
     tries_first: bool,
+    /// Tries in a row that a file refused although nothing was being synced.
+    refusals: u8,
     write_back: WriteBack,
     /// For each file how it was when it was last synced, or at the start.
     stamps: Box<[Stamp]>,
@@ -147,6 +152,7 @@ impl Storage {
             needed_bytes,
             backend: Backend::new(options.map),
             tries_first: true,
+            refusals: 0,
             now: Instant::ZERO,
         };
         Ok((storage, existing))
@@ -245,8 +251,9 @@ impl Storage {
     }
 
     /// True if the file in which `offset` of the torrent lies takes bytes without waiting, as far as can be told: it is
-    /// tried with the first block of `parts` behind `done` bytes. btrfs holds a file's lock while it is synced, for as long as the device
-    /// takes. Where that cannot be tried (ext4, which holds nothing; FUSE) it is true.
+    /// tried with the first block of `parts` behind `done` bytes. btrfs holds a file's lock while it is synced, for as long
+    /// as the device takes. Where that cannot be tried (ext4, which holds nothing; FUSE) it is true, and also where the file
+    /// refuses for reasons that do not pass (xfs, for any page that is not in memory yet).
     pub fn takes_bytes(&mut self, offset: u64, parts: &[&[u8]], done: u64) -> bool {
         if !self.tries_first {
             return true;
@@ -261,11 +268,21 @@ impl Storage {
         let Some(open) = self.files.peek(segment.file).filter(|open| open.writable) else { return true };
         let slice = [IoSlice::new(&first[..block as usize])];
         match sys::write_at_once(&open.file, &slice, segment.file_offset) {
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return false,
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return !self.refused(),
             Err(_) => self.tries_first = false,
-            Ok(_) => {}
+            Ok(_) => self.refusals = 0,
         }
         true
+    }
+
+    /// A file has refused a try: true if that passes, because it is being synced.
+    fn refused(&mut self) -> bool {
+        if self.tasks.is_syncing() {
+            return true;
+        }
+        self.refusals += 1;
+        self.tries_first = self.refusals < REFUSALS_MAX;
+        false
     }
 
     /// Sends some of the `length` bytes of the torrent from `offset` on to a socket; how many, at least 1.
