@@ -315,8 +315,8 @@ pub const BOOT_MARGIN: Duration = Duration::from_secs(5);
 /// The clock was set if the time at which the machine was started has moved by more than this, which is what asking two
 /// clocks one after the other may take on a busy machine.
 pub const CLOCK_SET_MIN: Duration = Duration::from_millis(10);
-/// Unit of times of change that are whole seconds: twice the coarsest one (vfat), as servers' clocks differ from ours.
-pub const COARSE_STAMP_GRAIN: Duration = Duration::from_secs(4);
+/// Times of change differ by this for file systems that keep them in units of two seconds (vfat).
+pub const STAMP_GRAIN: Duration = Duration::from_secs(2);
 
 // ---- Trackers ----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 //! Which changes of the files can only be ours: all that were made while we were there to make them.
 
 use super::{Present, Pulse, Stamp, State};
-use crate::base::limits::{BOOT_MARGIN, CLOCK_SET_MIN, COARSE_STAMP_GRAIN, STATE_AGE_MAX};
+use crate::base::limits::{BOOT_MARGIN, CLOCK_SET_MIN, STAMP_GRAIN, STATE_AGE_MAX};
 use core::time::Duration;
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -66,7 +66,8 @@ fn is_over(stamp_ns: i64, at_ns: i64) -> bool {
 /// kept as it is.
 pub fn grain_ns(stamp_ns: i64) -> i64 {
     if stamp_ns % SECOND_NS == 0 {
-        nanos(COARSE_STAMP_GRAIN)
+        // The coarsest, and as much again, as a server's clock may differ from ours.
+        2 * nanos(STAMP_GRAIN)
     } else if stamp_ns % HUNDREDTH_NS == 0 {
         HUNDREDTH_NS
     } else {
@@ -190,7 +191,7 @@ mod tests {
         // The file as it was, how long we lived after the state, and what is said of the file if it is the same.
         let even = (WRITTEN / S) * S;
         let hundredth = WRITTEN / HUNDREDTH_NS * HUNDREDTH_NS - HUNDREDTH_NS;
-        let grain = nanos(COARSE_STAMP_GRAIN);
+        let grain = 2 * nanos(STAMP_GRAIN);
         let cases = [
             (WRITTEN - 1, None, true),
             (WRITTEN, None, false),

@@ -25,10 +25,9 @@ pub(super) struct StateFile {
     /// The file in its place, locked.
     locked: Option<File>,
     /// The next one, locked too.
-    next: Option<File>,
-    /// The ends of both, as far as this run has written them.
+    next: Option<Next>,
+    /// The end of the file in its place, if this run has written it.
     heart: Option<Heart>,
-    next_heart: Option<Heart>,
     /// By the clock of the files: when the last sign of life was given, and when bytes were stored last.
     beat_ns: i64,
     stored_ns: i64,
@@ -52,6 +51,29 @@ pub(super) enum Locked {
     Absent(io::Error),
 }
 
+/// A state that is on its way to the device.
+struct Next {
+    file: File,
+    /// By the clock of the files.
+    written_ns: i64,
+    /// Bytes.
+    length: u64,
+    is_stamped_by_kernel: bool,
+}
+
+impl Next {
+    /// Its end, with a first sign of life: until now, whatever happens to the files is told by the state before it. `None`
+    /// where the file system shares no maps or stamps files by another clock than ours, and if somebody else was noticed
+    /// at the files, at `doubted_ns`, when this one was written already.
+    fn heart(&self, doubted_ns: i64) -> Option<Heart> {
+        if !self.is_stamped_by_kernel || self.written_ns <= doubted_ns {
+            return None;
+        }
+        let heart = Heart::new(&self.file, self.length, stamp_clock_ns());
+        heart.inspect_err(|error| log::debug!("the state has no pulse: {error}")).ok()
+    }
+}
+
 impl StateFile {
     /// Nothing is opened or made yet.
     pub(super) fn new(metainfo: &Metainfo) -> Self {
@@ -60,7 +82,6 @@ impl StateFile {
             locked: None,
             next: None,
             heart: None,
-            next_heart: None,
             beat_ns: 0,
             stored_ns: 0,
             doubted_ns: 0,
@@ -123,7 +144,7 @@ impl StateFile {
         if self.locked.is_none() {
             return Err(io::Error::from_raw_os_error(self.absence));
         }
-        (self.next, self.next_heart) = (None, None);
+        self.next = None;
         let root = tree.root(true)?;
         let flags = libc::O_RDWR | libc::O_CREAT;
         let mut file = sys::retry(|| sys::open_at(root, &self.next_name(), flags, 0o666)).map(File::from)?;
@@ -137,11 +158,13 @@ impl StateFile {
         file.set_len(0)?;
         let before_ns = stamp_clock_ns();
         file.write_all(bytes)?;
-        // A state that waited while somebody else was at the files does not know of that.
-        if State::written_ns_of(bytes) > self.doubted_ns {
-            self.next_heart = heart(&file, bytes.len() as u64, before_ns);
-        }
-        self.next = Some(file.try_clone()?);
+        let stamp = stamp_of(&file.metadata()?);
+        self.next = Some(Next {
+            file: file.try_clone()?,
+            written_ns: State::written_ns_of(bytes),
+            length: stamp.length,
+            is_stamped_by_kernel: is_stamped_by_kernel(before_ns, stamp.changed_ns),
+        });
         Ok(Some(file))
     }
 
@@ -151,20 +174,20 @@ impl StateFile {
             return Ok(());
         }
         let next = self.next.take().ok_or(io::ErrorKind::NotFound)?;
+        let heart = next.heart(self.doubted_ns);
         sys::rename_at(tree.root(false)?, &self.next_name(), &self.name)?;
-        (self.locked, self.heart) = (Some(next), self.next_heart.take());
+        (self.locked, self.heart) = (Some(next.file), heart);
         self.is_empty = false;
         Ok(())
     }
 
     /// The program is alive, and whatever it has stored is its own work.
     pub(super) fn beat(&mut self) {
-        if self.heart.is_none() && self.next_heart.is_none() {
-            return;
-        }
-        self.beat_ns = stamp_clock_ns();
-        for heart in [&mut self.heart, &mut self.next_heart] {
-            *heart = heart.take().and_then(|mut heart| heart.beat(self.beat_ns).then_some(heart));
+        if let Some(heart) = &mut self.heart {
+            self.beat_ns = stamp_clock_ns();
+            if !heart.beat(self.beat_ns) {
+                self.heart = None;
+            }
         }
     }
 
@@ -184,13 +207,15 @@ impl StateFile {
     /// Somebody else has been at the files: until the next state is written, no time of change tells whose work it is.
     pub(super) fn doubt(&mut self) {
         self.doubted_ns = stamp_clock_ns();
-        [self.heart.take(), self.next_heart.take()].into_iter().flatten().for_each(Heart::stop);
+        if let Some(heart) = self.heart.take() {
+            heart.stop();
+        }
     }
 
     /// Removes the state: there is nothing to be resumed, and what is on its way to the device is in vain.
     pub(super) fn remove(&mut self, tree: &mut Tree) {
         let Some(locked) = self.locked.take() else { return };
-        (self.heart, self.next_heart, self.is_forgotten) = (None, None, true);
+        (self.heart, self.is_forgotten) = (None, true);
         if let Ok(root) = tree.root(false) {
             // What cannot be removed is found wanting by the next run.
             if self.next.take().is_some() || is_left_behind(root, &self.next_name()) {
@@ -227,18 +252,6 @@ fn is_rest_of_state(file: &File) -> io::Result<bool> {
     let mut head = Vec::new();
     file.take(MAGIC.len() as u64).read_to_end(&mut head)?;
     Ok(MAGIC.starts_with(&head))
-}
-
-/// The end of a state of so many bytes, which was written after `before_ns`; `None` where the file system does not share maps,
-/// or stamps its files by another clock than ours.
-fn heart(file: &File, length: u64, before_ns: i64) -> Option<Heart> {
-    let changed_ns = stamp_of(&file.metadata().ok()?).changed_ns;
-    if !is_stamped_by_kernel(before_ns, changed_ns) {
-        return None;
-    }
-    Heart::new(file, length, before_ns)
-        .inspect_err(|error| log::debug!("the state has no pulse: {error}"))
-        .ok()
 }
 
 /// `.NAME.swarmlet`, or with the info-hash for a name that is too long for that.
@@ -369,19 +382,20 @@ mod tests {
         }
         let second = place.pulse().expect("alive");
         assert!(second.0 > first.0, "{first:?} {second:?}");
-        // The one that is not in its place yet lives as well.
+        // While the next one is on its way, the one in its place lives on; then the next one does.
         assert_eq!(place.write(&state(i64::MAX)), Ok(true));
         std::thread::sleep(std::time::Duration::from_millis(25));
         place.state.beat();
         let third = place.pulse().expect("alive");
         place.state.put(&mut place.tree).expect("in its place");
-        assert!(third.0 > second.0 && place.pulse() == Some(third));
+        assert!(third.0 > second.0 && place.pulse().is_some_and(|last| last.0 >= third.0));
 
+        assert_eq!(place.write(&state(1)), Ok(true));
         place.state.doubt();
         assert_eq!(place.pulse(), None);
         place.state.beat();
         assert_eq!(place.pulse(), None);
-        place.save(&state(1));
+        place.state.put(&mut place.tree).expect("in its place");
         assert_eq!(place.pulse(), None, "it was written before that was noticed");
         place.save(&state(i64::MAX));
         assert!(place.pulse().is_some());
