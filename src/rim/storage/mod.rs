@@ -397,7 +397,9 @@ impl Storage {
         let taken = if reserve { self.reserver.reserve(&open.file, file.length)? } else { None };
         let is_new = !reserved && taken.is_none();
         let reserved = reserved || taken.is_some();
-        self.backend.store(open, reserved, at, length, parts)?;
+        // btrfs lets no page of a file be written to while the file is synced; its files are those that can be tried.
+        let may_map = reserved && !(self.tries_first && self.tasks.is_syncing());
+        self.backend.store(open, may_map, at, length, parts)?;
         self.needed_bytes =
             self.needed_bytes.saturating_sub(taken.unwrap_or(if is_new { length } else { 0 }));
         open.length = open.length.max(if reserved { file.length } else { at + length });
