@@ -3,6 +3,7 @@
 //! program is killed. What it is good for is said in [`resume`](crate::resume).
 
 use super::sigbus::Guard;
+use super::sys::{clock_ns, page_bytes};
 use crate::resume::{PULSE_BYTES, Pulse, Wall, grain_ns};
 use memmap2::{MmapMut, MmapOptions};
 use std::fs::File;
@@ -69,11 +70,6 @@ impl Heart {
     }
 }
 
-fn page_bytes() -> usize {
-    // SAFETY: takes a number only.
-    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(1 << 16)
-}
-
 /// What the clock shows by which the kernel stamps files, in nanoseconds since 1970. It goes in ticks: what is stamped after
 /// this has the same time or a later one.
 pub(super) fn stamp_clock_ns() -> i64 {
@@ -112,16 +108,6 @@ fn boot_ns() -> Option<i64> {
         }
     }
     boot_ns
-}
-
-fn clock_ns(clock: libc::clockid_t) -> Option<i64> {
-    // SAFETY: numbers alone, for which zero is good; on some targets there are fields that have no name.
-    let mut time: libc::timespec = unsafe { std::mem::zeroed() };
-    // SAFETY: the pointer is to a structure of the kind that the call fills.
-    let failed = unsafe { libc::clock_gettime(clock, &raw mut time) };
-    #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "the types differ per target")]
-    let ns = (time.tv_sec as i64).checked_mul(1_000_000_000)?.checked_add(time.tv_nsec as i64)?;
-    (failed == 0).then_some(ns)
 }
 
 /// True if the clock goes on while the machine is off: every PC has such a one, and elsewhere the kernel says whether it has
