@@ -50,12 +50,12 @@ impl Backend {
         self.tally
     }
 
-    /// Puts the next `length` bytes of `parts` at `at`. `may_map`: that range has its place on the device, and
-    /// its pages can be had at once. After a fault some of the bytes may be in the file.
+    /// Puts the next `length` bytes of `parts` at `at`. `reserved`: that range has its place on the device. After a
+    /// fault some of the bytes may be in the file.
     pub(super) fn store(
         &mut self,
         open: &OpenFile,
-        may_map: bool,
+        reserved: bool,
         mut at: u64,
         length: u64,
         parts: &mut Parts<'_>,
@@ -63,7 +63,7 @@ impl Backend {
         let end = at.saturating_add(length);
         while at < end {
             let length = cut(at, end);
-            if length == EXTENT_BYTES && may_map && self.map {
+            if length == EXTENT_BYTES && reserved && self.map {
                 self.store_extent(open, at, parts)?;
             } else {
                 self.by_position(open, at, length, parts)?;

@@ -75,7 +75,7 @@ use tree::Tree;
 use write_back::{Range, WriteBack};
 
 /// So many refused tries in a row, none of them while a file was being synced, and files are tried no more.
-const REFUSALS_MAX: u8 = 4;
+const REFUSALS_MAX: u8 = 2;
 
 /// How the files of a torrent are written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -250,13 +250,17 @@ impl Storage {
         true
     }
 
-    /// True if the file in which `offset` of the torrent lies takes bytes without waiting, as far as can be told: it is
-    /// tried with the first block of `parts` behind `done` bytes. btrfs holds a file's lock while it is synced, for as long
-    /// as the device takes. Where that cannot be tried (ext4, which holds nothing; FUSE) it is true, and also where the file
-    /// refuses for reasons that do not pass (xfs, for any page that is not in memory yet).
+    /// True if the file in which `offset` of the torrent lies takes bytes without waiting, as far as can be told. btrfs
+    /// holds a file's lock at some time while it is synced, for as long as the device takes; it is known by taking bytes
+    /// only if that needs no wait, with which it is tried: the first block of `parts` behind `done` bytes. Where that cannot
+    /// be tried (ext4, which holds nothing; FUSE) it is true, and also where the file refuses for reasons that do not pass
+    /// (xfs, for any page that is not in memory yet).
     pub fn takes_bytes(&mut self, offset: u64, parts: &[&[u8]], done: u64) -> bool {
         if !self.tries_first {
             return true;
+        }
+        if self.tasks.is_syncing() {
+            return false;
         }
         let metainfo = Arc::clone(&self.metainfo);
         let block = u64::from(BLOCK_BYTES);
@@ -268,21 +272,14 @@ impl Storage {
         let Some(open) = self.files.peek(segment.file).filter(|open| open.writable) else { return true };
         let slice = [IoSlice::new(&first[..block as usize])];
         match sys::write_at_once(&open.file, &slice, segment.file_offset) {
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return !self.refused(),
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {
+                self.refusals += 1;
+                self.tries_first = self.refusals < REFUSALS_MAX;
+            }
             Err(_) => self.tries_first = false,
             Ok(_) => self.refusals = 0,
         }
         true
-    }
-
-    /// A file has refused a try: true if that passes, because it is being synced.
-    fn refused(&mut self) -> bool {
-        if self.tasks.is_syncing() {
-            return true;
-        }
-        self.refusals += 1;
-        self.tries_first = self.refusals < REFUSALS_MAX;
-        false
     }
 
     /// Sends some of the `length` bytes of the torrent from `offset` on to a socket; how many, at least 1.
@@ -397,9 +394,7 @@ impl Storage {
         let taken = if reserve { self.reserver.reserve(&open.file, file.length)? } else { None };
         let is_new = !reserved && taken.is_none();
         let reserved = reserved || taken.is_some();
-        // btrfs lets no page of a file be written to while the file is synced; its files are those that can be tried.
-        let may_map = reserved && !(self.tries_first && self.tasks.is_syncing());
-        self.backend.store(open, may_map, at, length, parts)?;
+        self.backend.store(open, reserved, at, length, parts)?;
         self.needed_bytes =
             self.needed_bytes.saturating_sub(taken.unwrap_or(if is_new { length } else { 0 }));
         open.length = open.length.max(if reserved { file.length } else { at + length });
