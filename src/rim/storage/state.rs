@@ -63,10 +63,9 @@ struct Next {
 
 impl Next {
     /// Its end, with a first sign of life: until now, whatever happens to the files is told by the state before it. `None`
-    /// where the file system shares no maps or stamps files by another clock than ours, and if somebody else was noticed
-    /// at the files, at `doubted_ns`, when this one was written already.
-    fn heart(&self, doubted_ns: i64) -> Option<Heart> {
-        if !self.is_stamped_by_kernel || self.written_ns <= doubted_ns {
+    /// where the file system shares no maps or stamps files by another clock than ours.
+    fn heart(&self) -> Option<Heart> {
+        if !self.is_stamped_by_kernel {
             return None;
         }
         let heart = Heart::new(&self.file, self.length, stamp_clock_ns());
@@ -174,7 +173,11 @@ impl StateFile {
             return Ok(());
         }
         let next = self.next.take().ok_or(io::ErrorKind::NotFound)?;
-        let heart = next.heart(self.doubted_ns);
+        if next.written_ns <= self.doubted_ns {
+            // It was written when nobody had noticed yet; the session knows, and writes another.
+            return Ok(());
+        }
+        let heart = next.heart();
         sys::rename_at(tree.root(false)?, &self.next_name(), &self.name)?;
         (self.locked, self.heart) = (Some(next.file), heart);
         self.is_empty = false;
@@ -204,12 +207,15 @@ impl StateFile {
         self.heart.is_some() && self.beat_ns <= self.stored_ns
     }
 
-    /// Somebody else has been at the files: until the next state is written, no time of change tells whose work it is.
+    /// Somebody else has been at the files: what was said of them counts no more, and no time of change tells whose work
+    /// it is, until the next state is written.
     pub(super) fn doubt(&mut self) {
         self.doubted_ns = stamp_clock_ns();
         if let Some(heart) = self.heart.take() {
             heart.stop();
         }
+        // Where that cannot be done the state is without a pulse at least.
+        let _ = self.locked.as_ref().map(|locked| locked.set_len(0));
     }
 
     /// Removes the state: there is nothing to be resumed, and what is on its way to the device is in vain.
@@ -392,11 +398,10 @@ mod tests {
 
         assert_eq!(place.write(&state(1)), Ok(true));
         place.state.doubt();
-        assert_eq!(place.pulse(), None);
         place.state.beat();
-        assert_eq!(place.pulse(), None);
-        place.state.put(&mut place.tree).expect("in its place");
-        assert_eq!(place.pulse(), None, "it was written before that was noticed");
+        assert_eq!(place.read(".n.swarmlet").as_deref(), Some(&b""[..]));
+        place.state.put(&mut place.tree).expect("no fault");
+        assert_eq!(place.read(".n.swarmlet").as_deref(), Some(&b""[..]), "that was written before");
         place.save(&state(i64::MAX));
         assert!(place.pulse().is_some());
     }
