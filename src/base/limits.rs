@@ -219,6 +219,15 @@ pub const PROGRAM_BYTES: usize = 1 << 20;
 pub const BUSY_PEER_BYTES: usize = 4 << 10;
 /// What a piece of a torrent costs, whether it is there or not, in bytes: its hash, its place in the order, its rarity.
 pub const PIECE_STATE_BYTES: usize = 32;
+/// Peers for which there is room whatever else `--memory` has to hold.
+pub const PEERS_MIN: u32 = 10;
+/// Of what tables leave of `--memory`, peers may take one part in so many, and blocks have the rest: blocks are what makes
+/// a download fast.
+pub const PEERS_PART: (u64, u64) = (1, 4);
+/// The same where the user asks for a number of peers.
+pub const PEERS_PART_ASKED: (u64, u64) = (2, 3);
+/// Bytes of blocks for which there is room whatever else `--memory` has to hold: two pieces of 256 KiB.
+pub const BLOCKS_MIN_BYTES: u64 = 512 << 10;
 /// Least `--memory`, in MiB.
 pub const MEMORY_MIN_MIB: u32 = 2;
 /// Most `--memory`, in MiB: more never helps, and 32-bit boxes cannot give it.

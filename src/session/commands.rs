@@ -190,7 +190,8 @@ impl Session {
         if downloaded_bytes > 0 {
             torrent.trackers.complete();
         }
-        self.note(Note::Complete { torrent: id, downloaded_bytes, took });
+        let stays = torrent.is_seeding();
+        self.note(Note::Complete { torrent: id, downloaded_bytes, took, stays });
         if self.torrents.iter().all(|torrent| torrent.complete) {
             // Nothing is fetched any more, and a box that goes on as a seed has other uses for the memory.
             self.pool.shrink();
@@ -222,7 +223,7 @@ impl Session {
     pub(super) fn on_complete_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         torrent.durability.doubt(now);
-        self.note(Note::StorageFault { torrent: id, fault });
+        self.note(Note::StorageFault { torrent: id, fault, retried: false });
         self.fail(now, Outcome::of(fault));
     }
 }

@@ -363,8 +363,9 @@ impl Session {
         if torrent.stall.is_none() && is_full {
             torrent.stall = Some(Stall { fault, since: now, retry: now + STORE_RETRY_INTERVAL, tries: 0 });
         }
-        self.note(Note::StorageFault { torrent: id, fault });
-        if is_hopeless || is_complete || self.quitting.is_some() {
+        let is_over = is_hopeless || is_complete || self.quitting.is_some();
+        self.note(Note::StorageFault { torrent: id, fault, retried: is_full && !is_over });
+        if is_over {
             return self.fail(now, Outcome::of(fault));
         }
         self.wish_stores(id);

@@ -59,6 +59,7 @@ use crate::proxy::Routes;
 use crate::tracker::Identity;
 use crate::upload::{Choker, Pacer};
 use alloc::collections::VecDeque;
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use announces::Query;
@@ -344,7 +345,7 @@ impl Session {
             }
             Some(&Role::Tracker { torrent, handle, .. }) => {
                 self.streams.remove(stream);
-                let words = Self::cause_in_words(cause);
+                let words = cause.to_string();
                 let why = (cause != CloseCause::Ended).then_some(words.as_str());
                 self.on_tracker_closed(now, torrent, handle, why);
             }

@@ -9,7 +9,7 @@ use crate::download::Pipeline;
 use crate::peer::Peer;
 use crate::wire::{Framer, Handshake, HandshakeReader, Misbehaved};
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use core::fmt;
 use core::net::SocketAddr;
 
@@ -269,11 +269,6 @@ impl Session {
         for stream in self.connections_of(id) {
             self.drop_peer(now, stream, Farewell::Finished);
         }
-    }
-
-    /// For [`Note`]s that people read: what happened to a stream, in words.
-    pub(super) fn cause_in_words(cause: CloseCause) -> String {
-        cause.to_string()
     }
 }
 

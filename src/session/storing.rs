@@ -182,10 +182,6 @@ impl Session {
             torrent.recheck = true;
             torrent.durability.forget();
         }
-        // One line for each kind of trouble: while it lasts, tries may fail at one file and then at another.
-        if before.is_none_or(|stall| stall.fault.kind != fault.kind) {
-            self.note(Note::StorageFault { torrent: id, fault });
-        }
         // Somebody may make room; a broken disk does not mend itself.
         let is_hopeless = match fault.kind {
             StorageFaultKind::NoSpace => {
@@ -194,7 +190,12 @@ impl Session {
             _ => tries >= STORE_TRIES_MAX,
         };
         // While quitting there is no time to wait for a better disk: what is not stored is fetched again next time.
-        if is_hopeless || self.quitting.is_some() {
+        let retried = !is_hopeless && self.quitting.is_none();
+        // One line for each kind of trouble: while it lasts, tries may fail at one file and then at another.
+        if before.is_none_or(|stall| stall.fault.kind != fault.kind) {
+            self.note(Note::StorageFault { torrent: id, fault, retried });
+        }
+        if !retried {
             self.fail(now, Outcome::of(fault));
         }
     }
@@ -280,7 +281,7 @@ impl Session {
         torrent.read_faults += 1;
         // One line for a disk that fails, not one for each piece.
         if torrent.read_faults == 1 {
-            self.note(Note::StorageFault { torrent: id, fault });
+            self.note(Note::StorageFault { torrent: id, fault, retried: false });
         }
         self.on_checked(id, piece, false);
         self.go_on_checking(now, id);

@@ -164,7 +164,7 @@ impl Session {
     pub fn file_failed(&mut self, now: Instant, stream: StreamId, fault: StorageFault) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let Some(sending) = open.service.sending else { return };
-        self.note(Note::StorageFault { torrent: id, fault });
+        self.note(Note::StorageFault { torrent: id, fault, retried: false });
         self.drop_peer(now, stream, Farewell::OurFault);
         self.lose_piece(now, id, sending.block.piece);
         self.doubt_disk(now, id, fault);

@@ -254,10 +254,11 @@ impl Trackers {
         });
     }
 
-    /// How many trackers there are, and how many of them answered well the last time.
+    /// How many trackers can be asked, and how many of them answered well the last time.
     pub fn counts(&self) -> (u32, u32) {
+        let speaking = self.members.iter().filter(|member| member.url.is_some()).count();
         let good = self.members.iter().filter(|member| member.state == State::Good).count();
-        (self.members.len() as u32, good as u32)
+        (speaking as u32, good as u32)
     }
 
     /// The numbers of the swarm: of all trackers that have told them, the highest, because no tracker knows all.

@@ -145,7 +145,8 @@ impl Trackers {
         self.start(now, at, rng);
     }
 
-    /// When a member whose tier has just lost its tracker is asked.
+    /// A tier has just lost the tracker that it reports to: whoever of it is ready first is asked next, at once if it may
+    /// be.
     pub(super) fn hand_over(&mut self, now: Instant, tier: usize) {
         let ready = self.tiers[tier].order.iter().map(|&at| self.members[at].ready).min();
         self.tiers[tier].next = ready.unwrap_or(now).max(now);
