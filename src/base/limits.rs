@@ -315,15 +315,6 @@ pub const STATE_BYTES_MAX: usize = 256 + 16 * FILES_MAX + 2 * (PIECES_MAX as usi
 /// Where the machine was started anew, a file that changed so long after the state was written was changed by somebody else:
 /// we would have written the state again. Twice what intervals and a slow disk take.
 pub const STATE_AGE_MAX: Duration = Duration::from_secs(30);
-/// After a store the program says once more that it is alive when the files' clock has gone on: that goes in ticks of 1 ms to
-/// 10 ms, mostly 4.
-pub const BEAT_INTERVAL: Duration = Duration::from_millis(4);
-/// What changed so shortly before the machine was started, or later, may have been changed after that: the clock that goes
-/// on while it is off is not exact, and is read in whole seconds.
-pub const BOOT_MARGIN: Duration = Duration::from_secs(5);
-/// The clock was set if the time at which the machine was started has moved by more than this, which is what asking two
-/// clocks one after the other may take on a busy machine.
-pub const CLOCK_SET_MIN: Duration = Duration::from_millis(10);
 /// Times of change differ by this for file systems that keep them in units of two seconds (vfat).
 pub const STAMP_GRAIN: Duration = Duration::from_secs(2);
 

@@ -1,9 +1,15 @@
 //! Which changes of the files can only be ours: all that were made while we were there to make them.
 
 use super::{Present, Pulse, Stamp, State};
-use crate::base::limits::{BOOT_MARGIN, CLOCK_SET_MIN, STAMP_GRAIN, STATE_AGE_MAX};
+use crate::base::limits::{STAMP_GRAIN, STATE_AGE_MAX};
 use core::time::Duration;
 
+/// What changed so shortly before the machine was started, or later, may have been changed after that: the clock that goes
+/// on while it is off is not exact, and is read in whole seconds.
+const BOOT_MARGIN: Duration = Duration::from_secs(5);
+/// The clock was set if the time at which the machine was started has moved by more than this, which is what asking two
+/// clocks one after the other may take on a busy machine.
+const CLOCK_SET_MIN: Duration = Duration::from_millis(10);
 const SECOND_NS: i64 = 1_000_000_000;
 /// exFAT keeps times in units of ten milliseconds.
 const HUNDREDTH_NS: i64 = 10_000_000;

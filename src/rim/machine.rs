@@ -167,8 +167,7 @@ pub trait Files {
         false
     }
 
-    /// True if `go_on` is to be called a tick of the kernel's clock later, whatever happens: see
-    /// [`BEAT_INTERVAL`](crate::base::limits::BEAT_INTERVAL).
+    /// True if `go_on` is to be called a tick of the kernel's clock later, whatever happens.
     fn awaits_beat(&self) -> bool {
         false
     }

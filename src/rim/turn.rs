@@ -2,7 +2,7 @@
 
 use crate::base::Instant;
 use crate::base::StreamId;
-use crate::base::limits::{BEAT_INTERVAL, COMMAND_BYTES_MAX};
+use crate::base::limits::COMMAND_BYTES_MAX;
 use crate::rim::errands::Errands;
 use crate::rim::lines::Line;
 use crate::rim::machine::{Files, Machine, Screen};
@@ -15,6 +15,9 @@ use core::time::Duration;
 use mio::Token;
 use std::io;
 
+/// After a store the program says once more that it is alive when the files' clock has gone on: that goes in ticks of 1 ms to
+/// 10 ms, mostly 4.
+const BEAT_INTERVAL: Duration = Duration::from_millis(4);
 /// The files are told the time this often at most.
 const FILES_TICK: Duration = Duration::from_secs(1);
 
