@@ -138,6 +138,7 @@ impl Session {
         }));
         torrent.connecting -= 1;
         torrent.peers += 1;
+        self.open_peers += 1;
         torrent.candidates.connected(now, address);
         self.half_open -= 1;
         self.reached = true;
@@ -169,6 +170,7 @@ impl Session {
         let useful = match stage {
             Stage::Open(open) => {
                 torrent.peers -= 1;
+                self.open_peers -= 1;
                 self.give_slot_back(now, &open);
                 let useful = open.peer.down.total_bytes() > 0;
                 // Who has sent nothing cannot have spoiled anything: a crowd that comes and goes does not make us forget

@@ -2,10 +2,9 @@
 
 use super::torrents::Stall;
 use super::{Action, Note, Outcome, Session, StorageFault, StorageFaultKind, StoreId, StoreView};
-use crate::base::limits::{READ_FAULTS_MAX, STORE_RETRY_INTERVAL, STORE_TRIES_MAX};
-use crate::base::{Instant, StreamId, TorrentId};
+use crate::base::limits::{READ_FAULTS_MAX, STORE_RETRY_INTERVAL, STORE_TRIES_MAX, TELL_REST_INTERVAL};
+use crate::base::{Instant, TorrentId};
 use crate::download::{Check, Verdict};
-use crate::wire::Message;
 use alloc::vec::Vec;
 
 impl Session {
@@ -62,7 +61,7 @@ impl Session {
     }
 
     /// `piece`, which was there, has to be fetched again.
-    fn want_again(&mut self, id: TorrentId, piece: u32) {
+    pub(super) fn want_again(&mut self, id: TorrentId, piece: u32) {
         for (_, torrent, open) in self.streams.iter_open_mut() {
             if torrent == id && open.peer.has.has(piece) {
                 open.wanted += 1;
@@ -145,22 +144,20 @@ impl Session {
 
     /// Only what is in its file is announced: `have` to everybody who lacks it.
     fn tell_have(&mut self, now: Instant, id: TorrentId, pieces: &[u32]) {
-        let mut deaf: Vec<StreamId> = Vec::new();
+        let have = self.torrents[id.0 as usize].download.have();
+        let mut some_wait = false;
         for (stream, torrent, open) in self.streams.iter_open_mut() {
             if torrent != id {
                 continue;
             }
-            let mut lacking = pieces.iter().filter(|&&piece| !open.peer.has.has(piece));
-            let heard = lacking.all(|&piece| open.peer.outbox.push(Message::Have(piece)));
-            if !heard {
-                deaf.push(stream);
-            } else if !open.flushing && !open.peer.outbox.is_empty() {
+            some_wait |= !open.tell_have(have, pieces);
+            if !open.flushing && open.has_output() {
                 open.flushing = true;
                 self.actions.push_back(Action::Flush { stream });
             }
         }
-        for stream in deaf {
-            self.drop_peer(now, stream, super::peers::Farewell::NeverReads);
+        if some_wait {
+            self.spread_by(now + TELL_REST_INTERVAL);
         }
     }
 

@@ -52,6 +52,8 @@ pub struct Trackers {
     tiers: Vec<Tier>,
     /// There are too few peers to be content with one tracker of each tier.
     hungry: bool,
+    /// One tracker is asked at a time (BEP 27).
+    private: bool,
     /// It is not known yet how much is missing: nothing is announced.
     held: bool,
     completed: bool,
@@ -104,6 +106,7 @@ impl Trackers {
             members,
             tiers,
             hungry: false,
+            private: false,
             held: false,
             completed: false,
             gone: None,
@@ -135,6 +138,13 @@ impl Trackers {
     /// True if a datagram may be for one of these trackers.
     pub fn awaits_datagrams(&self) -> bool {
         self.talks
+    }
+
+    /// The torrent is private: there is one swarm for each tracker, and we are in one of them. Another tracker is asked only
+    /// when the last one fails (BEP 27).
+    pub fn set_private(&mut self, private: bool) {
+        self.private = private;
+        self.settle();
     }
 
     /// There are too few peers, or enough: as long as there are too few, all trackers of a tier are asked, not only one
