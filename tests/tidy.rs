@@ -191,6 +191,7 @@ const UNSAFE: &[&str] = &[
     "rim/storage/aio.rs",
     "rim/storage/arena.rs",
     "rim/storage/era.rs",
+    "rim/storage/pulse.rs",
     "rim/storage/sigbus.rs",
     "rim/storage/sys.rs",
     "rim/storage/window.rs",

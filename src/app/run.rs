@@ -13,7 +13,7 @@ use crate::app::text;
 use crate::app::torrents::{Torrent, Torrents};
 use crate::base::units::{Bytes, Span};
 use crate::proxy::Routes;
-use crate::rim::storage::{self, Allocate, Existing, Options, Storage};
+use crate::rim::storage::{self, Allocate, Existing, Options, Storage, wall};
 use crate::rim::{Listen, Rim, entropy};
 use crate::session::{Outcome, Remains, Session, Settings, Status};
 use log::Level;
@@ -136,7 +136,8 @@ impl App {
             let state = self.take(torrent, &mut storage)?;
             let empty = existing == Existing::Nothing;
             let (holes, era) = (storage.holes(), storage.era());
-            let remains = Remains { state: &state, stamps: storage.stamps(), holes, era, empty };
+            let (stamps, wall) = (storage.stamps(), wall());
+            let remains = Remains { state: &state, stamps, holes, era, wall, empty };
             session.resume_torrent(start, Arc::clone(&torrent.metainfo), remains);
             files.push(storage);
         }

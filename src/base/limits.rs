@@ -331,8 +331,8 @@ pub const STATE_INTERVAL: Duration = Duration::from_secs(5);
 pub const STATE_TOTALS_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// Largest resume state read, in bytes: what [`FILES_MAX`] files and [`PIECES_MAX`] pieces take.
 pub const STATE_BYTES_MAX: usize = 256 + 16 * FILES_MAX + 2 * (PIECES_MAX as usize / 8);
-/// A file that changed so long after the state was written was changed by somebody else: we would have written the state
-/// again. Twice what intervals and a slow disk take.
+/// Where the machine was started anew, a file that changed so long after the state was written was changed by somebody else:
+/// we would have written the state again. Twice what intervals and a slow disk take.
 pub const STATE_AGE_MAX: Duration = Duration::from_secs(30);
 /// Times of change differ by this for file systems that keep them in units of two seconds (vfat).
 pub const STAMP_GRAIN: Duration = Duration::from_secs(2);

@@ -421,7 +421,8 @@ impl Machine {
                 self.session.handle(self.now, event);
             }
             Action::Save { torrent } => {
-                self.session.handle(self.now, Event::Saved { torrent, good: self.fails.is_none() });
+                let result = self.fails.map_or(Ok(()), |kind| Err(fault(kind)));
+                self.session.handle(self.now, Event::Saved { torrent, result });
             }
             Action::ForgetState { .. } => {}
             Action::Complete { torrent } => {

@@ -1,11 +1,36 @@
 //! What of a state may be believed, given the files as they are.
 
-use super::{Past, Stamp, State, StateFault};
+use super::trust::Trust;
+use super::{Era, Past, Stamp, State, StateFault, Wall};
 use crate::base::Bitfield;
-use crate::base::limits::{STAMP_GRAIN, STATE_AGE_MAX};
 use crate::meta::Metainfo;
 
+/// How things are when a state is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Present<'a> {
+    /// How each file is, in the order of the torrent.
+    pub stamps: &'a [Stamp],
+    /// In which era the files are.
+    pub era: Era,
+    /// What the clock shows.
+    pub wall: Wall,
+}
+
 /// What an earlier run knew and may be believed.
+///
+/// A file that is as it was noted is believed, if its time of change was over when that run was last alive: whatever is
+/// changed later has a later time. A finished file has to be exactly that. Into others we have stored after the state was
+/// written, so a file of them may be longer and changed later, but only while nobody else can have done it:
+///
+/// - In the same boot, before the last [`Pulse`](super::Pulse). What we stored in the very tick of the kernel's clock
+///   (1 ms to 10 ms) in which we were killed looks like what somebody else did right after, and is in doubt.
+/// - In another boot, before this one began, and within
+///   [`STATE_AGE_MAX`](crate::base::limits::STATE_AGE_MAX) of the state. A clock that stands still while the machine is off
+///   tells nothing.
+/// - Where the clock was set, the disk mounted anew, the boot is not known, or there is no pulse: never.
+///
+/// All doubt costs a check of the file. What cannot be seen is what somebody changes while we run, or changes and gives the
+/// old time again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Belief {
     /// Pieces that are in their files and on the device.
@@ -32,21 +57,21 @@ impl Belief {
         }
     }
 
-    /// What may be believed of `state`, which may be empty, when the files are now as in `stamps`.
-    pub fn new(metainfo: &Metainfo, state: &[u8], stamps: &[Stamp]) -> Self {
+    /// What may be believed of `state`, which may be empty, at `present`.
+    pub fn new(metainfo: &Metainfo, state: &[u8], present: &Present<'_>) -> Self {
         let geometry = metainfo.geometry();
         let mut belief = Self::nothing(geometry.pieces);
         if state.is_empty() {
             return belief;
         }
         match State::decode(state, metainfo.info_hash, metainfo.layout.count(), geometry.pieces) {
-            Ok(state) => belief.take(metainfo, &state, stamps),
+            Ok(known) => belief.take(metainfo, &known, present.stamps, Trust::new(&known, state, present)),
             Err(fault) => belief.fault = Some(fault),
         }
         belief
     }
 
-    fn take(&mut self, metainfo: &Metainfo, state: &State, stamps: &[Stamp]) {
+    fn take(&mut self, metainfo: &Metainfo, state: &State, stamps: &[Stamp], trust: Trust) {
         let geometry = metainfo.geometry();
         self.past = state.past;
         self.pieces = state.durable.clone();
@@ -60,7 +85,7 @@ impl Belief {
             let then = state.stamps.get(index as usize).copied().unwrap_or_default();
             let now = stamps.get(index as usize).copied().unwrap_or_default();
             let is_finished = pieces.clone().all(|piece| state.durable.has(piece));
-            if !is_the_same(then, now, state.written_ns, is_finished) {
+            if !trust.is_ours(then, now, is_finished) {
                 self.doubtful_files += 1;
                 for piece in pieces {
                     self.pieces.remove(piece);
@@ -70,29 +95,18 @@ impl Belief {
     }
 }
 
-/// True if a file that was as `then`, and is as `now`, was changed by nobody but us. Of a file that was finished nobody had
-/// any more to write.
-fn is_the_same(then: Stamp, now: Stamp, written_ns: i64, is_finished: bool) -> bool {
-    let nanos = |span: core::time::Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
-    let grain = nanos(STAMP_GRAIN);
-    let latest = if is_finished {
-        then.changed_ns.saturating_add(grain)
-    } else {
-        written_ns.saturating_add(nanos(STATE_AGE_MAX))
-    };
-    let length_fits = if is_finished { now.length == then.length } else { now.length >= then.length };
-    length_fits && now.changed_ns >= then.changed_ns.saturating_sub(grain) && now.changed_ns <= latest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resume::Era;
+    use crate::resume::{PULSE_BYTES, Pulse};
     use alloc::vec::Vec;
 
     const SECOND: i64 = 1_000_000_000;
     const WRITTEN: i64 = 1_000 * SECOND;
     const ERA: Era = Era([1; 24]);
+    const WALL: Wall = Wall { now_ns: 2_000 * SECOND, boot_ns: 10 * SECOND, kept: true };
+    /// When the run that has written the state was last alive.
+    const PULSE: i64 = 1_010 * SECOND;
 
     /// Four pieces of 10 bytes: `a` has 15, `b` 25. So piece 1 is in both.
     fn metainfo() -> Metainfo {
@@ -108,8 +122,8 @@ mod tests {
         set
     }
 
-    const A: Stamp = Stamp { length: 15, changed_ns: 900 * SECOND };
-    const B: Stamp = Stamp { length: 20, changed_ns: 950 * SECOND };
+    const A: Stamp = Stamp { length: 15, changed_ns: 900 * SECOND + 1 };
+    const B: Stamp = Stamp { length: 20, changed_ns: 950 * SECOND + 1 };
 
     /// Pieces 0 and 1 were durable, 2 was stored.
     fn state() -> State {
@@ -117,6 +131,7 @@ mod tests {
             info_hash: metainfo().info_hash,
             era: ERA,
             written_ns: WRITTEN,
+            boot_ns: WALL.boot_ns,
             past: Past { uploaded_bytes: 3, ..Past::default() },
             stamps: [A, B].into(),
             durable: set(&[0, 1]),
@@ -124,8 +139,20 @@ mod tests {
         }
     }
 
+    /// The state, with its pulse.
+    fn bytes(state: &State) -> Vec<u8> {
+        let mut bytes = state.encode();
+        let at = bytes.len() - PULSE_BYTES;
+        bytes[at..].copy_from_slice(&Pulse(PULSE).bytes());
+        bytes
+    }
+
+    fn belief(bytes: &[u8], stamps: &[Stamp]) -> Belief {
+        Belief::new(&metainfo(), bytes, &Present { stamps, era: ERA, wall: WALL })
+    }
+
     fn believed(stamps: [Stamp; 2]) -> Vec<u32> {
-        let belief = Belief::new(&metainfo(), &state().encode(), &stamps);
+        let belief = belief(&bytes(&state()), &stamps);
         assert_eq!((belief.past.uploaded_bytes, belief.unsynced), (3, 1));
         belief.pieces.iter().collect()
     }
@@ -137,15 +164,15 @@ mod tests {
 
     #[test]
     fn a_file_that_others_may_have_changed_is_not_believed() {
-        let at = |stamp: Stamp, seconds: i64| Stamp { changed_ns: seconds * SECOND, ..stamp };
+        let at = |stamp: Stamp, seconds: i64| Stamp { changed_ns: seconds * SECOND + 1, ..stamp };
         let long = |stamp: Stamp, length| Stamp { length, ..stamp };
         let cases: [([Stamp; 2], &[u32]); 9] = [
-            ([at(A, 901), B], &[0, 1]),
-            ([at(A, 903), B], &[]),
-            ([at(A, 897), B], &[]),
+            ([at(A, 901), B], &[]),
+            ([at(A, 899), B], &[]),
             ([long(A, 14), B], &[]),
-            ([A, at(B, 1_030)], &[0, 1]),
-            ([A, at(B, 1_031)], &[0]),
+            ([A, at(B, 1_009)], &[0, 1]),
+            ([A, at(B, 1_010)], &[0]),
+            ([A, at(B, 1_029)], &[0]),
             ([A, at(B, 947)], &[0]),
             ([A, long(B, 25)], &[0, 1]),
             ([Stamp::default(), long(B, 19)], &[]),
@@ -156,13 +183,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_in_which_nothing_was_found_is_not_asked() {
+        let state = State { durable: set(&[0]), ..state() };
+        let belief = belief(&bytes(&state), &[A, Stamp::default()]);
+        assert_eq!((belief.pieces, belief.doubtful_files), (set(&[0]), 0));
+    }
+
+    #[test]
     fn what_is_no_state_is_a_fault_and_no_state_is_none() {
-        let metainfo = metainfo();
-        let belief = |bytes: &[u8]| Belief::new(&metainfo, bytes, &[A, B]);
-        assert_eq!(belief(&[]), Belief::nothing(4));
-        let mut damaged = state().encode();
+        assert_eq!(belief(&[], &[A, B]), Belief::nothing(4));
+        let mut damaged = bytes(&state());
         damaged[40] ^= 1;
-        assert_eq!(belief(&damaged), Belief { fault: Some(StateFault::Damaged), ..Belief::nothing(4) });
+        let fault = Some(StateFault::Damaged);
+        assert_eq!(belief(&damaged, &[A, B]), Belief { fault, ..Belief::nothing(4) });
     }
 
     #[test]
@@ -173,6 +206,6 @@ mod tests {
         }
         let stamps = [Stamp { length: 0, changed_ns: i64::MIN }, Stamp { length: 0, changed_ns: i64::MAX }];
         let state = State { stamps: stamps.into(), written_ns: i64::MAX, ..state() };
-        let _ = Belief::new(&metainfo(), &state.encode(), &stamps);
+        let _ = belief(&bytes(&state), &stamps);
     }
 }

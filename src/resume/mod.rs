@@ -1,9 +1,9 @@
 //! Floor 3: the resume state of a torrent, as bytes: what an earlier run knew to be in the files, and what of it may be
 //! believed. Reads no file and no clock.
 //!
-//! # Format, version 1
+//! # Format, version 2
 //!
-//! Numbers are big-endian.
+//! Numbers are big-endian, but for the pulse.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -11,23 +11,22 @@
 //! | 2 | version |
 //! | 20 | info-hash |
 //! | 24 | [`Era`] in which it was written |
-//! | 8 | when it was written: nanoseconds since 1970 |
+//! | 8, 8 | [`Wall`] when it was written: nanoseconds since 1970, and those at which the machine was started |
 //! | 8, 8, 8 | [`Past`]: bytes downloaded, bytes uploaded, seconds given, over all runs |
 //! | 4, 4 | files, pieces |
 //! | 16 each | for each file its [`Stamp`]: length, and time of change in nanoseconds since 1970; both 0: not there |
 //! | ⌈pieces / 8⌉ | *durable* pieces, the high bit of the first byte is piece 0 (BEP 3): verified, and on the device |
 //! | ⌈pieces / 8⌉ | *stored* pieces: verified, and in their files; a power cut may have taken them |
 //! | 20 | SHA-1 of all before |
+//! | 16 | [`Pulse`]: when the program was alive last, not covered by the checksum |
 //!
 //! It lies beside the output as `.NAME.swarmlet`. Whoever writes it has synced the durable pieces before, and puts it in
 //! the place of the last one in one step, so that there is always one that is whole.
 //!
 //! # What is believed
 //!
-//! Nothing of a state that is damaged, of another version or of another torrent. Else, file by file: a file that is
-//! shorter than it was, changed before the time that was noted, or changed after the state would have been written again,
-//! is doubtful, as is one that was finished and has changed since. Pieces in doubtful files are not believed; of the
-//! others, the durable ones are.
+//! Nothing of a state that is damaged, of another version or of another torrent. Else it is decided file by file: see
+//! [`Belief`]. Pieces in doubtful files are not believed; of the others, the durable ones are.
 //!
 //! What is not believed is read and hashed, which costs time and no data. That goes for pieces that are only stored, too,
 //! of which there are never many. After a power cut they may be gone. In the same era a kill of the program does not touch
@@ -35,8 +34,12 @@
 //! then the kernel is made to forget what it has written, and they are read from the device.
 
 mod belief;
+mod pulse;
+mod trust;
 
-pub use belief::Belief;
+pub use belief::{Belief, Present};
+pub use pulse::{PULSE_BYTES, Pulse};
+pub use trust::grain_ns;
 
 use crate::base::{Bitfield, InfoHash};
 use crate::wire::Cursor;
@@ -49,10 +52,12 @@ use sha1::{Digest, Sha1};
 /// What a state begins with.
 pub const MAGIC: &[u8; 8] = b"swarmlet";
 /// The version that is written, and the only one that is read.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 const DIGEST_BYTES: usize = 20;
 /// Bytes before the era.
 const ERA_AT: usize = 30;
+/// Bytes of an [`Era`] that name the start of the machine.
+const BOOT_BYTES: usize = 16;
 
 /// A file as it was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,10 +68,23 @@ pub struct Stamp {
     pub changed_ns: i64,
 }
 
-/// From one start of the machine to the next, and from one mounting of the disk to the next: while it lasts, what was
-/// given to the kernel is not lost, whatever becomes of the program. All zeros: not known, and like no other.
+/// From one start of the machine to the next (the first 16 bytes), and from one mounting of the disk to the next (the other
+/// 8): while it lasts, what was given to the kernel is not lost, whatever becomes of the program. All zeros in a part: not
+/// known, and like no other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Era(pub [u8; 24]);
+
+/// What the clock on the wall, by which files are stamped, shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wall {
+    /// In nanoseconds since 1970, as the kernel stamps files: it may be a few ms behind, and is never ahead.
+    pub now_ns: i64,
+    /// The same less the time since the machine was started, sleep included: it changes only if somebody sets the clock.
+    /// 0: not known.
+    pub boot_ns: i64,
+    /// The clock goes on while the machine is off, so that what it shows is later than all that earlier boots have seen.
+    pub kept: bool,
+}
 
 /// What all earlier runs have done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +106,8 @@ pub struct State {
     pub era: Era,
     /// When it was written, in nanoseconds since 1970.
     pub written_ns: i64,
+    /// [`Wall::boot_ns`] at that time.
+    pub boot_ns: i64,
     /// What was done.
     pub past: Past,
     /// The files, in the order of the torrent.
@@ -128,8 +148,9 @@ impl State {
             Some(other) => return Err(StateFault::Version(other)),
             None => return Err(StateFault::Damaged),
         }
-        let (body, digest) =
-            bytes.split_at_checked(bytes.len().saturating_sub(DIGEST_BYTES)).ok_or(StateFault::Damaged)?;
+        let (body, end) =
+            bytes.split_last_chunk::<{ DIGEST_BYTES + PULSE_BYTES }>().ok_or(StateFault::Damaged)?;
+        let digest = &end[..DIGEST_BYTES];
         let right: [u8; DIGEST_BYTES] = Sha1::digest(body).into();
         if digest != right {
             return Err(StateFault::Damaged);
@@ -138,14 +159,15 @@ impl State {
         if state.info_hash != info_hash {
             return Err(StateFault::OtherTorrent);
         }
-        // The checksum is all that is left.
-        (cursor.rest().len() == DIGEST_BYTES).then_some(state).ok_or(StateFault::Misfit)
+        // The checksum and the pulse are all that is left.
+        (cursor.rest().len() == DIGEST_BYTES + PULSE_BYTES).then_some(state).ok_or(StateFault::Misfit)
     }
 
     fn decode_fields(cursor: &mut Cursor<'_>, files: u32, pieces: u32) -> Option<Self> {
         let info_hash = InfoHash(cursor.array()?);
         let era = Era(cursor.array()?);
         let written_ns = i64::from_be_bytes(cursor.array()?);
+        let boot_ns = i64::from_be_bytes(cursor.array()?);
         let past = Past {
             downloaded_bytes: u64::from_be_bytes(cursor.array()?),
             uploaded_bytes: u64::from_be_bytes(cursor.array()?),
@@ -158,7 +180,7 @@ impl State {
         let stamps = stamps.collect::<Option<Box<[Stamp]>>>()?;
         let mut bitfield = || Bitfield::from_wire(cursor.bytes(pieces.div_ceil(8) as usize)?, pieces);
         let (durable, stored) = (bitfield()?, bitfield()?);
-        Some(Self { info_hash, era, written_ns, past, stamps, durable, stored })
+        Some(Self { info_hash, era, written_ns, boot_ns, past, stamps, durable, stored })
     }
 
     /// The era of a state, whatever else is in it; unknown if it is too short.
@@ -168,7 +190,14 @@ impl State {
         era.unwrap_or_default()
     }
 
-    /// The state as bytes.
+    /// When a state was written, in nanoseconds since 1970, whatever else is in it; 0 if it is too short.
+    pub fn written_ns_of(bytes: &[u8]) -> i64 {
+        let mut cursor = Cursor::new(bytes);
+        let written = cursor.bytes(ERA_AT + size_of::<Era>()).and_then(|_| cursor.array());
+        written.map_or(0, i64::from_be_bytes)
+    }
+
+    /// The state as bytes, with room for the pulse at the end.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256 + 16 * self.stamps.len() + 2 * self.durable.as_wire().len());
         bytes.extend_from_slice(MAGIC);
@@ -176,6 +205,7 @@ impl State {
         bytes.extend_from_slice(&self.info_hash.0);
         bytes.extend_from_slice(&self.era.0);
         bytes.extend_from_slice(&self.written_ns.to_be_bytes());
+        bytes.extend_from_slice(&self.boot_ns.to_be_bytes());
         for number in [self.past.downloaded_bytes, self.past.uploaded_bytes, self.past.seeded.as_secs()] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
@@ -189,6 +219,7 @@ impl State {
         bytes.extend_from_slice(self.stored.as_wire());
         let digest = Sha1::digest(&bytes);
         bytes.extend_from_slice(&digest);
+        bytes.extend_from_slice(&[0; PULSE_BYTES]);
         bytes
     }
 }
@@ -202,10 +233,37 @@ impl Stamp {
 }
 
 impl Era {
+    fn boot(&self) -> &[u8] {
+        &self.0[..BOOT_BYTES]
+    }
+
+    fn mounting(&self) -> &[u8] {
+        &self.0[BOOT_BYTES..]
+    }
+
     /// True if nothing that was given to the kernel in `other` can have been lost in this one.
     pub fn is_same(&self, other: &Self) -> bool {
-        self == other && *self != Self::default()
+        self.is_same_boot(other) && self.mounting() == other.mounting() && is_known(self.mounting())
     }
+
+    /// True if the machine has certainly not been started anew.
+    pub fn is_same_boot(&self, other: &Self) -> bool {
+        self.boot() == other.boot() && is_known(self.boot())
+    }
+
+    /// True if the machine has certainly been started anew.
+    pub fn is_another_boot(&self, other: &Self) -> bool {
+        self.boot() != other.boot() && is_known(self.boot()) && is_known(other.boot())
+    }
+
+    /// True if the disk has certainly been mounted anew: it may have been elsewhere meanwhile.
+    pub fn is_another_mounting(&self, other: &Self) -> bool {
+        self.mounting() != other.mounting() && is_known(self.mounting()) && is_known(other.mounting())
+    }
+}
+
+fn is_known(part: &[u8]) -> bool {
+    part.iter().any(|&byte| byte != 0)
 }
 
 impl fmt::Display for StateFault {
@@ -235,6 +293,7 @@ mod tests {
             info_hash: InfoHash([7; 20]),
             era: Era([9; 24]),
             written_ns: 1_700_000_000_000_000_000,
+            boot_ns: 1_600_000_000_000_000_000,
             past: Past { downloaded_bytes: 5, uploaded_bytes: 1 << 40, seeded: Duration::from_secs(77) },
             stamps: [Stamp { length: 6, changed_ns: -1 }, Stamp::default()].into(),
             durable,
@@ -250,7 +309,8 @@ mod tests {
     fn what_is_written_is_read() {
         assert_eq!(decode(&sample().encode()), Ok(sample()));
         assert_eq!(State::era_of(&sample().encode()), sample().era);
-        assert_eq!(State::era_of(&[1; 53]), Era::default());
+        assert_eq!(State::written_ns_of(&sample().encode()), sample().written_ns);
+        assert_eq!((State::era_of(&[1; 53]), State::written_ns_of(&[1; 61])), (Era::default(), 0));
     }
 
     #[test]
@@ -259,23 +319,25 @@ mod tests {
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 0x10;
-            assert!(decode(&changed).is_err(), "byte {at}");
+            let is_pulse = at >= bytes.len() - PULSE_BYTES;
+            assert_eq!(decode(&changed).is_ok(), is_pulse, "byte {at}");
             assert!(decode(&bytes[..at]).is_err(), "cut at {at}");
         }
         assert!(decode(&[&bytes[..], &[0]].concat()).is_err());
     }
 
-    /// A checksum that fits whatever stands before it.
+    /// A checksum that fits whatever stands before it, and a pulse.
     fn signed(mut body: Vec<u8>) -> Vec<u8> {
         let digest = Sha1::digest(&body);
         body.extend_from_slice(&digest);
+        body.extend_from_slice(&[7; PULSE_BYTES]);
         body
     }
 
     #[test]
     fn states_of_others_are_refused_even_with_a_right_checksum() {
         let bytes = sample().encode();
-        let body = &bytes[..bytes.len() - DIGEST_BYTES];
+        let body = &bytes[..bytes.len() - DIGEST_BYTES - PULSE_BYTES];
         let with = |at: usize, byte: u8| {
             let mut body = body.to_vec();
             body[at] = byte;
@@ -285,10 +347,10 @@ mod tests {
         let cases = [
             (b"d4:infode".to_vec(), StateFault::NotOurs),
             (b"swarmlet".to_vec(), StateFault::Damaged),
-            (with(9, 2), StateFault::Version(2)),
+            (with(9, 1), StateFault::Version(1)),
             (with(10, 8), StateFault::OtherTorrent),
-            (with(89, 3), StateFault::Misfit),
-            (with(93, 12), StateFault::Misfit),
+            (with(97, 3), StateFault::Misfit),
+            (with(101, 12), StateFault::Misfit),
             (with(spare_bits, 0xff), StateFault::Misfit),
             (signed([body, &[0]].concat()), StateFault::Misfit),
             (signed(body[..60].to_vec()), StateFault::Misfit),
@@ -302,8 +364,30 @@ mod tests {
 
     #[test]
     fn an_unknown_era_is_like_no_other() {
-        assert!(Era([1; 24]).is_same(&Era([1; 24])));
-        assert!(!Era([1; 24]).is_same(&Era([2; 24])));
-        assert!(!Era::default().is_same(&Era::default()));
+        let era = |boot: u8, mounting: u8| {
+            let mut era = Era([boot; 24]);
+            era.0[BOOT_BYTES..].fill(mounting);
+            era
+        };
+        // Whether it is the same, the same boot, certainly another boot, certainly another mounting.
+        let cases = [
+            (era(1, 1), [true, true, false, false]),
+            (era(2, 1), [false, false, true, false]),
+            (era(1, 2), [false, true, false, true]),
+            (era(1, 0), [false, true, false, false]),
+            (era(0, 1), [false; 4]),
+            (era(0, 0), [false; 4]),
+        ];
+        for (other, expected) in cases {
+            let one = era(1, 1);
+            let found = [
+                one.is_same(&other),
+                one.is_same_boot(&other),
+                one.is_another_boot(&other),
+                one.is_another_mounting(&other),
+            ];
+            assert_eq!(found, expected, "{other:?}");
+        }
+        assert!(!era(0, 0).is_same_boot(&era(0, 0)) && !era(1, 0).is_same(&era(1, 0)));
     }
 }

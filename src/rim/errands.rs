@@ -7,12 +7,11 @@ use crate::base::limits::{EXTENT_BYTES, READ_POLL_INTERVAL, STORE_PATIENCE, STOR
 use crate::base::{Instant, TorrentId};
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::perform::files_of;
-use crate::rim::storage::Task;
+use crate::rim::storage::{Task, wall};
 use crate::rim::turn::Run;
 use crate::session::{Event, StoreId};
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::time::SystemTime;
 
 /// A wish about the files of a torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,13 +145,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
 
     fn save(&mut self, torrent: TorrentId) {
         let files = files_of(&mut self.files, torrent);
-        let state = self.machine.state(self.rim.clock.now(), torrent, wall_clock_ns(), files.stamps());
+        let state = self.machine.state(self.rim.clock.now(), torrent, wall(), files.stamps());
         files.begin(Task::Save(state));
     }
-}
-
-/// What the clock on the wall shows, in nanoseconds since 1970, as files have it.
-fn wall_clock_ns() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -2,7 +2,7 @@
 //! loop can be tested with a machine that follows a script and files that fail when told to.
 
 use crate::base::{Instant, StreamId, TorrentId};
-use crate::resume::Stamp;
+use crate::resume::{Stamp, Wall};
 use crate::rim::storage::{Done, SendError, Storage, Synced, Syncer, Task};
 use crate::session::{Action, Event, FileBytes, Landing, Report, Session, StorageFault, StoreId, StoreView};
 use std::io;
@@ -40,7 +40,7 @@ pub trait Machine {
 
     fn file_failed(&mut self, _now: Instant, _stream: StreamId, _fault: StorageFault) {}
 
-    fn state(&self, _now: Instant, _torrent: TorrentId, _written_ns: i64, _stamps: &[Stamp]) -> Vec<u8> {
+    fn state(&self, _now: Instant, _torrent: TorrentId, _wall: Wall, _stamps: &[Stamp]) -> Vec<u8> {
         Vec::new()
     }
 }
@@ -110,8 +110,8 @@ impl Machine for Session {
         Self::file_failed(self, now, stream, fault);
     }
 
-    fn state(&self, now: Instant, torrent: TorrentId, written_ns: i64, stamps: &[Stamp]) -> Vec<u8> {
-        Self::state(self, now, torrent, written_ns, stamps)
+    fn state(&self, now: Instant, torrent: TorrentId, wall: Wall, stamps: &[Stamp]) -> Vec<u8> {
+        Self::state(self, now, torrent, wall, stamps)
     }
 }
 
@@ -167,6 +167,11 @@ pub trait Files {
         false
     }
 
+    /// True if `go_on` is to be called a tick of the kernel's clock later, whatever happens.
+    fn awaits_beat(&self) -> bool {
+        false
+    }
+
     /// How each file was when it was last synced, or at the start.
     fn stamps(&self) -> &[Stamp] {
         &[]
@@ -218,6 +223,10 @@ impl Files for Storage {
 
     fn is_busy(&self) -> bool {
         Self::is_busy(self)
+    }
+
+    fn awaits_beat(&self) -> bool {
+        Self::awaits_beat(self)
     }
 
     fn stamps(&self) -> &[Stamp] {

@@ -143,7 +143,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
                 self.tell(match done {
                     Done::Synced(Ok(())) => Event::Synced { torrent },
                     Done::Synced(Err(fault)) => Event::SyncFailed { torrent, fault },
-                    Done::Saved(good) => Event::Saved { torrent, good },
+                    Done::Saved(result) => Event::Saved { torrent, result },
                     Done::Completed(Ok(())) => Event::Completed { torrent },
                     Done::Completed(Err(fault)) => Event::CompleteFailed { torrent, fault },
                 });

@@ -15,6 +15,9 @@ use core::time::Duration;
 use mio::Token;
 use std::io;
 
+/// After a store the program says once more that it is alive when the files' clock has gone on: that goes in ticks of 1 ms to
+/// 10 ms, mostly 4.
+const BEAT_INTERVAL: Duration = Duration::from_millis(4);
 /// The files are told the time this often at most.
 const FILES_TICK: Duration = Duration::from_secs(1);
 
@@ -163,7 +166,9 @@ impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
 
     /// Time until the first deadline; `None` if only an event can change anything.
     fn time_to_sleep(&self) -> Option<Duration> {
+        let beat = self.files.iter().any(Files::awaits_beat).then(|| self.rim.now() + BEAT_INTERVAL);
         let own = [
+            beat,
             self.rim.names.next_deadline(),
             self.rim.listeners.next_deadline(),
             self.loads.next_deadline(),

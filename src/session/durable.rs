@@ -12,7 +12,7 @@ use crate::base::limits::{
 };
 use crate::base::{Bitfield, Instant, TorrentId};
 use crate::download::Check;
-use crate::resume::{Era, Past, Stamp, State};
+use crate::resume::{Era, Past, Stamp, State, Wall};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -61,8 +61,8 @@ struct Saving {
     /// It says less than is known.
     is_due: bool,
     is_under_way: bool,
-    /// When it was last saved, or that was last tried.
-    at: Instant,
+    /// When it was last saved, or that was last tried, in this run.
+    at: Option<Instant>,
     /// Bytes that had been given by then.
     uploaded_bytes: u64,
     has_failed: bool,
@@ -116,9 +116,11 @@ impl Durability {
         }
     }
 
-    /// From now on a state is kept. An earlier one said that these pieces are durable.
+    /// From now on a state is kept. An earlier one said that these pieces are durable; what is said of them is at once
+    /// said anew, as only our own state tells which changes of the files are ours.
     pub fn keep_state(&mut self, era: Era, past: Past, durable: Bitfield) {
         self.saving.era = Some(era);
+        self.saving.is_due = durable.count() > 0;
         self.past = past;
         self.durable = durable;
     }
@@ -157,7 +159,8 @@ impl Durability {
 
     /// A piece is not what it was.
     pub fn lost(&mut self, piece: u32) {
-        self.durable.remove(piece);
+        let was_durable = self.durable.remove(piece);
+        self.saving.is_due |= was_durable && self.saving.era.is_some();
         self.syncing.remove(piece);
     }
 
@@ -166,6 +169,7 @@ impl Durability {
         let none = Bitfield::new(self.durable.len());
         (self.durable, self.syncing) = (none.clone(), none);
         self.unproven = true;
+        self.saving.is_due |= self.saving.era.is_some();
     }
 
     /// What is not durable may be lost, and is to be read.
@@ -207,10 +211,10 @@ impl Durability {
         if saving.era.is_none() || saving.is_under_way {
             None
         } else if saving.is_due && !saving.has_failed {
-            Some(saving.at + STATE_INTERVAL)
+            Some(saving.at.map_or(Instant::ZERO, |at| at + STATE_INTERVAL))
         } else {
             let has_news = saving.is_due || uploaded_bytes != saving.uploaded_bytes;
-            has_news.then(|| saving.at + STATE_TOTALS_INTERVAL)
+            has_news.then(|| saving.at.unwrap_or(Instant::ZERO) + STATE_TOTALS_INTERVAL)
         }
     }
 
@@ -281,9 +285,9 @@ impl Session {
         }
     }
 
-    /// The resume state of a torrent as bytes: see [`resume`](crate::resume). `written_ns` is what the clock on the wall
+    /// The resume state of a torrent as bytes: see [`resume`](crate::resume). `wall` is what the clock
     /// shows, and `stamps` tells how each file was when it was last synced.
-    pub fn state(&self, now: Instant, id: TorrentId, written_ns: i64, stamps: &[Stamp]) -> Vec<u8> {
+    pub fn state(&self, now: Instant, id: TorrentId, wall: Wall, stamps: &[Stamp]) -> Vec<u8> {
         let Some(torrent) = self.torrents.get(id.0 as usize) else { return Vec::new() };
         let own = &torrent.durability;
         // While pieces are in doubt, only what is durable is said to be there.
@@ -292,7 +296,8 @@ impl Session {
         let state = State {
             info_hash: torrent.metainfo.info_hash,
             era: own.saving.era.unwrap_or_default(),
-            written_ns,
+            written_ns: wall.now_ns,
+            boot_ns: wall.boot_ns,
             past: self.past(now, id),
             stamps: stamps.into(),
             durable: own.durable.clone(),
@@ -315,7 +320,7 @@ impl Session {
         if due || (last && own.saving.era.is_some()) {
             let saving = &mut own.saving;
             (saving.is_due, saving.is_under_way) = (false, true);
-            (saving.at, saving.uploaded_bytes) = (now, uploaded_bytes);
+            (saving.at, saving.uploaded_bytes) = (Some(now), uploaded_bytes);
             self.actions.push_back(Action::Save { torrent: id });
         }
     }
@@ -386,16 +391,17 @@ impl Session {
         }
     }
 
-    pub(super) fn on_saved(&mut self, now: Instant, id: TorrentId, good: bool) {
+    pub(super) fn on_saved(&mut self, now: Instant, id: TorrentId, result: Result<(), StorageFault>) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         let saving = &mut torrent.durability.saving;
         saving.is_under_way = false;
-        let is_news = !good && !saving.has_failed;
-        saving.has_failed = !good;
+        let had_failed = core::mem::replace(&mut saving.has_failed, result.is_err());
         // At the end there is no time for another try.
-        saving.is_due |= !good && self.quitting.is_none();
-        if is_news {
-            self.note(Note::StateNotSaved { torrent: id });
+        saving.is_due |= result.is_err() && self.quitting.is_none();
+        if let Err(fault) = result
+            && !had_failed
+        {
+            self.note(Note::StateNotSaved { torrent: id, fault });
         }
         self.make_durable(now, id);
     }

@@ -78,8 +78,8 @@ pub enum Event<'a> {
     Saved {
         /// Whose.
         torrent: TorrentId,
-        /// True if it is durable.
-        good: bool,
+        /// It is durable, or why not.
+        result: Result<(), StorageFault>,
     },
     /// A torrent's files are durable.
     Completed {

@@ -291,7 +291,7 @@ impl Session {
             Event::StoreFailed { torrent, store, fault } => self.on_store_failed(now, torrent, store, fault),
             Event::Synced { torrent } => self.on_synced(now, torrent),
             Event::SyncFailed { torrent, fault } => self.on_sync_failed(now, torrent, fault),
-            Event::Saved { torrent, good } => self.on_saved(now, torrent, good),
+            Event::Saved { torrent, result } => self.on_saved(now, torrent, result),
             Event::Completed { torrent } => self.on_durable(now, torrent),
             Event::CompleteFailed { torrent, fault } => self.on_complete_failed(now, torrent, fault),
             Event::Loaded { torrent, bytes, .. } => self.on_loaded(now, torrent, bytes),

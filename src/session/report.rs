@@ -357,6 +357,8 @@ pub enum Note {
     StateNotSaved {
         /// Whose.
         torrent: TorrentId,
+        /// Why. It names no file of the torrent.
+        fault: StorageFault,
     },
     /// Storing works again.
     StorageRecovered {

@@ -4,7 +4,7 @@ use super::{Note, Session};
 use crate::base::{Bitfield, Instant, TorrentId};
 use crate::download::Check;
 use crate::meta::Metainfo;
-use crate::resume::{Belief, Era, Stamp};
+use crate::resume::{Belief, Era, Present, Stamp, Wall};
 use alloc::sync::Arc;
 
 /// What is on disk when a torrent is added.
@@ -18,6 +18,8 @@ pub struct Remains<'a> {
     pub holes: Bitfield,
     /// In which era the files are.
     pub era: Era,
+    /// What the clock by which they are stamped shows.
+    pub wall: Wall,
     /// Nothing is there, so that nothing has to be read.
     pub empty: bool,
 }
@@ -32,9 +34,9 @@ impl Session {
         remains: Remains<'_>,
     ) -> TorrentId {
         let id = self.enter(now, metainfo);
-        let Remains { state, stamps, holes, era, empty } = remains;
+        let Remains { state, stamps, holes, era, wall, empty } = remains;
         let torrent = &mut self.torrents[id.0 as usize];
-        let mut belief = Belief::new(&torrent.metainfo, state, stamps);
+        let mut belief = Belief::new(&torrent.metainfo, state, &Present { stamps, era, wall });
         if self.settings.check_only {
             belief = Belief::nothing(holes.len());
         } else {

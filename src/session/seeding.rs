@@ -128,6 +128,7 @@ impl Session {
                 if on {
                     self.begin_spreading(id);
                 } else {
+                    self.keep_or_forget_state(id, false);
                     self.drop_all(now, id);
                 }
             }

@@ -118,7 +118,7 @@ impl<S: FnMut(&mut Desk, Fact)> Machine for Script<S> {
             Event::StoreFailed { store, fault, .. } => Fact::StoreFailed(store.0, fault.os_error),
             Event::Synced { .. } => Fact::Synced(true),
             Event::SyncFailed { .. } => Fact::Synced(false),
-            Event::Saved { good, .. } => Fact::Saved(good),
+            Event::Saved { result, .. } => Fact::Saved(result.is_ok()),
             Event::Completed { .. } => Fact::Completed,
             Event::CompleteFailed { fault, .. } => Fact::CompleteFailed(fault.os_error),
             Event::Loaded { offset, bytes, .. } => Fact::Loaded(offset, bytes.to_vec()),
@@ -226,7 +226,7 @@ impl Files for Letters {
         Some(match self.tasks.pop_front()? {
             Task::Sync { everything: true } => Done::Synced(Ok(())),
             Task::Sync { everything: false } => Done::Synced(broken),
-            Task::Save(state) => Done::Saved(state.is_empty()),
+            Task::Save(state) => Done::Saved(if state.is_empty() { Ok(()) } else { broken }),
             Task::Complete => Done::Completed(broken),
         })
     }

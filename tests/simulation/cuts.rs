@@ -1,6 +1,7 @@
 //! Kills and power cuts at any moment of a download, many times over: nothing is believed that is not right, little is
 //! fetched again, and the download completes.
 
+use crate::disk::Plan;
 use crate::peer::Model;
 use crate::scenarios::world_of;
 use crate::swarm::check_end;
@@ -9,8 +10,8 @@ use crate::world::{Deed, World};
 use std::time::Duration;
 use swarmlet::base::limits::UNSYNCED_BYTES_MIN;
 use swarmlet::base::{Rng, TorrentId};
-use swarmlet::resume::Belief;
-use swarmlet::session::{Giving, Outcome, Phase};
+use swarmlet::resume::{Belief, Present};
+use swarmlet::session::{Command, Giving, Outcome, Phase};
 
 /// Seeds of the usual run; `CUT_SEEDS` says how many else.
 const SEEDS: u64 = 40;
@@ -29,7 +30,8 @@ struct Cost {
 /// Nothing is believed that is not in the files. Returns the bytes of what is.
 fn judge_belief(world: &mut World) -> u64 {
     let device = &world.disk.device;
-    let belief = Belief::new(&world.torrent.metainfo, device.state(), device.stamps());
+    let (stamps, era, wall) = (device.stamps(), device.era(), device.wall(world.now));
+    let belief = Belief::new(&world.torrent.metainfo, &device.state(), &Present { stamps, era, wall });
     assert_eq!(belief.fault, None, "the state is always whole");
     let pieces: Vec<u32> = belief.pieces.iter().collect();
     for &piece in &pieces {
@@ -49,7 +51,7 @@ fn at_risk_bytes(world: &World, cut: bool) -> u64 {
 }
 
 /// One download with an end of the run now and then; `cut`: of the power, too.
-fn run_seed(seed: u64, cuts: bool, sync_fails: Option<u32>) -> Cost {
+fn run_seed(seed: u64, cuts: bool, faults: &Plan) -> Cost {
     let mut rng = Rng::new(seed);
     let mut shape = Shape::random(&mut rng);
     if shape.files.iter().sum::<u64>() < 1 << 20 {
@@ -60,7 +62,7 @@ fn run_seed(seed: u64, cuts: bool, sync_fails: Option<u32>) -> Cost {
     let models = [Model { rate, ..Model::honest() }, Model { rate, fast: false, ..Model::honest() }];
     let mut world = world_of(seed, &shape, &models, |_| {});
     world.check_every = 20;
-    world.disk.plan.sync_fails = sync_fails;
+    world.disk.plan = faults.clone();
     world.disk.device.slow_us = [20_000, 1_000_000, 8_000_000][rng.below(3) as usize];
     let (mut cost, mut fetched, total) = (Cost::default(), 0, world.torrent.total_bytes);
     loop {
@@ -96,7 +98,7 @@ fn seeds() -> u64 {
 fn judge(cuts: bool) {
     let (mut runs, mut again, mut worst) = (0, 0, 0);
     for seed in 0..seeds() {
-        let cost = run_seed(seed, cuts, None);
+        let cost = run_seed(seed, cuts, &Plan::default());
         let (least, most) = (cost.again_bytes, cost.allowed_bytes);
         assert!(least <= most, "seed {seed}: {least} bytes were fetched again instead of {most}");
         runs += u64::from(cost.runs - 1);
@@ -122,7 +124,17 @@ fn after_a_power_cut_only_what_was_not_synced_is_fetched_again() {
 #[test]
 fn bytes_that_a_failed_sync_has_lost_are_noticed_and_fetched_again() {
     for seed in 0..seeds() / 3 {
-        run_seed(seed, true, Some(4 + (seed % 3) as u32));
+        let faults = Plan { sync_fails: Some(4 + (seed % 3) as u32), ..Plan::default() };
+        run_seed(seed, true, &faults);
+    }
+}
+
+#[test]
+fn a_state_that_cannot_be_saved_and_bytes_that_cannot_be_read_cost_time_and_no_byte() {
+    for seed in 0..seeds() / 3 {
+        let (save_fails, load_fails) = (Some(2 + (seed % 2) as u32), Some(5 + (seed % 7) as u32));
+        let sync_fails = (seed % 2 == 1).then_some(6);
+        run_seed(seed, true, &Plan { save_fails, load_fails, sync_fails, ..Plan::default() });
     }
 }
 
@@ -174,6 +186,19 @@ fn a_seed_that_starts_again_reads_nothing_and_fetches_nothing() {
         assert_eq!(next.run(PATIENCE), Ok(Outcome::Complete));
         world = next;
     }
+}
+
+#[test]
+fn who_ends_giving_leaves_no_state() {
+    let mut world = world_of(1, &Shape::single(32_768, 1 << 20), &[Model::honest()], |_| {});
+    let now = world.instant();
+    world.session.give(now, Giving { seed: true, ..Giving::default() });
+    world.resume();
+    world.later(Duration::from_secs(300), Deed::Command(Command::Seed(false)));
+    world.run_while(Duration::from_secs(290), |world| world.seconds() < 280.0).unwrap_or_default();
+    assert!(!world.disk.device.state().is_empty());
+    assert_eq!(world.run(PATIENCE), Ok(Outcome::Complete));
+    assert!(world.disk.device.state().is_empty());
 }
 
 #[test]

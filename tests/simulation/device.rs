@@ -4,9 +4,11 @@
 use crate::torrent::Torrent;
 use std::ops::Range;
 use swarmlet::base::Rng;
-use swarmlet::resume::{Era, Stamp};
+use swarmlet::resume::{Era, PULSE_BYTES, Pulse, Stamp, Wall};
 
 const SECTOR: usize = 512;
+/// A tick of the clock by which files are stamped.
+const TICK_NS: i64 = 4_000_000;
 /// The clock on the wall at the start, in nanoseconds since 1970.
 const START_NS: i64 = 1_700_000_000_000_000_000;
 
@@ -24,6 +26,10 @@ pub struct Device {
     syncing: Vec<Range<u64>>,
     state: Vec<u8>,
     next_state: Option<Vec<u8>>,
+    /// When the program was last seen alive, by the clock on the wall.
+    alive_ns: i64,
+    /// When the machine was started, by the clock on the wall.
+    boot_ns: i64,
     /// Times that the power was cut.
     cuts: u8,
     /// Virtual time before this run, in microseconds.
@@ -47,14 +53,26 @@ impl Device {
             syncing: Vec::new(),
             state: Vec::new(),
             next_state: None,
+            alive_ns: 0,
+            boot_ns: START_NS - 60_000_000_000,
             cuts: 0,
             before_us: 0,
             slow_us: 50_000,
         }
     }
 
-    pub fn clock_ns(&self, now: u64) -> i64 {
-        START_NS + (self.before_us + now) as i64 * 1000
+    /// The clock on the wall, as the kernel stamps files.
+    fn clock_ns(&self, now: u64) -> i64 {
+        START_NS + (self.before_us + now) as i64 * 1000 / TICK_NS * TICK_NS + 1
+    }
+
+    pub fn wall(&self, now: u64) -> Wall {
+        Wall { now_ns: self.clock_ns(now), boot_ns: self.boot_ns, kept: true }
+    }
+
+    /// The program is alive.
+    pub fn beat(&mut self, now: u64) {
+        self.alive_ns = self.clock_ns(now);
     }
 
     pub fn busy_us(&self, rng: &mut Rng) -> u64 {
@@ -113,16 +131,24 @@ impl Device {
         self.next_state = Some(state);
     }
 
-    pub fn end_save(&mut self) {
-        self.state = self.next_state.take().expect("a save is under way");
+    /// The state under way takes the place of the last one, or is lost.
+    pub fn end_save(&mut self, good: bool) {
+        if let Some(next) = self.next_state.take().filter(|_| good) {
+            self.state = next;
+        }
     }
 
     pub fn forget_state(&mut self) {
         (self.state, self.next_state) = (Vec::new(), None);
     }
 
-    pub fn state(&self) -> &[u8] {
-        &self.state
+    /// The state, with its pulse.
+    pub fn state(&self) -> Vec<u8> {
+        let mut state = self.state.clone();
+        if let Some(end) = state.last_chunk_mut::<PULSE_BYTES>() {
+            *end = Pulse(self.alive_ns).bytes();
+        }
+        state
     }
 
     /// How each file is.
@@ -165,5 +191,8 @@ impl Device {
         }
         self.synced.clone_from(&self.stamps);
         self.before_us += now + u64::from(rng.below(100_000_000));
+        if cut {
+            self.boot_ns = self.clock_ns(0);
+        }
     }
 }

@@ -20,6 +20,8 @@ pub struct Plan {
     pub load_fails: Option<u32>,
     /// Of so many syncs one fails and loses bytes.
     pub sync_fails: Option<u32>,
+    /// Of so many saves of the resume state one fails: the last state stays.
+    pub save_fails: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,7 @@ pub struct Disk {
     stores: u32,
     pub loads: u32,
     syncs: u32,
+    saves: u32,
     pub faults: u32,
     pub completed: bool,
 }
@@ -58,6 +61,7 @@ impl Disk {
             stores: 0,
             loads: 0,
             syncs: 0,
+            saves: 0,
             faults: 0,
             completed: false,
         }
@@ -114,6 +118,15 @@ impl Disk {
         self.device.lose_sync(&mut self.bytes, rng);
         self.good.fill(false);
         Some(StorageFault { kind: StorageFaultKind::Io, file: 0, os_error: 5, missing_bytes: 0 })
+    }
+
+    /// A save is over.
+    pub fn end_save(&mut self) -> Result<(), StorageFault> {
+        self.saves += 1;
+        let fails = self.plan.save_fails.is_some_and(|one_in| self.saves.is_multiple_of(one_in));
+        self.device.end_save(!fails);
+        let fault = StorageFault { kind: StorageFaultKind::Io, file: 0, os_error: 5, missing_bytes: 0 };
+        if fails { Err(fault) } else { Ok(()) }
     }
 
     /// The program is gone; with `cut`, so is the power.

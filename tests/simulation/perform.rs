@@ -56,9 +56,9 @@ impl World {
             }
             Action::Save { torrent } => {
                 let device = &mut self.disk.device;
-                let written_ns = device.clock_ns(self.now);
+                let wall = device.wall(self.now);
                 let state =
-                    self.session.state(Instant::from_micros(self.now), torrent, written_ns, device.synced());
+                    self.session.state(Instant::from_micros(self.now), torrent, wall, device.synced());
                 device.begin_save(state);
                 let at = self.now + device.busy_us(&mut self.rng);
                 self.plan(at, Happening::Saved(torrent));

@@ -118,9 +118,11 @@ pub fn random_world(seed: u64) -> World {
 /// Faults of the disk, and a user who types.
 fn trouble(world: &mut World, rng: &mut Rng) {
     let total = world.torrent.total_bytes;
-    world.disk.plan = match rng.below(5) {
+    world.disk.plan = match rng.below(8) {
         0 => Plan { space_bytes: Some(u64::from(rng.below(total as u32))), ..Plan::default() },
         1 => Plan { fails: Some((2 + rng.below(4), 1 + rng.below(6))), ..Plan::default() },
+        2 => Plan { sync_fails: Some(3 + rng.below(4)), ..Plan::default() },
+        3 => Plan { load_fails: Some(2 + rng.below(9)), ..Plan::default() },
         _ => Plan::default(),
     };
     world.later(Duration::from_secs(600), Deed::FreeDisk);

@@ -153,7 +153,8 @@ impl Watch {
         assert!(torrent.is_block(block), "no block: {block:?}");
         assert!(self.has[piece as usize], "asked for piece {piece}, which the peer does not have");
         assert!(!self.choking || self.fast && self.allowed.contains(&piece), "asked a choking peer");
-        assert!(!disk.has(piece), "asked for piece {piece}, which is stored");
+        let is_readable = disk.plan.load_fails.is_none();
+        assert!(!(disk.has(piece) && is_readable), "asked for piece {piece}, which is stored");
         assert!(self.interested, "asked without being interested");
         self.outstanding.push(block);
         let (count, reqq) = (self.outstanding.len() as u32, self.reqq.max(1));
@@ -164,7 +165,7 @@ impl Watch {
 
     fn judge_have(&mut self, piece: u32, disk: &mut Disk) {
         assert!(disk.has(piece), "told of piece {piece}, which is not stored");
-        let may_be_new = disk.plan.sync_fails.is_some();
+        let may_be_new = disk.plan.sync_fails.or(disk.plan.load_fails).is_some();
         assert!(self.told.insert(piece) || may_be_new, "told twice of piece {piece}");
     }
 

@@ -158,9 +158,9 @@ impl World {
     pub fn resume(&mut self) {
         self.lend();
         let (device, instant) = (&self.disk.device, Instant::from_micros(self.now));
-        let (state, holes) = (device.state().to_vec(), self.disk.holes());
+        let (state, holes, wall) = (device.state(), self.disk.holes(), device.wall(self.now));
         let remains =
-            Remains { state: &state, stamps: device.stamps(), holes, era: device.era(), empty: false };
+            Remains { state: &state, stamps: device.stamps(), holes, era: device.era(), wall, empty: false };
         self.session.resume_torrent(instant, self.torrent.metainfo.clone(), remains);
         self.turn();
     }
@@ -284,8 +284,8 @@ impl World {
                 );
             }
             Happening::Saved(torrent) => {
-                self.disk.device.end_save();
-                self.tell(Event::Saved { torrent, good: true });
+                let result = self.disk.end_save();
+                self.tell(Event::Saved { torrent, result });
             }
             Happening::Do(deed) => self.do_deed(deed),
         }
@@ -321,6 +321,7 @@ impl World {
     /// One turn of the loop, in the rim's order.
     fn turn(&mut self) {
         self.turns += 1;
+        self.disk.device.beat(self.now);
         for (stream, cause) in core::mem::take(&mut self.refused) {
             self.tell(Event::Closed { stream, cause });
         }

@@ -321,7 +321,7 @@ impl Net {
                     self.nodes[node].session.handle(now, Event::Synced { torrent });
                 }
                 Action::Save { torrent } => {
-                    self.nodes[node].session.handle(now, Event::Saved { torrent, good: true });
+                    self.nodes[node].session.handle(now, Event::Saved { torrent, result: Ok(()) });
                 }
                 Action::ForgetState { .. } => {}
                 Action::Complete { torrent } => {

@@ -67,7 +67,8 @@ fn values(object: Object, note: &Note) -> Object {
             .number("believed", *believed)
             .number("pieces", *pieces)
             .number("doubtful_files", *doubtful_files),
-        Note::StateNotSaved { .. } | Note::StorageRecovered { .. } => object,
+        Note::StateNotSaved { fault, .. } => object.number("os_error", fault.os_error),
+        Note::StorageRecovered { .. } => object,
     }
 }
 

@@ -22,7 +22,7 @@ pub fn torrent_of(note: &Note) -> TorrentId {
         | Note::TrackerSkipped { torrent, .. }
         | Note::TrackerWarning { torrent, .. }
         | Note::Resumed { torrent, .. }
-        | Note::StateNotSaved { torrent }
+        | Note::StateNotSaved { torrent, .. }
         | Note::StorageFault { torrent, .. }
         | Note::StorageRecovered { torrent } => *torrent,
     }
@@ -81,8 +81,9 @@ fn words(note: &Note, torrents: &Torrents) -> String {
             };
             format!("resumed: {believed} of {pieces} are known to be good{doubt}")
         }
-        Note::StateNotSaved { .. } => {
-            "the resume state cannot be saved: after a power cut more has to be verified".to_string()
+        Note::StateNotSaved { fault, .. } => {
+            let why = std::io::Error::from_raw_os_error(fault.os_error);
+            format!("the resume state cannot be saved ({why}): the next start has more to verify")
         }
         Note::StorageRecovered { .. } => "storing works again".to_string(),
     }

@@ -15,6 +15,7 @@
 //! | making durable, step by step | `tasks` |
 //! | exact lengths | `complete` |
 //! | the resume state's file, and its lock | `state`, `era` |
+//! | the clock of the files, and our sign of life | `pulse` |
 
 mod ahead;
 mod aio;
@@ -27,6 +28,7 @@ mod files;
 mod parts;
 mod positioned;
 mod prices;
+mod pulse;
 mod reserve;
 mod send;
 mod sigbus;
@@ -42,6 +44,7 @@ mod write_back;
 pub use arena::arena;
 pub use backend::{Map, Tally};
 pub use fault::{Found, OpenFault};
+pub use pulse::wall;
 pub use reserve::Allocate;
 use send::SendFault;
 pub use survey::Existing;
@@ -162,6 +165,7 @@ impl Storage {
     /// # Errors
     /// The first fault. Some of the bytes may be in the files; storing all of them again is harmless.
     pub fn store(&mut self, offset: u64, parts: &[&[u8]], done: u64, most: u64) -> Result<u64, StorageFault> {
+        self.state.beat();
         let metainfo = Arc::clone(&self.metainfo);
         let mut rest = Parts::new(parts, done);
         let segments = metainfo.layout.segments(offset + done, rest.len());
@@ -347,6 +351,12 @@ impl Storage {
         self.state.remove(&mut self.tree);
     }
 
+    /// True if [`Storage::go_on`] is to be called soon, so that the resume state's pulse says that what was stored last is
+    /// ours.
+    pub fn awaits_beat(&self) -> bool {
+        self.state.awaits_beat()
+    }
+
     /// To be called now and then, with the time: files that nobody used for a while are closed, so that the user may
     /// move them or unmount their disk.
     pub fn tick(&mut self, now: Instant) {
@@ -398,6 +408,7 @@ impl Storage {
     /// A range that is remembered no longer starts its way to the device. A file that is closed by now is left to the
     /// kernel, as is a kernel that cannot do it.
     fn note_stored(&mut self, range: Range) {
+        self.state.stored();
         if let Some(Range { file, offset, length }) = self.write_back.note(range)
             && let Some(open) = self.files.peek(file)
         {
@@ -428,6 +439,7 @@ impl Storage {
         }
         let mut fault = fault::of_file(index, error);
         if fault.kind == StorageFaultKind::Changed {
+            self.state.doubt();
             self.files.forget_birth(index);
         }
         if fault.os_error == libc::ENOSPC {
@@ -440,6 +452,7 @@ impl Storage {
 
 impl Drop for Storage {
     fn drop(&mut self) {
+        self.state.beat();
         self.state.remove_if_empty(&mut self.tree);
     }
 }

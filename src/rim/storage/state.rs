@@ -4,14 +4,16 @@
 //! Its lock says that somebody works on the output. What is in it is the session's business; see
 //! [`resume`](crate::resume).
 
+use super::pulse::{Heart, is_stamped_by_kernel, stamp_clock_ns};
+use super::survey::stamp_of;
 use super::sys;
 use super::tree::Tree;
 use crate::base::limits::{PATH_COMPONENT_BYTES_MAX, STATE_BYTES_MAX};
 use crate::meta::Metainfo;
-use crate::resume::MAGIC;
+use crate::resume::{MAGIC, State};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 
 /// How often the file may be replaced between opening and locking before that is a fault of its own.
@@ -23,9 +25,20 @@ pub(super) struct StateFile {
     /// The file in its place, locked.
     locked: Option<File>,
     /// The next one, locked too.
-    next: Option<File>,
+    next: Option<Next>,
+    /// The end of the file in its place, if this run has written it.
+    heart: Option<Heart>,
+    /// By the clock of the files: when the last sign of life was given, and when bytes were stored last.
+    beat_ns: i64,
+    stored_ns: i64,
+    /// When somebody else was last noticed to have been at the files.
+    doubted_ns: i64,
     /// Nothing was ever written to it.
     is_empty: bool,
+    /// Nothing is to be kept any more.
+    is_forgotten: bool,
+    /// Why there is none: an error number.
+    absence: i32,
 }
 
 /// What locking found.
@@ -38,10 +51,43 @@ pub(super) enum Locked {
     Absent(io::Error),
 }
 
+/// A state that is on its way to the device.
+struct Next {
+    file: File,
+    /// By the clock of the files.
+    written_ns: i64,
+    /// Bytes.
+    length: u64,
+    is_stamped_by_kernel: bool,
+}
+
+impl Next {
+    /// Its end, with a first sign of life: until now, whatever happens to the files is told by the state before it. `None`
+    /// where the file system shares no maps or stamps files by another clock than ours.
+    fn heart(&self) -> Option<Heart> {
+        if !self.is_stamped_by_kernel {
+            return None;
+        }
+        let heart = Heart::new(&self.file, self.length, stamp_clock_ns());
+        heart.inspect_err(|error| log::debug!("the state has no pulse: {error}")).ok()
+    }
+}
+
 impl StateFile {
     /// Nothing is opened or made yet.
     pub(super) fn new(metainfo: &Metainfo) -> Self {
-        Self { name: name(metainfo), locked: None, next: None, is_empty: true }
+        Self {
+            name: name(metainfo),
+            locked: None,
+            next: None,
+            heart: None,
+            beat_ns: 0,
+            stored_ns: 0,
+            doubted_ns: 0,
+            is_empty: true,
+            is_forgotten: false,
+            absence: libc::ENOLCK,
+        }
     }
 
     /// The name of the file within the output directory.
@@ -55,7 +101,10 @@ impl StateFile {
             match self.try_lock(tree) {
                 Ok(Some(locked)) => return locked,
                 Ok(None) => {}
-                Err(error) => return Locked::Absent(error),
+                Err(error) => {
+                    self.absence = error.raw_os_error().unwrap_or(libc::ENOLCK);
+                    return Locked::Absent(error);
+                }
             }
         }
         Locked::Busy
@@ -83,41 +132,101 @@ impl StateFile {
         Ok(Some(Locked::Ours(bytes)))
     }
 
-    /// Writes `bytes` beside the state; they are still to be synced.
+    /// Writes `bytes` beside the state; they are still to be synced. `None` if nothing is to be kept.
     ///
     /// # Errors
-    /// What the system says; `ENOLCK` if the state was never locked.
-    pub(super) fn write(&mut self, tree: &mut Tree, bytes: &[u8]) -> io::Result<File> {
-        if self.locked.is_none() {
-            return Err(io::Error::from_raw_os_error(libc::ENOLCK));
+    /// What the system says, also of an earlier try to lock the state; `EEXIST` if something else has the name.
+    pub(super) fn write(&mut self, tree: &mut Tree, bytes: &[u8]) -> io::Result<Option<File>> {
+        if self.is_forgotten {
+            return Ok(None);
         }
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC;
+        if self.locked.is_none() {
+            return Err(io::Error::from_raw_os_error(self.absence));
+        }
+        self.next = None;
         let root = tree.root(true)?;
+        let flags = libc::O_RDWR | libc::O_CREAT;
         let mut file = sys::retry(|| sys::open_at(root, &self.next_name(), flags, 0o666)).map(File::from)?;
         // Whoever finds the new one in its place finds it locked.
         if !sys::try_lock(&file)? {
             return Err(io::Error::from_raw_os_error(libc::ENOLCK));
         }
+        if !is_rest_of_state(&file)? {
+            return Err(io::Error::from_raw_os_error(libc::EEXIST));
+        }
+        file.set_len(0)?;
+        let before_ns = stamp_clock_ns();
         file.write_all(bytes)?;
-        self.next = Some(file.try_clone()?);
-        Ok(file)
+        let stamp = stamp_of(&file.metadata()?);
+        self.next = Some(Next {
+            file: file.try_clone()?,
+            written_ns: State::written_ns_of(bytes),
+            length: stamp.length,
+            is_stamped_by_kernel: is_stamped_by_kernel(before_ns, stamp.changed_ns),
+        });
+        Ok(Some(file))
     }
 
     /// Puts what was written in the place of the state.
     pub(super) fn put(&mut self, tree: &mut Tree) -> io::Result<()> {
+        if self.is_forgotten {
+            return Ok(());
+        }
         let next = self.next.take().ok_or(io::ErrorKind::NotFound)?;
+        if next.written_ns <= self.doubted_ns {
+            // It was written when nobody had noticed yet; the session knows, and writes another.
+            return Ok(());
+        }
+        let heart = next.heart();
         sys::rename_at(tree.root(false)?, &self.next_name(), &self.name)?;
-        self.locked = Some(next);
+        (self.locked, self.heart) = (Some(next.file), heart);
         self.is_empty = false;
         Ok(())
     }
 
-    /// Removes the state: there is nothing to be resumed.
+    /// The program is alive, and whatever it has stored is its own work.
+    pub(super) fn beat(&mut self) {
+        if let Some(heart) = &mut self.heart {
+            self.beat_ns = stamp_clock_ns();
+            if !heart.beat(self.beat_ns) {
+                self.heart = None;
+            }
+        }
+    }
+
+    /// Bytes were stored.
+    pub(super) fn stored(&mut self) {
+        if self.heart.is_some() {
+            self.stored_ns = stamp_clock_ns();
+        }
+    }
+
+    /// True if what was stored last is known to be ours only after another sign of life: the files' clock has not gone on
+    /// since.
+    pub(super) fn awaits_beat(&self) -> bool {
+        self.heart.is_some() && self.beat_ns <= self.stored_ns
+    }
+
+    /// Somebody else has been at the files: what was said of them counts no more, and no time of change tells whose work
+    /// it is, until the next state is written.
+    pub(super) fn doubt(&mut self) {
+        self.doubted_ns = stamp_clock_ns();
+        if let Some(heart) = self.heart.take() {
+            heart.stop();
+        }
+        // Where that cannot be done the state is without a pulse at least.
+        let _ = self.locked.as_ref().map(|locked| locked.set_len(0));
+    }
+
+    /// Removes the state: there is nothing to be resumed, and what is on its way to the device is in vain.
     pub(super) fn remove(&mut self, tree: &mut Tree) {
         let Some(locked) = self.locked.take() else { return };
+        (self.heart, self.is_forgotten) = (None, true);
         if let Ok(root) = tree.root(false) {
             // What cannot be removed is found wanting by the next run.
-            let _ = sys::remove_at(root, &self.next_name());
+            if self.next.take().is_some() || is_left_behind(root, &self.next_name()) {
+                let _ = sys::remove_at(root, &self.next_name());
+            }
             let _ = sys::remove_at(root.as_fd(), &self.name);
         }
         drop(locked);
@@ -135,10 +244,165 @@ impl StateFile {
     }
 }
 
+/// True if an earlier run, which did not come to its end, has left this file.
+fn is_left_behind(root: BorrowedFd<'_>, name: &[u8]) -> bool {
+    let file = sys::retry(|| sys::open_at(root, name, libc::O_RDONLY, 0)).map(File::from);
+    file.is_ok_and(|file| is_rest_of_state(&file).unwrap_or(false))
+}
+
+/// True if a file holds a state, or what is left of one that was not written to its end.
+fn is_rest_of_state(file: &File) -> io::Result<bool> {
+    if !file.metadata()?.is_file() {
+        return Ok(false);
+    }
+    let mut head = Vec::new();
+    file.take(MAGIC.len() as u64).read_to_end(&mut head)?;
+    Ok(MAGIC.starts_with(&head))
+}
+
 /// `.NAME.swarmlet`, or with the info-hash for a name that is too long for that.
 fn name(metainfo: &Metainfo) -> Vec<u8> {
     let fits = metainfo.name.len() + b"..swarmlet.new".len() <= PATH_COMPONENT_BYTES_MAX;
     let hash = metainfo.info_hash.to_string();
     let middle = if fits { &metainfo.name[..] } else { hash.as_bytes() };
     [b".", middle, b".swarmlet"].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resume::{PULSE_BYTES, Pulse};
+    use std::fs;
+    use std::path::PathBuf;
+
+    /// A folder that goes with its test, and the state file of a torrent called `n`.
+    struct Place {
+        path: PathBuf,
+        tree: Tree,
+        state: StateFile,
+    }
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("swarmlet-state-{name}-{}", std::process::id()));
+            fs::create_dir(&path).expect("a new folder");
+            let torrent = b"d4:infod6:lengthi1e4:name1:n12:piece lengthi1e6:pieces20:xxxxxxxxxxxxxxxxxxxxee";
+            let metainfo = Metainfo::parse(torrent).expect("a good torrent");
+            Self { tree: Tree::new(&path), path, state: StateFile::new(&metainfo) }
+        }
+
+        fn lock(&mut self) -> bool {
+            matches!(self.state.lock(&mut self.tree), Locked::Ours(_))
+        }
+
+        fn write(&mut self, bytes: &[u8]) -> Result<bool, Option<i32>> {
+            let written = self.state.write(&mut self.tree, bytes);
+            written.map(|file| file.is_some()).map_err(|error| error.raw_os_error())
+        }
+
+        fn save(&mut self, bytes: &[u8]) {
+            assert_eq!(self.write(bytes), Ok(true));
+            self.state.put(&mut self.tree).expect("in its place");
+        }
+
+        fn read(&self, name: &str) -> Option<Vec<u8>> {
+            fs::read(self.path.join(name)).ok()
+        }
+
+        fn pulse(&self) -> Option<Pulse> {
+            Pulse::of(&self.read(".n.swarmlet").expect("there"))
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+
+    /// What passes for a state here, written so long after 1970.
+    fn state(written_ns: i64) -> Vec<u8> {
+        let mut bytes = [&MAGIC[..], &[0; 100 + PULSE_BYTES]].concat();
+        bytes[54..62].copy_from_slice(&written_ns.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn what_is_not_ours_is_not_written_over() {
+        for (name, content, ours) in [
+            ("foreign", &b"a letter"[..], false),
+            ("half", b"swarm", true),
+            ("rest", b"swarmlet and more", true),
+            ("empty", b"", true),
+        ] {
+            let mut place = Place::new(name);
+            fs::write(place.path.join(".n.swarmlet.new"), content).expect("new");
+            assert!(place.lock());
+            let expected = if ours { Ok(true) } else { Err(Some(libc::EEXIST)) };
+            assert_eq!(place.write(&state(i64::MAX)), expected, "{name}");
+            place.state.remove(&mut place.tree);
+            assert_eq!(place.read(".n.swarmlet.new").as_deref(), (!ours).then_some(content), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_run_left_goes_with_the_state_also_if_this_one_saved_nothing() {
+        let mut place = Place::new("left");
+        fs::write(place.path.join(".n.swarmlet.new"), b"swarm").expect("new");
+        assert!(place.lock());
+        place.state.remove(&mut place.tree);
+        assert_eq!((place.read(".n.swarmlet"), place.read(".n.swarmlet.new")), (None, None));
+    }
+
+    #[test]
+    fn a_save_that_comes_after_the_end_is_in_vain_and_no_fault() {
+        let mut place = Place::new("late");
+        assert!(place.lock());
+        place.save(&state(i64::MAX));
+        assert_eq!(place.write(&state(i64::MAX)), Ok(true));
+        place.state.remove(&mut place.tree);
+        place.state.put(&mut place.tree).expect("nothing to be put is nothing to fail");
+        assert_eq!(place.write(&state(i64::MAX)), Ok(false));
+        assert_eq!((place.read(".n.swarmlet"), place.read(".n.swarmlet.new")), (None, None));
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_locked_tells_why_whenever_it_is_to_be_written() {
+        let mut place = Place::new("absent");
+        fs::write(place.path.join(".n.swarmlet"), b"a letter").expect("new");
+        assert!(!place.lock());
+        assert_eq!(place.write(&state(i64::MAX)), Err(Some(libc::EEXIST)));
+        assert_eq!(place.read(".n.swarmlet").as_deref(), Some(&b"a letter"[..]));
+    }
+
+    #[test]
+    fn as_long_as_it_runs_the_state_says_so_until_somebody_else_was_at_the_files() {
+        let mut place = Place::new("pulse");
+        assert!(place.lock());
+        place.save(&state(i64::MAX));
+        let first = place.pulse().expect("from the beginning");
+        place.state.stored();
+        assert!(place.state.awaits_beat());
+        while place.state.awaits_beat() {
+            place.state.beat();
+        }
+        let second = place.pulse().expect("alive");
+        assert!(second.0 > first.0, "{first:?} {second:?}");
+        // While the next one is on its way, the one in its place lives on; then the next one does.
+        assert_eq!(place.write(&state(i64::MAX)), Ok(true));
+        std::thread::sleep(std::time::Duration::from_millis(25));
+        place.state.beat();
+        let third = place.pulse().expect("alive");
+        place.state.put(&mut place.tree).expect("in its place");
+        assert!(third.0 > second.0 && place.pulse().is_some_and(|last| last.0 >= third.0));
+
+        assert_eq!(place.write(&state(1)), Ok(true));
+        place.state.doubt();
+        place.state.beat();
+        assert_eq!(place.read(".n.swarmlet").as_deref(), Some(&b""[..]));
+        place.state.put(&mut place.tree).expect("no fault");
+        assert_eq!(place.read(".n.swarmlet").as_deref(), Some(&b""[..]), "that was written before");
+        place.save(&state(i64::MAX));
+        assert!(place.pulse().is_some());
+    }
 }

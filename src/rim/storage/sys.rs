@@ -257,11 +257,25 @@ pub(super) fn free_bytes(file: &File) -> Option<u64> {
 
 /// Processor time of this thread so far, in µs; 0 where the kernel does not tell.
 pub(super) fn thread_cpu_us() -> u64 {
+    let ns = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);
+    ns.and_then(|ns| u64::try_from(ns / 1_000).ok()).unwrap_or(0)
+}
+
+/// What a clock of the kernel shows, in nanoseconds; `None` if there is no such clock, or its time does not fit.
+pub(super) fn clock_ns(clock: libc::clockid_t) -> Option<i64> {
     // SAFETY: numbers alone, for which zero is good; on some targets there are fields that have no name.
     let mut time: libc::timespec = unsafe { std::mem::zeroed() };
-    // SAFETY: the pointer is to a structure of the kind that the call fills. If it fails, zero stays.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
+    // SAFETY: the pointer is to a structure of the kind that the call fills.
+    let failed = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    #[allow(clippy::unnecessary_cast, reason = "the types differ per target")]
+    let ns = (time.tv_sec as i64).checked_mul(1_000_000_000)?.checked_add(time.tv_nsec as i64)?;
+    (failed == 0).then_some(ns)
+}
+
+/// Bytes of a page: maps begin at multiples of it.
+pub(super) fn page_bytes() -> usize {
+    // SAFETY: takes a number only.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(1 << 16)
 }
 
 /// An offset or length as the kernel takes it; more than 2^63 - 1 is `EFBIG`, as the kernel would say.

@@ -36,8 +36,8 @@ pub enum Task {
 pub enum Done {
     /// What was stored before the task began is durable, or why not.
     Synced(Result<(), StorageFault>),
-    /// The state is durable, or not: then the last one still holds.
-    Saved(bool),
+    /// The state is durable, or why not: then the last one still holds.
+    Saved(Result<(), StorageFault>),
     /// The files are what the torrent says, and durable.
     Completed(Result<(), StorageFault>),
 }
@@ -85,6 +85,7 @@ impl Storage {
 
     /// Goes on with the task under way, a bounded step; what is over, if one is.
     pub fn go_on(&mut self, torrent: TorrentId, syncer: &mut Syncer) -> Option<Done> {
+        self.state.beat();
         let mut work = match self.tasks.current.take() {
             Some(work) => work,
             None => {
@@ -234,10 +235,11 @@ impl Storage {
     fn write_state(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
         let Task::Save(bytes) = &work.task else { return };
         match self.state.write(&mut self.tree, bytes) {
-            Ok(file) => {
+            Ok(Some(file)) => {
                 work.under_way += 1;
                 syncer.sync(torrent, STATE, file, Vec::new());
             }
+            Ok(None) => work.renamed = true,
             Err(error) => {
                 work.renamed = true;
                 work.fault = Some(fault::of_file(0, &error));
@@ -259,7 +261,7 @@ impl Storage {
         let result = work.fault.map_or(Ok(()), Err);
         match work.task {
             Task::Sync { .. } => Done::Synced(result),
-            Task::Save(_) => Done::Saved(result.is_ok()),
+            Task::Save(_) => Done::Saved(result),
             Task::Complete => {
                 self.tree.forget();
                 Done::Completed(result)
@@ -300,7 +302,104 @@ fn note_directories(names: &[&[u8]], directories: &mut BTreeSet<Vec<u8>>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Options;
     use super::*;
+    use crate::meta::Metainfo;
+    use std::path::PathBuf;
+
+    const TORRENT: TorrentId = TorrentId(0);
+
+    /// A folder that goes with its test, the files of a torrent called `n` in it, and what syncs them.
+    struct Place {
+        path: PathBuf,
+        storage: Storage,
+        syncer: Syncer,
+    }
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("swarmlet-tasks-{name}-{}", std::process::id()));
+            let torrent = b"d4:infod6:lengthi1e4:name1:n12:piece lengthi1e6:pieces20:xxxxxxxxxxxxxxxxxxxxee";
+            let metainfo = Arc::new(Metainfo::parse(torrent).expect("a good torrent"));
+            let (mut storage, _) = Storage::open(&path, metainfo, &Options::default()).expect("room");
+            storage.take().expect("nobody else has it");
+            Self { path, storage, syncer: Syncer::waiting() }
+        }
+
+        fn go_on(&mut self) -> Option<Done> {
+            self.storage.go_on(TORRENT, &mut self.syncer)
+        }
+
+        /// The number of the sync that the task waits for, when it is done.
+        fn wait(&mut self) -> Synced {
+            assert!(self.syncer.is_busy(), "nothing is waited for");
+            loop {
+                self.syncer.turn();
+                if let Some(synced) = self.syncer.next_done() {
+                    return synced;
+                }
+            }
+        }
+
+        fn state(&self) -> Vec<u8> {
+            std::fs::read(self.path.join(".n.swarmlet")).expect("locked")
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+
+    #[test]
+    fn a_state_takes_its_place_when_the_device_has_it_and_is_saved_when_the_device_has_its_name() {
+        let mut place = Place::new("order");
+        place.storage.begin(Task::Save(vec![7; 100]));
+        assert_eq!((place.go_on(), place.go_on()), (None, None));
+        assert!(place.state().is_empty());
+        let synced = place.wait();
+        assert_eq!(synced.number, STATE);
+        place.storage.synced(synced);
+        while !place.syncer.is_busy() {
+            assert_eq!(place.go_on(), None, "its name is not on the device");
+        }
+        assert_eq!(place.state()[..84], [7; 84]);
+        while place.syncer.is_busy() {
+            let synced = place.wait();
+            assert_eq!(synced.number, DIRECTORY);
+            place.storage.synced(synced);
+        }
+        assert_eq!(place.go_on(), Some(Done::Saved(Ok(()))));
+    }
+
+    #[test]
+    fn a_device_that_refuses_is_told_of() {
+        let refused =
+            |synced: Synced| Synced { result: Err(io::Error::from_raw_os_error(libc::EIO)), ..synced };
+        let mut place = Place::new("refused");
+        assert_eq!(place.storage.store(0, &[b"x"], 0, 1), Ok(1));
+        for (task, number) in [(Task::Sync { everything: false }, 0), (Task::Save(vec![7; 100]), STATE)] {
+            place.storage.begin(task);
+            assert_eq!(place.go_on(), None);
+            let synced = place.wait();
+            assert_eq!(synced.number, number);
+            place.storage.synced(refused(synced));
+            let done = loop {
+                if let Some(done) = place.go_on() {
+                    break done;
+                }
+                let synced = place.wait();
+                place.storage.synced(synced);
+            };
+            let (Done::Synced(Err(fault)) | Done::Saved(Err(fault))) = done else { panic!("{done:?}") };
+            assert_eq!(fault.os_error, libc::EIO);
+        }
+        assert!(
+            place.state().is_empty(),
+            "what the device refuses does not take the place of the last state"
+        );
+    }
 
     #[test]
     fn the_directories_of_a_file_are_all_down_to_it() {
