@@ -102,3 +102,213 @@ impl Session {
         self.retry_stores(now, id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+    use crate::meta::Metainfo;
+    use crate::session::{Event, Phase, Report, Settings};
+    use alloc::sync::Arc;
+    use alloc::vec::Vec;
+    use core::time::Duration;
+    use sha1::{Digest, Sha1};
+
+    const ID: TorrentId = TorrentId(0);
+    const PIECE: usize = 9;
+    const FULL: StorageFault =
+        StorageFault { kind: StorageFaultKind::NoSpace, file: 0, os_error: 28, missing_bytes: 0 };
+    const CHANGED: StorageFault = StorageFault { kind: StorageFaultKind::Changed, ..FULL };
+
+    /// A torrent of two pieces, what is on its disk, and the time.
+    struct Rig {
+        session: Session,
+        disk: [u8; 2 * PIECE],
+        now: Instant,
+    }
+
+    /// What the session wishes for, in a word.
+    #[derive(Debug, PartialEq, Eq)]
+    enum Wish {
+        Load(u64),
+        Sync,
+        Complete,
+        Said(&'static str),
+        Finish(Outcome),
+    }
+
+    impl Rig {
+        /// Both pieces are there; nothing has been read.
+        fn new(give_up: Option<Duration>) -> Self {
+            let disk = *b"the nine and nine.";
+            let hashes: Vec<u8> = disk.chunks(PIECE).flat_map(Sha1::digest).collect();
+            let head = b"d4:infod6:lengthi18e4:name1:a12:piece lengthi9e6:pieces40:";
+            let torrent = [&head[..], &hashes, b"ee"].concat();
+            let settings = Settings {
+                memory_bytes: 1 << 20,
+                max_peers: 9,
+                port: 0,
+                peers: Vec::new(),
+                give_up,
+                check_only: false,
+            };
+            let now = Instant::from_micros(1_000_000);
+            let mut session = Session::new(now, Rng::new(1), settings);
+            session.add_torrent(now, Arc::new(Metainfo::parse(&torrent).unwrap()), false);
+            Self { session, disk, now }
+        }
+
+        fn tell(&mut self, event: Event<'_>) -> Vec<Wish> {
+            self.session.handle(self.now, event);
+            self.wishes()
+        }
+
+        /// As much time goes by as until a store is tried again.
+        fn wait(&mut self) -> Vec<Wish> {
+            self.now = self.now + STORE_RETRY_INTERVAL;
+            self.session.on_time(self.now);
+            self.wishes()
+        }
+
+        fn wishes(&mut self) -> Vec<Wish> {
+            let wish = |action| match action {
+                Action::Load { offset, .. } => Some(Wish::Load(offset)),
+                Action::Sync { everything, .. } => everything.then_some(Wish::Sync),
+                Action::Complete { .. } => Some(Wish::Complete),
+                Action::Say(Report::Note(Note::StorageFault { .. })) => Some(Wish::Said("fault")),
+                Action::Say(Report::Note(Note::StorageRecovered { .. })) => Some(Wish::Said("recovered")),
+                Action::Say(Report::Note(Note::Complete { .. })) => Some(Wish::Said("complete")),
+                Action::Finish(outcome) => Some(Wish::Finish(outcome)),
+                _ => None,
+            };
+            core::iter::from_fn(|| self.session.next_action()).filter_map(wish).collect()
+        }
+
+        /// Reads all that is wished for, as it is on the disk; what is wished for then.
+        fn read(&mut self, mut wishes: Vec<Wish>) -> Vec<Wish> {
+            while let [.., Wish::Load(offset)] = wishes[..] {
+                let (at, disk) = (offset as usize, self.disk);
+                wishes = self.tell(Event::Loaded { torrent: ID, offset, bytes: &disk[at..at + PIECE] });
+            }
+            wishes
+        }
+
+        /// What is on the disk was read at the start.
+        fn started(give_up: Option<Duration>) -> Self {
+            let mut rig = Self::new(give_up);
+            let wishes = rig.wishes();
+            assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+            assert_eq!(rig.tell(Event::Synced { torrent: ID }), []);
+            rig
+        }
+
+        fn phase(&self) -> Phase {
+            self.session.torrents[0].phase()
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_full_at_the_end_is_waited_for_and_what_is_in_doubt_is_read() {
+        let mut rig = Rig::started(None);
+        let failed = Event::CompleteFailed { torrent: ID, fault: FULL };
+        assert_eq!(rig.tell(failed), [Wish::Said("fault")]);
+        for _ in 0..9 {
+            assert_eq!((rig.phase(), rig.wait()), (Phase::Stalled, Vec::from([Wish::Sync])));
+            assert_eq!(rig.wait(), [], "one sync at a time");
+            assert_eq!(rig.tell(Event::SyncFailed { torrent: ID, fault: FULL }), [], "it is said once");
+        }
+        assert_eq!(rig.wait(), [Wish::Sync]);
+        // Both pieces were durable before; nothing has to be read.
+        let wishes = rig.tell(Event::Synced { torrent: ID });
+        assert!(wishes.contains(&Wish::Complete) && wishes.contains(&Wish::Said("recovered")), "{wishes:?}");
+        let wishes = rig.tell(Event::Completed { torrent: ID });
+        assert!(wishes.contains(&Wish::Said("complete")), "{wishes:?}");
+    }
+
+    #[test]
+    fn what_no_sync_has_made_durable_is_read_when_there_is_room_and_no_sooner() {
+        let mut rig = Rig::new(None);
+        let wishes = rig.wishes();
+        assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+        assert_eq!(rig.tell(Event::SyncFailed { torrent: ID, fault: FULL }), [Wish::Said("fault")]);
+        assert_eq!(rig.tell(Event::Completed { torrent: ID }), [], "what is in doubt is not complete");
+        assert_eq!(rig.wait(), [Wish::Sync]);
+        assert_eq!(rig.tell(Event::Synced { torrent: ID }), [Wish::Load(0), Wish::Said("recovered")]);
+        rig.disk[PIECE] ^= 1;
+        assert_eq!(rig.read(Vec::from([Wish::Load(0)])), [], "one piece was lost, and is fetched");
+        assert_eq!((rig.phase(), rig.session.torrents[0].download.have().count()), (Phase::Downloading, 1));
+    }
+
+    #[test]
+    fn who_does_not_wait_for_room_waits_no_longer_however_often_it_seems_to_pass() {
+        let mut rig = Rig::started(Some(STORE_RETRY_INTERVAL * 3));
+        rig.session.reached = true;
+        assert_eq!(rig.tell(Event::CompleteFailed { torrent: ID, fault: FULL }), [Wish::Said("fault")]);
+        assert_eq!(rig.wait(), [Wish::Sync]);
+        // The kernel forgets what it could not write, and has nothing left to fail.
+        rig.tell(Event::Synced { torrent: ID });
+        assert_eq!(rig.tell(Event::CompleteFailed { torrent: ID, fault: FULL }), [Wish::Said("fault")]);
+        assert_eq!(rig.wait(), [Wish::Sync]);
+        rig.tell(Event::SyncFailed { torrent: ID, fault: FULL });
+        assert_eq!(rig.wait(), [Wish::Sync]);
+        let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: FULL });
+        assert_eq!(wishes, [Wish::Finish(Outcome::NoSpace)]);
+    }
+
+    #[test]
+    fn who_quits_while_it_is_not_durable_is_not_told_that_it_is_complete() {
+        let mut rig = Rig::started(None);
+        rig.tell(Event::CompleteFailed { torrent: ID, fault: FULL });
+        assert_eq!(rig.tell(Event::Quit), [Wish::Finish(Outcome::Incomplete)]);
+    }
+
+    #[test]
+    fn after_files_were_changed_durable_pieces_are_read_too() {
+        let events: [fn() -> Event<'static>; 2] = [
+            || Event::CompleteFailed { torrent: ID, fault: CHANGED },
+            || Event::SyncFailed { torrent: ID, fault: CHANGED },
+        ];
+        for event in events {
+            let mut rig = Rig::started(None);
+            assert_eq!(rig.tell(event()), [Wish::Said("fault"), Wish::Load(0)]);
+            rig.disk[0] ^= 1;
+            assert_eq!(rig.read(Vec::from([Wish::Load(0)])), []);
+            let torrent = &rig.session.torrents[0];
+            assert_eq!(torrent.download.have().iter().collect::<Vec<_>>(), [1]);
+            assert_eq!(torrent.undurable().collect::<Vec<_>>(), [1], "the state vouches for nothing");
+        }
+    }
+
+    #[test]
+    fn files_that_change_each_time_end_the_run() {
+        let mut rig = Rig::started(None);
+        for _ in 0..crate::base::limits::STORE_TRIES_MAX {
+            let wishes = rig.tell(Event::CompleteFailed { torrent: ID, fault: CHANGED });
+            assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+            rig.tell(Event::Synced { torrent: ID });
+        }
+        let wishes = rig.tell(Event::CompleteFailed { torrent: ID, fault: CHANGED });
+        assert_eq!(wishes, [Wish::Said("fault"), Wish::Finish(Outcome::IoError)]);
+    }
+
+    #[test]
+    fn an_answer_to_an_earlier_wish_to_complete_does_not_make_it_complete() {
+        let mut rig = Rig::new(None);
+        let wishes = rig.wishes();
+        assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+        let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: CHANGED });
+        assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+        assert_eq!(rig.tell(Event::Completed { torrent: ID }), []);
+        let wishes = rig.tell(Event::Completed { torrent: ID });
+        assert!(wishes.contains(&Wish::Said("complete")), "{wishes:?}");
+    }
+
+    #[test]
+    fn bytes_of_a_check_that_has_begun_anew_are_not_taken_for_others() {
+        let mut rig = Rig::started(None);
+        rig.tell(Event::CompleteFailed { torrent: ID, fault: CHANGED });
+        let bytes = &[7; PIECE];
+        assert_eq!(rig.tell(Event::Loaded { torrent: ID, offset: PIECE as u64, bytes }), []);
+        assert_eq!(rig.read(Vec::from([Wish::Load(0)])), [Wish::Sync, Wish::Complete]);
+    }
+}
