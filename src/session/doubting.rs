@@ -235,7 +235,11 @@ mod tests {
         assert_eq!(rig.wait(), [Wish::Sync]);
         assert_eq!(rig.tell(Event::Synced { torrent: ID }), [Wish::Load(0), Wish::Said("recovered")]);
         rig.disk[PIECE] ^= 1;
-        assert_eq!(rig.read(Vec::from([Wish::Load(0)])), [], "one piece was lost, and is fetched");
+        assert_eq!(
+            rig.read(Vec::from([Wish::Load(0)])),
+            [Wish::Sync],
+            "one piece is there, and one is fetched"
+        );
         assert_eq!((rig.phase(), rig.session.torrents[0].download.have().count()), (Phase::Downloading, 1));
     }
 
