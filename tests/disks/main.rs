@@ -134,7 +134,7 @@ fn a_quota_or_a_limit_of_files_is_waited_for_like_a_full_disk() {
 }
 
 /// The device takes bytes and then has no room for them: everything waits until a sync succeeds.
-fn waits_for_a_sync(mib: u64, peers: u64) {
+fn waits_for_a_sync(mib: u64) {
     let scratch = Scratch::new();
     let payload = Payload::new(&scratch, mib, PIECE);
     let disk = Faults::new(&scratch.folder("mount"));
@@ -151,7 +151,8 @@ fn waits_for_a_sync(mib: u64, peers: u64) {
     let later = client.status();
     assert!(later.contains(r#""phase":"stalled""#), "a few tries later: {later}");
     assert_eq!(number(&later, "downloaded_bytes"), number(&before, "downloaded_bytes"), "{}", client.log());
-    assert_eq!((number(&later, "peers"), number(&later, "corrupt_bytes")), (peers, 0), "{later}");
+    // At the end everybody was let go, and somebody is found again.
+    assert!(number(&later, "corrupt_bytes") == 0 && !client.log().contains("banned"), "{later}");
     assert_eq!(client.log().matches("no space left for it").count(), 1, "{}", client.log());
     disk.tell("");
     assert_eq!(client.end().code(), Some(0), "{}", client.log());
@@ -162,12 +163,12 @@ fn waits_for_a_sync(mib: u64, peers: u64) {
 
 #[test]
 fn a_device_that_has_no_room_for_what_it_took_is_waited_for_in_the_middle() {
-    waits_for_a_sync(24, 1);
+    waits_for_a_sync(24);
 }
 
 #[test]
 fn a_device_that_has_no_room_for_what_it_took_is_waited_for_at_the_end() {
-    waits_for_a_sync(1, 0);
+    waits_for_a_sync(1);
 }
 
 #[test]
