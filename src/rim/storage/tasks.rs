@@ -194,7 +194,7 @@ impl Storage {
             && let Some(index) = work.files.pop()
         {
             let Some(file) = metainfo.layout.file(index).filter(|file| !file.is_pad()) else { continue };
-            match self.to_be_synced(index, &file) {
+            match self.opened_for_sync(index, &file) {
                 Ok(opened) => {
                     if !core::mem::replace(&mut self.entered[index as usize], true) {
                         let names: Vec<&[u8]> = file.components().collect();
@@ -218,7 +218,7 @@ impl Storage {
 
     /// A file that is to be synced. If it is open for writing it is that descriptor: it knows of each write that failed
     /// since it was opened, and a new one only of those that nobody was told of.
-    fn to_be_synced(&mut self, index: u32, file: &meta::File<'_>) -> io::Result<File> {
+    fn opened_for_sync(&mut self, index: u32, file: &meta::File<'_>) -> io::Result<File> {
         let found = self.tree.open(file, libc::O_RDONLY)?;
         // What was stored went to the file that was opened, and what is found is what the next run believes.
         let metadata = self.files.expect(index, &found, false);
