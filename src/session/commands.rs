@@ -166,7 +166,9 @@ impl Session {
     pub(super) fn complete_if_done(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
         let in_doubt = torrent.recheck || torrent.checking.is_some() || torrent.durability.is_in_doubt();
-        if torrent.complete || in_doubt || !torrent.download.is_complete() {
+        // A sync under way tells only of what was stored before it began.
+        let is_busy = in_doubt || torrent.is_unsynced() || torrent.durability.is_syncing();
+        if torrent.complete || is_busy || !torrent.download.is_complete() {
             return;
         }
         torrent.complete = true;

@@ -3,7 +3,7 @@
 
 use super::torrents::{Stall, Torrent};
 use super::{Action, Note, Outcome, Session, StorageFault, StorageFaultKind};
-use crate::base::limits::STORE_RETRY_INTERVAL;
+use crate::base::limits::{STORE_RETRY_INTERVAL, UNSYNCED_BYTES_MAX};
 use crate::base::{Bitfield, Instant, TorrentId};
 use crate::download::Check;
 
@@ -13,6 +13,15 @@ impl Torrent {
         self.recheck = true;
         self.durability.forget();
         self.durability.suspect(self.download.partly_stored().collect());
+    }
+
+    /// True if nothing goes on before a sync of everything succeeds.
+    pub fn is_unsynced(&self) -> bool {
+        self.stall.is_some_and(|stall| stall.is_unsynced)
+    }
+
+    fn undurable_bytes(&self) -> u64 {
+        self.undurable().count() as u64 * u64::from(self.download.geometry().piece_bytes)
     }
 
     /// A sync of `bytes` has failed for want of room.
@@ -40,9 +49,7 @@ impl Session {
             let since = torrent.durability.full_since(now);
             self.settings.give_up.is_some_and(|patience| now.since(since) >= patience)
         } else {
-            // A device that has failed at the end does not mend itself.
-            let is_final = torrent.complete && fault.kind != StorageFaultKind::Changed;
-            torrent.durability.count_failure() || is_final
+            torrent.durability.count_failure()
         };
         if is_news {
             self.note(Note::StorageFault { torrent: id, fault });
@@ -69,9 +76,9 @@ impl Session {
     /// Reads what is in doubt, if nothing else is being read: all pieces, or those that are not durable.
     pub(super) fn check_doubtful(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
-        // Before the device takes everything, nothing that is read tells what it has.
-        let is_unsynced = torrent.stall.is_some_and(|stall| stall.is_unsynced);
-        if is_unsynced || torrent.checking.is_some() || self.quitting.is_some() {
+        // While there is no room each try may lose something. To read much after each would keep the disk busy for nothing.
+        let waits = torrent.is_unsynced() && torrent.undurable_bytes() > UNSYNCED_BYTES_MAX;
+        if waits || torrent.checking.is_some() || self.quitting.is_some() {
             return;
         }
         let (all, some) = (core::mem::take(&mut torrent.recheck), torrent.durability.take_doubt());
@@ -226,20 +233,22 @@ mod tests {
     }
 
     #[test]
-    fn what_no_sync_has_made_durable_is_read_when_there_is_room_and_no_sooner() {
+    fn what_no_sync_has_made_durable_is_read_and_what_is_lost_waits_for_room() {
         let mut rig = Rig::new(None);
         let wishes = rig.wishes();
         assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
-        assert_eq!(rig.tell(Event::SyncFailed { torrent: ID, fault: FULL }), [Wish::Said("fault")]);
+        let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: FULL });
+        assert_eq!(wishes, [Wish::Said("fault"), Wish::Load(0)]);
         assert_eq!(rig.tell(Event::Completed { torrent: ID }), [], "what is in doubt is not complete");
+        assert_eq!(rig.read(wishes), []);
         assert_eq!(rig.wait(), [Wish::Sync]);
-        assert_eq!(rig.tell(Event::Synced { torrent: ID }), [Wish::Load(0), Wish::Said("recovered")]);
+        // What the device seemed to have is lost with the next try.
+        let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: FULL });
         rig.disk[PIECE] ^= 1;
-        assert_eq!(
-            rig.read(Vec::from([Wish::Load(0)])),
-            [Wish::Sync],
-            "one piece is there, and one is fetched"
-        );
+        assert_eq!((wishes.len(), rig.read(wishes)), (1, Vec::new()));
+        assert_eq!((rig.phase(), rig.wait()), (Phase::Stalled, Vec::from([Wish::Sync])));
+        let wishes = rig.tell(Event::Synced { torrent: ID });
+        assert_eq!(wishes, [Wish::Said("recovered"), Wish::Sync], "a try proves nothing");
         assert_eq!((rig.phase(), rig.session.torrents[0].download.have().count()), (Phase::Downloading, 1));
     }
 

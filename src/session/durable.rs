@@ -179,15 +179,16 @@ impl Durability {
     }
 
     /// A sync has failed: what is not durable may be lost, and is to be read, `partly_stored` pieces as soon as they are
-    /// wholly stored. Answers the bytes that it was of.
+    /// wholly stored. Answers the bytes that may be lost.
     pub fn doubt(&mut self, now: Instant, partly_stored: Vec<u32>) -> u64 {
         self.rests_until = now + STORE_RETRY_INTERVAL;
         self.recheck = true;
         self.unproven = true;
         self.waits = false;
         self.suspects = partly_stored;
-        (self.dirty_bytes, self.dirty_since) = (0, None);
-        self.sync.take().map_or(0, |sync| sync.bytes)
+        let dirty_bytes = core::mem::take(&mut self.dirty_bytes);
+        self.dirty_since = None;
+        dirty_bytes + self.sync.take().map_or(0, |sync| sync.bytes)
     }
 
     /// Counts a failure of a sync that is no want of room. True if there were too many.
@@ -235,6 +236,11 @@ impl Durability {
         }
     }
 
+    /// True if a sync is under way.
+    pub fn is_syncing(&self) -> bool {
+        self.sync.is_some()
+    }
+
     /// True if what is not durable may be lost.
     pub fn is_in_doubt(&self) -> bool {
         self.recheck
@@ -280,7 +286,7 @@ impl Durability {
     /// True if nothing is on its way to the device, or is to be.
     fn is_settled(&self) -> bool {
         let saved = self.saving.era.is_none() || !(self.saving.is_due || self.saving.is_under_way);
-        self.sync.is_none() && self.dirty_bytes == 0 && saved
+        self.sync.is_none() && self.completing == 0 && self.dirty_bytes == 0 && saved
     }
 }
 
@@ -302,7 +308,8 @@ impl Torrent {
 
     fn sync_deadline(&self) -> Option<Instant> {
         // What is being read is not proven, and the sync of the end sees to everything.
-        let may_begin = self.checking.is_none() && !self.durability.recheck && !self.complete;
+        let is_certain = self.checking.is_none() && !self.durability.recheck;
+        let may_begin = is_certain && !self.complete && !self.is_unsynced();
         self.durability.sync_deadline().filter(|_| may_begin)
     }
 
@@ -395,6 +402,7 @@ impl Session {
         }
         self.end_trial(now, id);
         self.wish_stores(id);
+        self.complete_if_done(now, id);
         self.make_durable(now, id);
     }
 
@@ -412,17 +420,17 @@ impl Session {
         self.make_durable(now, id);
     }
 
-    /// Everything is being made durable, in one.
+    /// Everything is being made durable, in one. No sync is under way.
     pub(super) fn sync_at_the_end(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
         let own = &mut torrent.durability;
+        own.completing += 1;
         if core::mem::take(&mut own.unproven) {
+            own.syncing.clone_from(torrent.download.have());
+            own.sync = Some(SyncUnderWay { since: now, bytes: own.dirty_bytes });
+            (own.dirty_bytes, own.dirty_since) = (0, None);
             self.actions.push_back(Action::Sync { torrent: id, everything: true });
         }
-        own.syncing.clone_from(torrent.download.have());
-        own.sync = Some(SyncUnderWay { since: now, bytes: own.dirty_bytes });
-        own.completing += 1;
-        (own.dirty_bytes, own.dirty_since) = (0, None);
     }
 
     /// Everything is durable. A state is of use only to those who stay and give: their next start reads nothing again.
@@ -430,7 +438,8 @@ impl Session {
         let torrent = &mut self.torrents[id.0 as usize];
         let own = &mut torrent.durability;
         if all_durable {
-            own.sync = None;
+            (own.dirty_bytes, own.dirty_since) = (0, None);
+            (own.failures, own.full_since) = (0, None);
             own.durable.clone_from(torrent.download.have());
             own.saving.is_due = true;
         }

@@ -173,7 +173,7 @@ impl Session {
         let before = torrent.stall;
         let tries = before.map_or(0, |stall| stall.tries);
         let since = before.map_or(now, |stall| stall.since);
-        let is_unsynced = before.is_some_and(|stall| stall.is_unsynced);
+        let is_unsynced = torrent.is_unsynced();
         torrent.stall = Some(Stall { fault, since, retry: now + STORE_RETRY_INTERVAL, tries, is_unsynced });
         if fault.kind == StorageFaultKind::Changed {
             torrent.distrust();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use swarmlet::base::limits::UNSYNCED_BYTES_MIN;
 use swarmlet::base::{Rng, TorrentId};
 use swarmlet::resume::Belief;
-use swarmlet::session::{Giving, Outcome, Phase};
+use swarmlet::session::{Giving, Outcome, Phase, StorageFaultKind};
 
 /// Seeds of the usual run; `CUT_SEEDS` says how many else.
 const SEEDS: u64 = 40;
@@ -49,7 +49,7 @@ fn at_risk_bytes(world: &World, cut: bool) -> u64 {
 }
 
 /// One download with an end of the run now and then; `cut`: of the power, too.
-fn run_seed(seed: u64, cuts: bool, sync_fails: Option<u32>) -> Cost {
+fn run_seed(seed: u64, cuts: bool, sync_fails: Option<(u32, StorageFaultKind)>) -> Cost {
     let mut rng = Rng::new(seed);
     let mut shape = Shape::random(&mut rng);
     if shape.files.iter().sum::<u64>() < 1 << 20 {
@@ -60,7 +60,8 @@ fn run_seed(seed: u64, cuts: bool, sync_fails: Option<u32>) -> Cost {
     let models = [Model { rate, ..Model::honest() }, Model { rate, fast: false, ..Model::honest() }];
     let mut world = world_of(seed, &shape, &models, |_| {});
     world.check_every = 20;
-    world.disk.plan.sync_fails = sync_fails;
+    world.disk.plan.sync_fails = sync_fails.map(|(one_in, _)| one_in);
+    world.disk.plan.sync_fault = sync_fails.map(|(_, kind)| kind);
     world.disk.device.slow_us = [20_000, 1_000_000, 8_000_000][rng.below(3) as usize];
     let (mut cost, mut fetched, total) = (Cost::default(), 0, world.torrent.total_bytes);
     loop {
@@ -122,7 +123,21 @@ fn after_a_power_cut_only_what_was_not_synced_is_fetched_again() {
 #[test]
 fn bytes_that_a_failed_sync_has_lost_are_noticed_and_fetched_again() {
     for seed in 0..seeds() / 3 {
-        run_seed(seed, true, Some(4 + (seed % 3) as u32));
+        run_seed(seed, true, Some((4 + (seed % 3) as u32, StorageFaultKind::Io)));
+    }
+}
+
+#[test]
+fn a_device_that_has_no_room_for_what_it_took_is_waited_for() {
+    for seed in 0..seeds() / 3 {
+        run_seed(seed, true, Some((2 + (seed % 3) as u32, StorageFaultKind::NoSpace)));
+    }
+}
+
+#[test]
+fn what_somebody_else_has_put_in_the_place_of_durable_pieces_is_noticed() {
+    for seed in 0..seeds() / 3 {
+        run_seed(seed, true, Some((4 + (seed % 3) as u32, StorageFaultKind::Changed)));
     }
 }
 
