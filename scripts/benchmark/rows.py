@@ -115,9 +115,9 @@ def swarms():
         own("wall ≤ 0.85 × the fastest", "wall_s", times_best(0.85, "wall_s")),
         own("bytes sent to it ≤ 1.05 × size", "sent_ratio", exactly(1.05)),
     ]
-    seeder = ["--seeders", 6, "--poisoners", 2, "--poison", 5, "--rate", 16384]
-    title = "4 good and 2 poisoning seeders (5 % of blocks), 16 MiB/s each, 256 KiB pieces"
-    yield Row("poison", title, 512, 256, seeder, clients(ALL), bars, timeout=120)
+    seeder = ["--seeders", 6, "--poisoners", 2, "--poison", 5]
+    title = "4 good and 2 poisoning seeders (5 % of blocks), 256 KiB pieces"
+    yield Row("poison", title, 1024, 256, seeder, clients(ALL), bars, timeout=120)
 
 
 def small():

@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import kinds  # noqa: E402
 import slow  # noqa: E402
+import stores  # noqa: E402
 
 MIB = 1 << 20
 
@@ -32,6 +33,7 @@ def main():
             good = all([slow.measure(options.built, work, kind, size, options.rate, rest) for kind in chosen])
         elif options.table:
             good = kinds.table(options.built, work, size, options.kind)
+            good &= stores.table(options.built, work, size, options.kind)
         else:
             good = kinds.every(options.built, work, size, options.kind)
     return 0 if good else 1

@@ -27,6 +27,8 @@ impl Trackers {
 
     /// Says `completed` to each family that is owed it.
     pub(super) fn tell_completed(&mut self, now: Instant, at: usize, rng: &mut Rng) {
+        // The others of its tier are not asked because of this.
+        self.tiers[self.members[at].tier].asked = now;
         let owed = |lane: usize| self.members[at].lanes[lane].is_owed();
         let lanes: Vec<usize> = (0..2).filter(|&lane| owed(lane)).collect();
         let known = lanes.iter().all(|&lane| self.members[at].lanes[lane].address.is_some());

@@ -16,7 +16,7 @@ pub(crate) struct Tier {
     /// When the next report is due.
     pub next: Instant,
     /// When one of them was last asked.
-    asked: Instant,
+    pub asked: Instant,
     /// Hunger waits until then: an answer with peers came.
     calm: Instant,
 }

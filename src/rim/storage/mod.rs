@@ -73,6 +73,9 @@ use tasks::Tasks;
 use tree::Tree;
 use write_back::{Range, WriteBack};
 
+/// So many refused tries in a row, none of them while a file was being synced, and files are tried no more.
+const REFUSALS_MAX: u8 = 2;
+
 /// How the files of a torrent are written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -106,6 +109,8 @@ pub struct Storage {
     backend: Backend,
     /// Files are tried before bytes are stored, as long as that can be done.
     tries_first: bool,
+    /// Tries in a row that a file refused although nothing was being synced.
+    refusals: u8,
     write_back: WriteBack,
     /// For each file how it was when it was last synced, or at the start.
     stamps: Box<[Stamp]>,
@@ -150,6 +155,7 @@ impl Storage {
             needed_bytes,
             backend: Backend::new(options.map),
             tries_first: true,
+            refusals: 0,
             now: Instant::ZERO,
         };
         Ok((storage, existing))
@@ -246,12 +252,17 @@ impl Storage {
         true
     }
 
-    /// True if the file in which `offset` of the torrent lies takes bytes without waiting, as far as can be told: it is
-    /// tried with the first block of `parts` behind `done` bytes. btrfs holds a file's lock while it is synced, for as long as the device
-    /// takes. Where that cannot be tried (ext4, which holds nothing; FUSE) it is true.
+    /// True if the file in which `offset` of the torrent lies takes bytes without waiting, as far as can be told. btrfs
+    /// holds a file's lock at some time while it is synced, for as long as the device takes; it is known by taking bytes
+    /// only if that needs no wait, with which it is tried: the first block of `parts` behind `done` bytes. Where that cannot
+    /// be tried (ext4, which holds nothing; FUSE) it is true, and also where the file refuses for reasons that do not pass
+    /// (xfs, for any page that is not in memory yet).
     pub fn takes_bytes(&mut self, offset: u64, parts: &[&[u8]], done: u64) -> bool {
         if !self.tries_first {
             return true;
+        }
+        if self.tasks.is_syncing() {
+            return false;
         }
         let metainfo = Arc::clone(&self.metainfo);
         let block = u64::from(BLOCK_BYTES);
@@ -263,9 +274,12 @@ impl Storage {
         let Some(open) = self.files.peek(segment.file).filter(|open| open.writable) else { return true };
         let slice = [IoSlice::new(&first[..block as usize])];
         match sys::write_at_once(&open.file, &slice, segment.file_offset) {
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return false,
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {
+                self.refusals += 1;
+                self.tries_first = self.refusals < REFUSALS_MAX;
+            }
             Err(_) => self.tries_first = false,
-            Ok(_) => {}
+            Ok(_) => self.refusals = 0,
         }
         true
     }

@@ -69,6 +69,13 @@ struct Work {
     renamed: bool,
 }
 
+impl Tasks {
+    /// True while the device has not answered.
+    pub(super) fn is_syncing(&self) -> bool {
+        self.current.as_ref().is_some_and(|work| work.under_way > 0)
+    }
+}
+
 impl Storage {
     /// Adds a task. [`Storage::go_on`] answers it.
     pub fn begin(&mut self, task: Task) {
