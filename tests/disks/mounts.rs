@@ -94,7 +94,7 @@ impl Faults {
 
     /// What was made, written, synced and renamed since it was told `log`, a line each.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.control.with_added_extension("log")).unwrap()
+        fs::read_to_string(self.control.with_extension("control.log")).unwrap()
     }
 
     /// The end of the device: every call fails from here on.

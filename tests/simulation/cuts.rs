@@ -130,7 +130,7 @@ fn bytes_that_a_failed_sync_has_lost_are_noticed_and_fetched_again() {
 #[test]
 fn a_device_that_has_no_room_for_what_it_took_is_waited_for() {
     for seed in 0..seeds() / 3 {
-        run_seed(seed, true, Some((2 + (seed % 3) as u32, StorageFaultKind::NoSpace)));
+        run_seed(seed, true, Some((3 + (seed % 3) as u32, StorageFaultKind::NoSpace)));
     }
 }
 
