@@ -74,7 +74,7 @@ cross_cargo() {
     )
 }
 
-# The features that the chosen target can have; TLS, which takes 0.8 MB and more, only if CROSS_TLS is set.
+# The features that the chosen target can have; TLS, which takes 0.9 MB, only if CROSS_TLS is set.
 cross_features() {
     local tls=${CROSS_TLS:+,tls}
     if [ "$atomics" = atomic64 ]; then echo "io,create$tls"; else echo "io$tls"; fi

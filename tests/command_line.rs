@@ -336,6 +336,72 @@ fn a_torrent_that_was_created_can_be_shown() {
     assert!(ran.out.contains("made.torrent"), "{}", ran.out);
     assert!(run(&[OsStr::new("--show"), out.as_os_str()]).out.starts_with("data.bin\n"));
     run(&arguments).assert_fault(5, &["made.torrent"]);
+    let out = directory.join("private.torrent");
+    let mut arguments =
+        [OsStr::new("--create"), data.as_os_str(), OsStr::new("-o"), out.as_os_str()].to_vec();
+    arguments.extend([OsStr::new("--private"), OsStr::new("--piece-size"), OsStr::new("32")]);
+    assert_eq!(run(&arguments).code, 0);
+    let shown = run(&[OsStr::new("--show"), out.as_os_str()]).out;
+    assert!(
+        shown.contains("  private    yes") && shown.contains("  pieces     4 pieces of 32.0 KiB"),
+        "{shown}"
+    );
+}
+
+/// A run of the program that ends with its test, whatever becomes of that.
+#[cfg(feature = "create")]
+struct Running(std::process::Child);
+
+#[cfg(feature = "create")]
+impl Running {
+    fn start(directory: &std::path::Path, arguments: &[&str]) -> Self {
+        let mut command = swarmlet();
+        command.args(["--port", "0", "--bind", "127.0.0.1"]).args(arguments).current_dir(directory);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command.spawn().unwrap())
+    }
+}
+
+#[cfg(feature = "create")]
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(feature = "create")]
+#[test]
+fn a_seed_says_that_it_is_complete_and_stays_until_it_is_told_to_go() {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let directory = directory("seed");
+    fs::write(directory.join("data"), vec![1; 100_000]).unwrap();
+    assert_eq!(
+        swarmlet().args(["--create", "data"]).current_dir(&directory).output().unwrap().status.code(),
+        Some(0)
+    );
+    let mut child =
+        Running::start(&directory, &["--seed", "--max-peers", "5000", "--up-limit", "7", "data.torrent"]);
+    let mut said = Vec::new();
+    for line in BufReader::new(child.0.stderr.take().unwrap()).lines().map_while(Result::ok) {
+        let is_last = line.starts_with("complete: ");
+        said.push(line);
+        if is_last {
+            break;
+        }
+    }
+    assert_eq!(said.last().unwrap(), "complete: it was all there; now it is given to others");
+    let lowered = "warning: --max-peers 5000 becomes ";
+    assert!(said.iter().any(|line| line.starts_with(lowered)), "{said:?}");
+    child.0.stdin.take().unwrap().write_all(b"status\nquit\n").unwrap();
+    let out = std::io::read_to_string(child.0.stdout.take().unwrap()).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0), "{out}");
+    assert!(out.contains("data: 100.0 %, complete, given to others\n"), "{out}");
+    assert!(out.contains("\nlimits: down none, up 7 KiB/s\n"), "{out}");
+    assert!(
+        out.lines().last().unwrap().starts_with("data: 97.7 KiB complete, it was all there; it is in "),
+        "{out}"
+    );
 }
 
 /// Just enough of RFC 8259 to tell what is JSON from what is not.

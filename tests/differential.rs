@@ -7,7 +7,8 @@
 
 use lava_torrent::torrent::v1::Torrent;
 use std::path::Path;
-use swarmlet::app::create::{Options, encode};
+use swarmlet::app::cli::NewTorrent;
+use swarmlet::app::create::encode;
 use swarmlet::base::{InfoHash, Rng};
 use swarmlet::meta::{Metainfo, MetainfoFault};
 
@@ -56,7 +57,8 @@ fn damaged_torrents_are_never_read_differently_unless_we_say_so() {
 fn torrents_that_we_write_are_read_alike() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for path in [source.clone(), source.join("lib.rs")] {
-        let options = Options { announce: Some("http://127.0.0.1:6969/announce"), ..Options::default() };
+        let options =
+            NewTorrent { announce: Some("http://127.0.0.1:6969/announce".into()), ..NewTorrent::default() };
         let torrent = encode(&path, &options).unwrap();
         assert_eq!(compare(&torrent), Verdict::Alike, "{}", path.display());
     }

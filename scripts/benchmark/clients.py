@@ -31,8 +31,9 @@ class Job:
 
 
 def swarmlet(job, release):
-    # Places for peers are paid from the same memory as blocks: more than the default only where they are needed.
-    places = ["--max-peers", "500"] if len(job.seeder.peers) > 200 else []
+    # Places for peers are paid from the same memory as blocks: more than the default only where they are needed, and the
+    # least memory that has room for them beside 100,000 pieces.
+    places = ["--max-peers", "500", "--memory", "16"] if len(job.seeder.peers) > 200 else []
     options = ["-q", *places, "-o", job.folder, *job.options]
     return Start([f"{release}/swarmlet", *options, job.payload.torrent])
 

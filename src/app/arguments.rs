@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Short letter, long name, and whether a value follows.
-pub const OPTIONS: [(Option<char>, &str, bool); 25] = [
+pub const OPTIONS: [(Option<char>, &str, bool); 27] = [
     (Some('o'), "output", true),
     (None, "peer", true),
     (None, "port", true),
@@ -27,6 +27,8 @@ pub const OPTIONS: [(Option<char>, &str, bool); 25] = [
     (None, "check", false),
     (None, "create", true),
     (None, "announce", true),
+    (None, "private", false),
+    (None, "piece-size", true),
     (None, "json", false),
     (Some('q'), "quiet", false),
     (Some('v'), "verbose", false),

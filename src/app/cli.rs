@@ -58,11 +58,22 @@ pub enum Job {
     Create {
         /// A file or a directory.
         path: PathBuf,
-        /// URL of its tracker.
-        announce: Option<String>,
-        /// The `.torrent` to be written; beside `path` if not given.
+        /// The `.torrent` to be written; `NAME.torrent` in the current directory if not given.
         out: Option<PathBuf>,
+        /// What else it shall say.
+        says: NewTorrent,
     },
+}
+
+/// What a new torrent says beside its files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewTorrent {
+    /// URL of its tracker.
+    pub announce: Option<String>,
+    /// Bytes of a piece; by default what makes 1,000 to 2,000 pieces of 16 KiB to 16 MiB.
+    pub piece_bytes: Option<u32>,
+    /// Peers may only come from the tracker (BEP 27).
+    pub private: bool,
 }
 
 /// Everything the user chose.
@@ -84,8 +95,8 @@ pub struct Cli {
     pub proxy: ProxyWish,
     /// What is given, and how fast everything may go.
     pub giving: Giving,
-    /// Connections at a time.
-    pub max_peers: u32,
+    /// Connections at a time; what fits into the memory if not given.
+    pub max_peers: Option<u32>,
     /// Memory for everything, in MiB.
     pub memory_mib: u32,
     /// Reserve space before writing.
@@ -165,6 +176,12 @@ struct Raw {
     /// tracker of the torrent to be written
     #[argh(option)]
     announce: Option<String>,
+    /// peers come from the tracker only
+    #[argh(switch)]
+    private: bool,
+    /// kibibytes of a piece
+    #[argh(option)]
+    piece_size: Option<String>,
     /// JSON on stdout
     #[argh(switch)]
     json: bool,
@@ -205,7 +222,7 @@ impl Cli {
             bind: None,
             proxy: ProxyWish::Environment,
             giving: Giving::default(),
-            max_peers: limits::PEERS_DEFAULT,
+            max_peers: None,
             memory_mib: limits::MEMORY_DEFAULT_MIB,
             reserve: true,
             give_up: None,
@@ -217,6 +234,8 @@ impl Cli {
 
     fn from_raw(raw: Raw) -> Result<Self, Fault> {
         let default = Self::only(job_of(&raw)?);
+        let peers = 1..=limits::PEERS_MAX;
+        let max_peers = number("--max-peers", raw.max_peers.as_deref(), 1, peers, "connections")?;
         let give_up = number("--give-up", raw.give_up.as_deref(), 0, 1..=GIVE_UP_SECONDS_MAX, "seconds")?;
         Ok(Self {
             output: raw.output.as_deref().map_or(default.output, path),
@@ -225,13 +244,7 @@ impl Cli {
             bind: raw.bind.as_deref().map(network::bind).transpose()?,
             proxy: raw.proxy.as_deref().map_or(Ok(default.proxy), network::proxy)?,
             giving: giving(&raw)?,
-            max_peers: number(
-                "--max-peers",
-                raw.max_peers.as_deref(),
-                default.max_peers,
-                1..=limits::PEERS_MAX,
-                "connections",
-            )?,
+            max_peers: raw.max_peers.is_some().then_some(max_peers),
             memory_mib: number(
                 "--memory",
                 raw.memory.as_deref(),
@@ -298,10 +311,18 @@ fn job_of(raw: &Raw) -> Result<Job, Fault> {
             );
         }
         let out = raw.output.as_deref().map(path);
-        return Ok(Job::Create { path: path(create), announce: raw.announce.clone(), out });
+        let piece_bytes = raw.piece_size.as_deref().map(piece_bytes).transpose()?;
+        let says = NewTorrent { announce: raw.announce.clone(), piece_bytes, private: raw.private };
+        return Ok(Job::Create { path: path(create), out, says });
     }
-    if raw.announce.is_some() {
-        return fault("--announce URL goes with --create PATH");
+    for (option, is_given) in [
+        ("--announce URL", raw.announce.is_some()),
+        ("--private", raw.private),
+        ("--piece-size KiB", raw.piece_size.is_some()),
+    ] {
+        if is_given {
+            return Err(Fault(format!("{option} goes with --create PATH")));
+        }
     }
     if raw.torrents.is_empty() {
         return fault("no FILE.torrent given; swarmlet --help shows how");
@@ -332,6 +353,15 @@ fn number<N: FromStr + PartialOrd + fmt::Display>(
         let (least, most) = (allowed.start(), allowed.end());
         Fault(format!("{option} {}: allowed is {unit} from {least} to {most}", quoted(text)))
     })
+}
+
+/// The length of a piece: what all clients can read is a power of two, and a block at least.
+fn piece_bytes(text: &str) -> Result<u32, Fault> {
+    let (least, most) = (limits::BLOCK_BYTES / KIB, limits::PIECE_BYTES_MAX / KIB);
+    let kib = text.parse().ok().filter(|kib: &u32| kib.is_power_of_two() && (least..=most).contains(kib));
+    let allowed =
+        || format!("--piece-size {}: allowed is a power of two from {least} to {most}, in KiB", quoted(text));
+    kib.map(|kib| kib * KIB).ok_or_else(|| Fault(allowed()))
 }
 
 fn address(text: &str) -> Result<SocketAddr, Fault> {
@@ -388,7 +418,7 @@ mod tests {
                     --allocate sparse --json a.torrent";
         let cli = parse(line).unwrap();
         assert_eq!(cli.peers.len(), 2);
-        assert_eq!((cli.ports, cli.max_peers, cli.memory_mib, cli.verbose), (9..=9, 7, 8, 2));
+        assert_eq!((cli.ports, cli.max_peers, cli.memory_mib, cli.verbose), (9..=9, Some(7), 8, 2));
         assert_eq!((cli.give_up, cli.reserve, cli.json), (Some(Duration::from_secs(30)), false, true));
         let line = "--port 5-9 --bind ::1 --proxy none --down-limit 3 --up-limit=4 --up-slots 5 --seed-ratio 1.5 --seed-time 2 a";
         let cli = parse(line).unwrap();
@@ -406,9 +436,11 @@ mod tests {
         assert_eq!(cli.giving, giving);
         assert_eq!(parse("--check a").unwrap().job, Job::Check);
         assert_eq!(parse("--show a").unwrap().job, Job::Show);
-        let create =
-            Job::Create { path: "dir".into(), announce: Some("http://t".into()), out: Some("x".into()) };
-        assert_eq!(parse("--create dir --announce http://t -o x").unwrap().job, create);
+        let says =
+            NewTorrent { announce: Some("http://t".into()), piece_bytes: Some(64 << 10), private: true };
+        let create = Job::Create { path: "dir".into(), out: Some("x".into()), says };
+        let line = "--create dir --announce http://t -o x --private --piece-size 64";
+        assert_eq!(parse(line).unwrap().job, create);
     }
 
     #[test]
@@ -431,7 +463,11 @@ mod tests {
             ("--allocate maybe a", "--allocate 'maybe': allowed is full or sparse"),
             ("--show --check a", "exclude each other"),
             ("--create d a.torrent", "--create PATH takes no FILE.torrent"),
-            ("--announce http://t a", "goes with --create"),
+            ("--announce http://t a", "--announce URL goes with --create"),
+            ("--private a", "--private goes with --create"),
+            ("--piece-size 16 a", "--piece-size KiB goes with --create"),
+            ("--create d --piece-size 8", "--piece-size '8': allowed is a power of two from 16 to 524288"),
+            ("--create d --piece-size 48", "--piece-size '48': allowed is a power of two"),
             ("--wat a", "unrecognized argument: --wat"),
             ("--memory", "--memory needs a value"),
             ("--port 1 --port 2 a", "duplicate"),

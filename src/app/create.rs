@@ -5,8 +5,10 @@
 
 mod pieces;
 
+use crate::app::cli::NewTorrent;
 use crate::base::Printable;
-use crate::base::limits::{FILES_MAX, PIECE_BYTES_MAX};
+use crate::base::limits::{FILES_MAX, PIECE_BYTES_MAX, PIECES_MAX};
+use crate::base::units::Bytes;
 use crate::meta::{Metainfo, MetainfoFault, check_url};
 use lava_torrent::bencode::BencodeElem;
 use pieces::{hash, suitable_piece_bytes};
@@ -17,17 +19,6 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-/// What a new torrent says beside its files.
-#[derive(Clone, Debug, Default)]
-pub struct Options<'a> {
-    /// The tracker.
-    pub announce: Option<&'a str>,
-    /// Bytes of a piece, 1 to [`PIECE_BYTES_MAX`]; by default what makes 1,000 to 2,000 pieces of 16 KiB to 16 MiB.
-    pub piece_bytes: Option<u32>,
-    /// Peers may only come from the tracker (BEP 27).
-    pub private: bool,
-}
 
 /// A torrent that has been written.
 #[derive(Clone, Debug)]
@@ -55,7 +46,7 @@ pub enum CreateFault {
     TooManyFiles(PathBuf),
     /// Its length changed while it was read.
     Changed(PathBuf),
-    /// Pieces cannot have this length.
+    /// Pieces cannot have this length, or there would be too many of them.
     PieceBytes(u32),
     /// The tracker's URL, and what is wrong with it.
     Announce(String, &'static str),
@@ -74,7 +65,10 @@ impl fmt::Display for CreateFault {
             Self::NoBytes(path) => write!(f, "{}: there is nothing in it to share", shown(path)),
             Self::TooManyFiles(path) => write!(f, "{}: more than {FILES_MAX} files", shown(path)),
             Self::Changed(path) => write!(f, "{}: its length changed while it was read", shown(path)),
-            Self::PieceBytes(bytes) => write!(f, "piece length is {bytes}, must be 1 to {PIECE_BYTES_MAX}"),
+            Self::PieceBytes(bytes) => {
+                let (bytes, most) = (Bytes(u64::from(*bytes)), Bytes(u64::from(PIECE_BYTES_MAX)));
+                write!(f, "pieces of {bytes}: allowed are 1 to {PIECES_MAX} pieces of at most {most}")
+            }
             Self::Announce(url, why) => {
                 write!(f, "announce URL \"{}\": {why}", Printable(url.as_bytes()).within(80))
             }
@@ -87,7 +81,7 @@ impl std::error::Error for CreateFault {}
 
 /// Writes a torrent for the file or directory `path` into `out`, or into `NAME.torrent` of the current directory. What is
 /// there already is not overwritten. Reads every byte once, in bounded memory.
-pub fn create(path: &Path, out: Option<&Path>, options: &Options<'_>) -> Result<Created, CreateFault> {
+pub fn create(path: &Path, out: Option<&Path>, says: &NewTorrent) -> Result<Created, CreateFault> {
     let file = match out {
         Some(file) => file.to_owned(),
         None => default_out(&name_of(path)?),
@@ -97,7 +91,7 @@ pub fn create(path: &Path, out: Option<&Path>, options: &Options<'_>) -> Result<
     if fs::symlink_metadata(&file).is_ok() {
         return Err(fault(io::ErrorKind::AlreadyExists.into()));
     }
-    let bytes = encode(path, options)?;
+    let bytes = encode(path, says)?;
     let metainfo = Metainfo::parse(&bytes).map_err(CreateFault::Refused)?;
     let mut handle = OpenOptions::new().write(true).create_new(true).open(&file).map_err(fault)?;
     let written = handle.write_all(&bytes).and_then(|()| handle.sync_all());
@@ -109,8 +103,8 @@ pub fn create(path: &Path, out: Option<&Path>, options: &Options<'_>) -> Result<
 }
 
 /// The bytes of a torrent for the file or directory `path`.
-pub fn encode(path: &Path, options: &Options<'_>) -> Result<Vec<u8>, CreateFault> {
-    if let Some(url) = options.announce {
+pub fn encode(path: &Path, says: &NewTorrent) -> Result<Vec<u8>, CreateFault> {
+    if let Some(url) = says.announce.as_deref() {
         check_url(url.as_bytes()).map_err(|why| CreateFault::Announce(url.to_owned(), why))?;
     }
     let name = name_of(path)?;
@@ -119,8 +113,10 @@ pub fn encode(path: &Path, options: &Options<'_>) -> Result<Vec<u8>, CreateFault
     if total == 0 {
         return Err(CreateFault::NoBytes(path.to_owned()));
     }
-    let piece_bytes = options.piece_bytes.unwrap_or_else(|| suitable_piece_bytes(total));
-    if !(1..=PIECE_BYTES_MAX).contains(&piece_bytes) {
+    let piece_bytes = says.piece_bytes.unwrap_or_else(|| suitable_piece_bytes(total));
+    // Told before hours are spent on hashing.
+    let last_piece = (total - 1).checked_div(u64::from(piece_bytes)).unwrap_or(u64::MAX);
+    if piece_bytes > PIECE_BYTES_MAX || last_piece >= u64::from(PIECES_MAX) {
         return Err(CreateFault::PieceBytes(piece_bytes));
     }
     let mut info = dictionary([
@@ -128,7 +124,7 @@ pub fn encode(path: &Path, options: &Options<'_>) -> Result<Vec<u8>, CreateFault
         ("piece length", BencodeElem::Integer(i64::from(piece_bytes))),
         ("pieces", BencodeElem::Bytes(hash(&sources, piece_bytes)?)),
     ]);
-    if options.private {
+    if says.private {
         info.insert("private".into(), BencodeElem::Integer(1));
     }
     match &sources[..] {
@@ -139,7 +135,7 @@ pub fn encode(path: &Path, options: &Options<'_>) -> Result<Vec<u8>, CreateFault
         ("created by", BencodeElem::String(concat!("swarmlet/", env!("CARGO_PKG_VERSION")).into())),
         ("info", BencodeElem::Dictionary(info)),
     ]);
-    if let Some(url) = options.announce {
+    if let Some(url) = says.announce.as_deref() {
         torrent.insert("announce".into(), BencodeElem::String(url.into()));
     }
     Ok(BencodeElem::Dictionary(torrent).encode())
@@ -250,7 +246,8 @@ mod tests {
         let scratch = Scratch::new("one");
         let path = scratch.write(b"data.bin", &[7; 100_000]);
         let out = scratch.0.join("x.torrent");
-        let options = Options { announce: Some("http://127.0.0.1:1/announce"), ..Options::default() };
+        let options =
+            NewTorrent { announce: Some("http://127.0.0.1:1/announce".into()), ..NewTorrent::default() };
         let created = create(&path, Some(&out), &options).unwrap();
         let metainfo = Metainfo::parse(&fs::read(&out).unwrap()).unwrap();
         assert_eq!(metainfo, created.metainfo);
@@ -272,7 +269,7 @@ mod tests {
         {
             scratch.write(path, bytes);
         }
-        let options = Options { piece_bytes: Some(4), private: true, ..Options::default() };
+        let options = NewTorrent { piece_bytes: Some(4), private: true, ..NewTorrent::default() };
         let bytes = encode(&scratch.0, &options).unwrap();
         let metainfo = Metainfo::parse(&bytes).unwrap();
         let paths: Vec<_> =
@@ -289,7 +286,7 @@ mod tests {
     #[test]
     fn what_cannot_be_in_a_torrent_is_refused_by_name() {
         let scratch = Scratch::new("odd");
-        let fault = |path: &Path| encode(path, &Options::default()).unwrap_err().to_string();
+        let fault = |path: &Path| encode(path, &NewTorrent::default()).unwrap_err().to_string();
         assert!(fault(&scratch.0).ends_with(": there is nothing in it to share"));
         assert!(fault(&scratch.0.join("none")).contains("none: No such file"));
         let file = scratch.write(b"file", b"1");
@@ -298,9 +295,17 @@ mod tests {
         assert!(fault(Path::new("/dev/null")).ends_with("is neither a file nor a directory"));
         assert!(fault(Path::new("/")).ends_with("/: has no name to call the torrent by"));
         let refused = |options| encode(&file, &options).unwrap_err().to_string();
-        let url = refused(Options { announce: Some("http://a b"), ..Options::default() });
+        let url = refused(NewTorrent { announce: Some("http://a b".into()), ..NewTorrent::default() });
         assert!(url.starts_with("announce URL \"http://a b\": "), "{url}");
-        let piece = refused(Options { piece_bytes: Some(0), ..Options::default() });
-        assert_eq!(piece, "piece length is 0, must be 1 to 536870912");
+        let of = |bytes| NewTorrent { piece_bytes: Some(bytes), ..NewTorrent::default() };
+        let wanted = "allowed are 1 to 2097152 pieces of at most 512.0 MiB";
+        assert_eq!(refused(of(0)), format!("pieces of 0 B: {wanted}"));
+        assert_eq!(refused(of(u32::MAX)), format!("pieces of 4.00 GiB: {wanted}"));
+        let huge = scratch.write(b"huge", b"");
+        fs::File::options().write(true).open(&huge).unwrap().set_len((1 << 35) + 1).unwrap();
+        assert_eq!(
+            encode(&huge, &of(16 << 10)).unwrap_err().to_string(),
+            format!("pieces of 16.0 KiB: {wanted}")
+        );
     }
 }

@@ -1,42 +1,139 @@
-//! What `--memory` leaves for blocks when everything else has its part.
+//! How `--memory` is shared out between tables, peers and blocks.
 
 use crate::base::Geometry;
-use crate::base::limits::{BUSY_PEER_BYTES, PIECE_STATE_BYTES, PROGRAM_BYTES, RECEIVE_BYTES};
+use crate::base::limits::{
+    BLOCKS_MIN_BYTES, BUSY_PEER_BYTES, MEMORY_MAX_MIB, PEERS_DEFAULT, PEERS_MIN, PEERS_PART,
+    PEERS_PART_ASKED, PIECE_STATE_BYTES, PROGRAM_BYTES, RECEIVE_BYTES,
+};
 use crate::base::units::MIB;
 
-/// Bytes that may hold blocks, of `memory_mib` for all, with up to `max_peers` connected to these torrents. At least half
-/// of the whole: with less nothing could be fetched.
-pub fn block_bytes(memory_mib: u32, max_peers: u32, torrents: impl Iterator<Item = Geometry>) -> u64 {
+/// What each has of `--memory`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shares {
+    /// Bytes that may hold blocks.
+    pub block_bytes: u64,
+    /// Connections at a time: no more than were asked for, and no more than fit.
+    pub max_peers: u32,
+    /// What is to be said of it.
+    pub remark: Option<Remark>,
+}
+
+/// What does not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// The user asked for more peers, in these words.
+    AskedTooMuch(String),
+    /// The default number of peers is lowered, in these words.
+    FewerThanUsual(String),
+    /// Tables alone fill it, so that more is used, in these words.
+    TooLittle(String),
+}
+
+/// Shares out `memory_mib`, which these torrents have to do with. `asked` is the number of peers that the user named.
+pub fn share(memory_mib: u32, asked: Option<u32>, torrents: impl Iterator<Item = Geometry>) -> Shares {
     let whole = u64::from(memory_mib) * u64::from(MIB);
-    let (mut bitfield, mut pieces) = (0, 0);
+    let (mut peer, mut tables) = (0, (PROGRAM_BYTES + RECEIVE_BYTES) as u64);
     for geometry in torrents {
-        bitfield = u64::from(geometry.bitfield_bytes()).max(bitfield);
-        pieces += u64::from(geometry.pieces);
+        peer = u64::from(geometry.bitfield_bytes()).max(peer);
+        tables += u64::from(geometry.pieces) * PIECE_STATE_BYTES as u64;
     }
-    let peers = u64::from(max_peers) * (BUSY_PEER_BYTES as u64 + bitfield);
-    let others = (PROGRAM_BYTES + RECEIVE_BYTES) as u64 + peers + pieces * PIECE_STATE_BYTES as u64;
-    whole.saturating_sub(others).max(whole / 2)
+    peer += BUSY_PEER_BYTES as u64;
+    let wanted = asked.unwrap_or(PEERS_DEFAULT);
+    let (part, of) = if asked.is_some() { PEERS_PART_ASKED } else { PEERS_PART };
+    let rest = whole.saturating_sub(tables);
+    let fitting = (rest * part / of).min(rest.saturating_sub(BLOCKS_MIN_BYTES)) / peer;
+    let fitting = u32::try_from(fitting).unwrap_or(u32::MAX);
+    let max_peers = wanted.min(fitting.max(PEERS_MIN));
+    let peers = u64::from(max_peers) * peer;
+    let block_bytes = rest.saturating_sub(peers).max(BLOCKS_MIN_BYTES);
+    let used = tables + peers + block_bytes;
+    let all = u64::from(wanted) * peer;
+    let roomy = mib(tables + (all * of).div_ceil(part).max(all + BLOCKS_MIN_BYTES));
+    let remark = if used > whole {
+        Some(Remark::TooLittle(format!(
+            "--memory {memory_mib} is too little for so many pieces: about {} MiB may be used",
+            mib(used)
+        )))
+    } else if max_peers < wanted {
+        Some(fewer(memory_mib, asked, max_peers, roomy))
+    } else {
+        None
+    };
+    Shares { block_bytes, max_peers, remark }
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes.div_ceil(u64::from(MIB))
+}
+
+/// There is room for `max_peers` only; with `roomy` MiB there is for all.
+fn fewer(memory_mib: u32, asked: Option<u32>, max_peers: u32, roomy: u64) -> Remark {
+    let Some(asked) = asked else {
+        return Remark::FewerThanUsual(format!(
+            "at most {max_peers} peers at a time: --memory {memory_mib} has no room for more"
+        ));
+    };
+    let instead = match roomy {
+        room if room <= u64::from(MEMORY_MAX_MIB) => format!(", --memory {roomy} has"),
+        _ => String::new(),
+    };
+    Remark::AskedTooMuch(format!(
+        "--max-peers {asked} becomes {max_peers}: --memory {memory_mib} has no room for more{instead}"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn shares(memory_mib: u32, asked: Option<u32>, pieces: u64) -> Shares {
+        share(memory_mib, asked, [Geometry::new(pieces * 16_384, 16_384).unwrap()].into_iter())
+    }
+
     #[test]
-    fn everything_else_comes_out_of_the_same_number() {
-        let left_kib = |memory_mib, max_peers, pieces: u64| {
-            let torrent = Geometry::new(pieces * 16_384, 16_384).unwrap();
-            block_bytes(memory_mib, max_peers, [torrent].into_iter()) >> 10
-        };
+    fn everything_comes_out_of_the_same_number() {
         let cases = [
-            ((10, 200, 1_000), 8_296),
-            ((16, 200, 1_000), 14_440),
-            ((4, 200, 1_000), 2_152),
-            ((2, 200, 1_000), 1_024),
-            ((10, 500, 100_000), 5_120),
+            ((10, None, 1_000), (200, 8_296)),
+            ((16, Some(200), 1_000), (200, 14_440)),
+            ((4, None, 1_000), (180, 2_234)),
+            ((2, None, 1_000), (56, 697)),
+            ((2, Some(500), 1_000), (101, 512)),
+            ((10, None, 100_000), (92, 4_535)),
+            ((16, Some(500), 100_000), (500, 4_067)),
         ];
-        for ((memory_mib, max_peers, pieces), kib) in cases {
-            assert_eq!(left_kib(memory_mib, max_peers, pieces), kib, "{memory_mib} {max_peers} {pieces}");
+        for ((memory_mib, asked, pieces), wanted) in cases {
+            let Shares { max_peers, block_bytes, .. } = shares(memory_mib, asked, pieces);
+            assert_eq!((max_peers, block_bytes >> 10), wanted, "{memory_mib} {asked:?} {pieces}");
         }
+    }
+
+    #[test]
+    fn whatever_is_asked_for_fits_or_it_is_said_that_it_does_not() {
+        for memory_mib in [2, 3, 4, 8, 10, 64, 1024] {
+            for asked in [None, Some(1), Some(200), Some(5_000)] {
+                for pieces in [1, 1_000, 30_000, 100_000, 2_000_000] {
+                    let Shares { block_bytes, max_peers, remark } = shares(memory_mib, asked, pieces);
+                    let peer = (BUSY_PEER_BYTES as u64) + pieces.div_ceil(8);
+                    let tables = (PROGRAM_BYTES + RECEIVE_BYTES) as u64 + pieces * PIECE_STATE_BYTES as u64;
+                    let used = tables + u64::from(max_peers) * peer + block_bytes;
+                    let fits = used <= u64::from(memory_mib) * u64::from(MIB);
+                    let is_said = matches!(remark, Some(Remark::TooLittle(_)));
+                    assert!(fits != is_said, "{memory_mib} {asked:?} {pieces}: {used} {remark:?}");
+                    assert!(block_bytes >= BLOCKS_MIN_BYTES && max_peers >= asked.unwrap_or(10).min(10));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn who_asks_for_more_than_fits_hears_what_would() {
+        let Some(Remark::AskedTooMuch(text)) = shares(10, Some(5_000), 1_000).remark else { panic!() };
+        assert_eq!(text, "--max-peers 5000 becomes 1475: --memory 10 has no room for more, --memory 32 has");
+        assert_eq!(shares(32, Some(5_000), 1_000).remark, None, "what is promised there is true");
+        assert!(shares(31, Some(5_000), 1_000).remark.is_some());
+        let Some(Remark::FewerThanUsual(text)) = shares(2, None, 1_000).remark else { panic!() };
+        assert_eq!(text, "at most 56 peers at a time: --memory 2 has no room for more");
+        let Some(Remark::TooLittle(text)) = shares(2, None, 100_000).remark else { panic!() };
+        assert_eq!(text, "--memory 2 is too little for so many pieces: about 5 MiB may be used");
     }
 }

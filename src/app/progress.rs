@@ -1,5 +1,6 @@
 //! The progress line: all torrents in one line that fits the terminal.
 
+use crate::app::text::{count, withheld};
 use crate::app::width;
 use crate::base::units::{Bytes, Span};
 use crate::session::{Phase, Status, TorrentStatus};
@@ -16,12 +17,16 @@ pub struct Sum {
     checking: usize,
     paused: usize,
     stalled: usize,
+    seeding: usize,
     size_bytes: u64,
     done_bytes: u64,
     pieces: u64,
     pieces_checked: u64,
     down_rate: u64,
+    up_rate: u64,
     peers: u32,
+    /// Of those that are being downloaded: peers, those that have something we lack, and those that let us ask for it.
+    suppliers: [u32; 3],
     connecting: u32,
     time_left: Option<Duration>,
 }
@@ -45,20 +50,26 @@ impl Sum {
         self.checking += usize::from(torrent.phase == Phase::Checking);
         self.paused += usize::from(torrent.phase == Phase::Paused);
         self.stalled += usize::from(torrent.phase == Phase::Stalled);
+        self.seeding += usize::from(torrent.phase == Phase::Seeding);
         self.size_bytes = self.size_bytes.saturating_add(torrent.size_bytes);
         self.done_bytes = self.done_bytes.saturating_add(torrent.done_bytes);
         if torrent.phase == Phase::Checking {
             self.pieces += u64::from(torrent.pieces);
             self.pieces_checked += u64::from(torrent.pieces_checked);
         }
+        if torrent.phase == Phase::Downloading {
+            let more = [torrent.peers, torrent.useful, torrent.willing];
+            self.suppliers.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        }
         self.down_rate = self.down_rate.saturating_add(torrent.down_rate);
+        self.up_rate = self.up_rate.saturating_add(torrent.up_rate);
         self.peers += torrent.peers;
         self.connecting += torrent.connecting;
     }
 
     /// True if time alone changes what is shown: a rate that decays, a check that goes on.
     pub fn is_moving(&self) -> bool {
-        self.down_rate > 0 || self.checking > 0
+        self.down_rate > 0 || self.up_rate > 0 || self.checking > 0
     }
 
     /// Tenths of a percent that are done, or checked while checking. Rounded down: 100.0 % means everything.
@@ -81,10 +92,29 @@ impl Sum {
             "paused"
         } else if self.stalled > 0 {
             "disk trouble"
+        } else if unfinished == 0 && self.seeding > 0 {
+            "seeding"
         } else {
             return None;
         };
         Some(text)
+    }
+
+    /// Why nothing comes.
+    fn withheld(&self) -> Option<&'static str> {
+        let [suppliers, useful, willing] = self.suppliers;
+        withheld(suppliers, useful, willing).filter(|_| self.down_rate == 0 && self.doing().is_none())
+    }
+
+    /// Who is connected; only those of whom something is wanted, if they withhold it.
+    fn peers(&self, withheld: Option<&str>) -> String {
+        let all = |peers: u32| count(u64::from(peers), "peer", "peers");
+        match (withheld, self.peers) {
+            (Some(why), _) => format!("{}, {why}", all(self.suppliers[0])),
+            (None, 0) if self.connecting > 0 => format!("connecting to {}", self.connecting),
+            (None, 0) => "no peers".to_string(),
+            (None, peers) => all(peers),
+        }
     }
 
     /// One line of at most `columns`. What matters least is left out first; the bar takes the room that is
@@ -93,16 +123,21 @@ impl Sum {
         let is_checking = self.checking > 0;
         let permille = self.permille();
         let percent = format!("{:>3}.{}%", permille / 10, permille % 10);
-        let sizes = format!("{} of {}", Bytes(self.done_bytes), Bytes(self.size_bytes));
+        let sizes = match Bytes(self.size_bytes) {
+            all if self.complete == self.torrents => all.to_string(),
+            all => format!("{} of {all}", Bytes(self.done_bytes)),
+        };
         let is_fetching = !is_checking && self.complete < self.torrents;
-        let rate = is_fetching.then(|| format!("{}/s", Bytes(self.down_rate)));
+        let is_giving = !is_checking && !is_fetching && self.seeding > 0;
+        let rate = if is_giving {
+            Some(format!("{}/s up", Bytes(self.up_rate)))
+        } else {
+            is_fetching.then(|| format!("{}/s", Bytes(self.down_rate)))
+        };
         let left = self.time_left.filter(|_| is_fetching && self.down_rate > 0);
         let left = left.map(|left| format!("{} left", Span(left)));
-        let peers = is_fetching.then(|| match self.peers {
-            0 if self.connecting > 0 => format!("connecting to {}", self.connecting),
-            1 => "1 peer".to_string(),
-            peers => format!("{peers} peers"),
-        });
+        let withheld = self.withheld().filter(|_| is_fetching);
+        let peers = (is_fetching || is_giving).then(|| self.peers(withheld));
         let count = (self.torrents > 1).then(|| format!("{}/{} torrents", self.complete, self.torrents));
         // In the order in which they stand, each with the order in which they are let in.
         let parts = [
@@ -111,7 +146,7 @@ impl Sum {
             (Some(sizes).filter(|_| !is_checking), 3),
             (rate, 0),
             (left, 2),
-            (peers, 4),
+            (peers, if withheld.is_some() { 1 } else { 4 }),
         ];
         let chosen = fitting(&parts, columns.saturating_sub(width::of(&percent)));
         let text: String = chosen.iter().map(|part| format!("  {part}")).collect();
@@ -198,6 +233,41 @@ mod tests {
         assert!(of(Phase::Checking).ends_with("  checking"));
         assert!(of(Phase::Paused).contains("  paused  "));
         assert!(of(Phase::Stalled).contains("  disk trouble  "));
+    }
+
+    #[test]
+    fn a_seed_shows_what_it_gives() {
+        let torrent = TorrentStatus {
+            phase: Phase::Seeding,
+            done_bytes: torrent_status().size_bytes,
+            down_rate: 0,
+            up_rate: 2 << 20,
+            ..torrent_status()
+        };
+        let seed = Sum::of(&Status { torrents: vec![torrent.clone()], ..Status::default() });
+        assert!(seed.is_moving());
+        let line = seed.line(79);
+        assert!(line.ends_with("]  seeding  3.70 GiB  2.0 MiB/s up  12 peers"), "{line}");
+        let still = TorrentStatus { up_rate: 0, ..torrent };
+        assert!(!Sum::of(&Status { torrents: vec![still], ..Status::default() }).is_moving());
+    }
+
+    #[test]
+    fn who_is_connected_and_gets_nothing_hears_why() {
+        let line = |peers, useful, willing, down_rate| {
+            let torrent = TorrentStatus { peers, useful, willing, down_rate, ..torrent_status() };
+            Sum::of(&Status { torrents: vec![torrent], ..Status::default() }).line(100)
+        };
+        assert!(
+            line(1, 1, 0, 0).ends_with("  0 B/s  1 peer, none lets us download yet"),
+            "{}",
+            line(1, 1, 0, 0)
+        );
+        let torrent = TorrentStatus { useful: 12, willing: 0, down_rate: 0, ..torrent_status() };
+        let narrow = Sum::of(&Status { torrents: vec![torrent], ..Status::default() }).line(55);
+        assert_eq!(narrow, " 45.2%  0 B/s  12 peers, none lets us download yet");
+        assert!(line(2, 0, 0, 0).ends_with("  2 peers, none has what is missing"));
+        assert!(line(2, 2, 1, 0).ends_with("  2 peers") && line(2, 2, 0, 9).ends_with("  2 peers"));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! From arguments to exit code.
 
-use crate::app::cli::{Cli, Job};
+use crate::app::cli::{Cli, Job, NewTorrent};
 use crate::app::console::{Console, Shared};
 use crate::app::exit::Exit;
 use crate::app::help::HELP;
 use crate::app::json::{self, Object};
 use crate::app::logger::{self, Filter, Logger};
-use crate::app::memory;
+use crate::app::memory::{self, Remark, Shares};
 use crate::app::network;
 use crate::app::screen::View;
 use crate::app::text;
@@ -61,7 +61,7 @@ impl App {
             Job::Help => self.answer(HELP.trim_end()),
             Job::Version => self.answer(concat!("swarmlet ", env!("CARGO_PKG_VERSION"))),
             Job::Show => self.show(),
-            Job::Create { path, announce, out } => self.create(path, announce.as_deref(), out.as_deref()),
+            Job::Create { path, out, says } => self.create(path, out.as_deref(), says),
             Job::Check | Job::Download => self.download(),
         };
         let exit = result.unwrap_or_else(|ended| ended);
@@ -273,16 +273,17 @@ impl App {
         rim.listen(&wish).unwrap_or_else(|error| {
             let (ports, place) =
                 (network::port_words(&self.cli.ports), network::place_words(self.cli.bind.as_ref()));
-            self.news(Level::Warn, &format!("cannot listen on port {ports}{place}: {error}"));
+            let line = format!("cannot listen on port {ports}{place}: {error}; nobody can connect to us");
+            self.news(Level::Warn, &line);
             0
         })
     }
 
     fn settings(&self, port: u16, torrents: &Torrents) -> Settings {
-        let geometries = torrents.iter().map(|torrent| torrent.metainfo.geometry());
+        let shares = self.shares(torrents);
         Settings {
-            memory_bytes: memory::block_bytes(self.cli.memory_mib, self.cli.max_peers, geometries),
-            max_peers: self.cli.max_peers,
+            memory_bytes: shares.block_bytes,
+            max_peers: shares.max_peers,
             port,
             peers: self.cli.peers.clone(),
             give_up: self.cli.give_up,
@@ -290,11 +291,21 @@ impl App {
         }
     }
 
+    /// Shares the memory out, and says what does not fit.
+    fn shares(&self, torrents: &Torrents) -> Shares {
+        let geometries = torrents.iter().map(|torrent| torrent.metainfo.geometry());
+        let shares = memory::share(self.cli.memory_mib, self.cli.max_peers, geometries);
+        match shares.remark.as_ref().filter(|_| self.cli.job != Job::Check) {
+            Some(Remark::AskedTooMuch(text) | Remark::TooLittle(text)) => self.news(Level::Warn, text),
+            Some(Remark::FewerThanUsual(text)) => self.news(Level::Debug, text),
+            None => {}
+        }
+        shares
+    }
+
     #[cfg(feature = "create")]
-    fn create(&self, path: &Path, announce: Option<&str>, out: Option<&Path>) -> Result<Exit, Ended> {
-        use crate::app::create::{self, Options};
-        let options = Options { announce, ..Options::default() };
-        let created = create::create(path, out, &options)
+    fn create(&self, path: &Path, out: Option<&Path>, says: &NewTorrent) -> Result<Exit, Ended> {
+        let created = crate::app::create::create(path, out, says)
             .map_err(|fault| self.error(&text::clean(fault.to_string().as_bytes()), Exit::from(&fault)))?;
         let text = if self.cli.json {
             use std::os::unix::ffi::OsStrExt;
@@ -307,7 +318,7 @@ impl App {
     }
 
     #[cfg(not(feature = "create"))]
-    fn create(&self, _: &Path, _: Option<&str>, _: Option<&Path>) -> Result<Exit, Ended> {
+    fn create(&self, _: &Path, _: Option<&Path>, _: &NewTorrent) -> Result<Exit, Ended> {
         Err(self.error("--create is not part of this build", Exit::Usage))
     }
 }

@@ -58,8 +58,9 @@ impl View {
 
     fn news(&mut self, note: &Note) {
         let level = logger::level_of(note.level());
-        // The summary that follows at once says the same of a single torrent.
-        let is_said_later = matches!(note, Note::Complete { .. }) && !self.json && self.torrents.len() == 1;
+        // Of a single torrent that ends with it, the summary that follows at once says the same.
+        let is_said_later =
+            matches!(note, Note::Complete { stays: false, .. }) && !self.json && self.torrents.len() == 1;
         if let Note::Complete { torrent, took, .. } = note
             && let Some(slot) = self.took.get_mut(torrent.0 as usize)
         {
@@ -149,7 +150,7 @@ mod tests {
         let mut view = View::new(torrents, console, Filter::chosen(true, 0, None), false, true);
         assert_eq!(view.refresh(Instant::from_micros(1), &Nothing), None);
         let took = Duration::from_secs(9);
-        let note = Note::Complete { torrent: TorrentId(0), downloaded_bytes: 5, took };
+        let note = Note::Complete { torrent: TorrentId(0), downloaded_bytes: 5, took, stays: false };
         Screen::<Nothing>::say(&mut view, Instant::ZERO, &Report::Note(note));
         assert_eq!((view.took(0), view.took(1)), (Some(took), None));
     }

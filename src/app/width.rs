@@ -68,17 +68,25 @@ pub fn left(text: &str, columns: usize) -> String {
     text + &" ".repeat(blanks)
 }
 
+/// Narrowest row whose continuation is indented, in columns.
+const INDENTED_COLUMNS_MIN: usize = 40;
+
 /// Breaks a line into rows of at most `columns`, which is 2 at least: at a blank where there is one in the
-/// second half of the row, else anywhere. Colours (`ESC [ … m`) take no column.
+/// second half of the row, else anywhere. What follows a blank is indented, so that it is seen to belong to the row
+/// above; what was one word stays whole for those who copy it. Colours (`ESC [ … m`) take no column.
 pub fn rows(line: &str, columns: usize) -> Vec<String> {
     let mut rows = Vec::new();
     let mut rest = line;
+    let mut indent = 0;
+    // Who has made his lines of blanks only shall not make ours of nothing else.
+    let leading = line.bytes().take_while(|&byte| byte == b' ').count().min(columns / 2);
     loop {
-        let (end, next) = row_end(rest, columns.max(2));
-        rows.push(rest[..end].to_string());
+        let (end, next) = row_end(rest, columns.saturating_sub(indent).max(2));
+        rows.push(format!("{:indent$}{}", "", &rest[..end]));
         if next >= rest.len() {
             return rows;
         }
+        indent = if next > end && columns >= INDENTED_COLUMNS_MIN { leading + 2 } else { 0 };
         rest = &rest[next..];
     }
 }
@@ -132,6 +140,16 @@ mod tests {
         assert_eq!(rows("one two three", 7), ["one two", "three"]);
         assert_eq!(rows("a threefold", 6), ["a thre", "efold"]);
         assert_eq!(rows("abc ", 3), ["abc"]);
+        let path = "/".repeat(90);
+        assert_eq!(rows(&path, 80), ["/".repeat(80), "/".repeat(10)]);
+        let sentence = format!("  {} of them {}", "x".repeat(30), "y".repeat(14));
+        assert_eq!(
+            rows(&sentence, 40),
+            [format!("  {} of them", "x".repeat(30)), format!("    {}", "y".repeat(14))]
+        );
+        for line in [&" ".repeat(300), &"a ".repeat(300)] {
+            assert!(rows(line, 60).iter().all(|row| of(row) <= 60), "{line}");
+        }
         assert_eq!(rows("\x1b[31mab\x1b[0mcd", 3), ["\x1b[31mab\x1b[0mc", "d"]);
     }
 }

@@ -1,5 +1,7 @@
 //! Every bound on what strangers may make us store, wait for or do; each with its unit and its reason.
-//! Where bounds depend on each other, the compiler checks it at the end of this file.
+//! Where bounds depend on each other, the compiler checks it in `fit`.
+
+mod fit;
 
 use crate::base::units::{KIB, MIB};
 use core::time::Duration;
@@ -47,12 +49,19 @@ pub const REQUEST_BYTES_MAX: u32 = 128 * KIB;
 pub const PIECE_HEADER_BYTES: usize = 13;
 /// A whole `request` message, in bytes.
 pub const REQUEST_MESSAGE_BYTES: usize = 17;
-/// Longest extended message (BEP 10) that is stored, in bytes; only the handshake and metadata are long.
+/// Longest extended message (BEP 10) that is stored, in bytes. Only the handshake is of use, and real ones have some
+/// hundred.
 pub const EXTENDED_BYTES_MAX: usize = 64 << 10;
 /// Longest message of an id that we do not know: skipped without storing, so only patience bounds it.
 pub const UNKNOWN_BYTES_MAX: usize = MIB as usize;
 /// Bytes waiting to be sent to one peer. Requests and haves fill it; a peer that never reads stops there.
 pub const OUTBOX_BYTES_MAX: usize = 32 << 10;
+/// Of these, what is kept free for other messages when requests are rejected: suggestions for a run of pieces and a few
+/// short words.
+pub const OUTBOX_REST_BYTES: usize = 2 << 10;
+/// Bytes waiting to be sent to one peer from which on `have` messages wait until it has read others: behind them there has
+/// to be room for rejecting [`REQQ`] requests.
+pub const OUTBOX_HAVES_BYTES: usize = 8 << 10;
 /// Peers that are gone whose addresses are remembered, in case a piece that they helped with fails.
 pub const DEPARTED_MAX: usize = 256;
 /// Longest client name (`v` of BEP 10) kept, in bytes.
@@ -80,9 +89,10 @@ pub const HALF_OPEN_MAX: usize = 30;
 pub const ENOUGH_PEERS: u32 = 40;
 /// Wait between two dials when there are enough peers.
 pub const DIAL_SPACING: Duration = Duration::from_millis(250);
-/// Connections to us that have not shaken hands, at a time; more are closed at once.
+/// Connections to us that have not shaken hands, at a time; when another comes, the oldest of the address with the most
+/// of them is closed.
 pub const ARRIVALS_MAX: usize = 64;
-/// Of these, from one address: one machine must not keep the others out.
+/// Of these, from one address; more are closed at once: one machine must not keep the others out.
 pub const ARRIVALS_PER_ADDRESS_MAX: usize = 8;
 /// Open connections that came from one address. A network behind one address may well have some.
 pub const INCOMING_PER_ADDRESS_MAX: usize = 64;
@@ -159,6 +169,12 @@ pub const FIRST_BLOCK_PATIENCE: Duration = Duration::from_secs(15);
 pub const REJECT_REST: Duration = Duration::from_secs(3);
 /// Peers that may be asked for the same block at once, in the endgame.
 pub const REQUESTERS_MAX: usize = 2;
+/// A piece that failed is fetched again from one peer alone for so many times as long as that should take.
+pub const SOLE_TIME_FACTOR: u32 = 3;
+/// Shortest and longest time for that: who drips blocks must not hold up a piece for hours.
+pub const SOLE_TIME_MIN: Duration = Duration::from_secs(30);
+/// See [`SOLE_TIME_MIN`].
+pub const SOLE_TIME_MAX: Duration = Duration::from_secs(2 * 60);
 
 /// Peers that could not be given anything are asked again after this, because others may be late by then.
 pub const STARVED_INTERVAL: Duration = Duration::from_millis(100);
@@ -196,6 +212,8 @@ pub const SUPER_SEED_RUNS: u32 = 2;
 pub const SUPER_SEED_PASS_MAX: Duration = Duration::from_secs(15);
 /// A piece that a peer was told of and has not got for so long is given to another (BEP 16).
 pub const SUPER_SEED_TAKE_MAX: Duration = Duration::from_secs(60);
+/// A peer that has not read what it was told that we have is told the rest after this.
+pub const TELL_REST_INTERVAL: Duration = Duration::from_secs(1);
 /// Super-seeding looks this often for peers that are late.
 pub const SUPER_SEED_INTERVAL: Duration = Duration::from_secs(5);
 /// When a torrent has been given as often as was wished, its peers are not asked to leave before this: what the kernel
@@ -205,7 +223,7 @@ pub const PARTING_TIME: Duration = Duration::from_secs(5);
 pub const TURN_SEND_BYTES: usize = 256 << 10;
 /// A peer that has asked for [`REQQ`] blocks is read again when so many of them are sent: one read for a MiB.
 pub const REQUESTS_HEARD_MIN: u32 = 64;
-/// A peer that takes no byte of a block for so long is dropped.
+/// A peer that takes no byte of a block, or of what else is said to it, for so long is dropped.
 pub const SEND_PATIENCE: Duration = Duration::from_secs(120);
 
 // ---- Memory ------------------------------------------------------------------------------------------------
@@ -219,6 +237,15 @@ pub const PROGRAM_BYTES: usize = 1 << 20;
 pub const BUSY_PEER_BYTES: usize = 4 << 10;
 /// What a piece of a torrent costs, whether it is there or not, in bytes: its hash, its place in the order, its rarity.
 pub const PIECE_STATE_BYTES: usize = 32;
+/// Peers for which there is room whatever else `--memory` has to hold.
+pub const PEERS_MIN: u32 = 10;
+/// Of what tables leave of `--memory`, peers may take one part in so many, and blocks have the rest: blocks are what makes
+/// a download fast.
+pub const PEERS_PART: (u64, u64) = (1, 4);
+/// The same where the user asks for a number of peers.
+pub const PEERS_PART_ASKED: (u64, u64) = (2, 3);
+/// Bytes of blocks for which there is room whatever else `--memory` has to hold: two pieces of 256 KiB.
+pub const BLOCKS_MIN_BYTES: u64 = 512 << 10;
 /// Least `--memory`, in MiB.
 pub const MEMORY_MIN_MIB: u32 = 2;
 /// Most `--memory`, in MiB: more never helps, and 32-bit boxes cannot give it.
@@ -239,8 +266,9 @@ pub const STORE_TRIES_MAX: u32 = 3;
 pub const READ_FAULTS_MAX: u32 = 64;
 /// A verified piece waits at most this long for the rest of its extent.
 pub const HELD_MAX: Duration = Duration::from_secs(5);
-/// Blocks of failed pieces whose digests are kept until a good copy shows who spoiled them; 32 bytes each.
-pub const SUSPECT_BLOCKS_MAX: usize = 16 << 10;
+/// Blocks of failed pieces whose digests are kept until a good copy shows who spoiled them; 16 bytes each. As many as the
+/// longest piece has.
+pub const SUSPECT_BLOCKS_MAX: usize = 32 << 10;
 /// Extents that are remembered as begun; their other pieces are fetched first.
 pub const BEGUN_EXTENTS_MAX: usize = 64;
 /// An unfinished piece that nobody has been asked for since is given up when memory is full.
@@ -466,26 +494,3 @@ pub const LIMIT_KIB_MAX: u64 = 1 << 30;
 pub const UP_SLOTS_MAX: u32 = PEERS_MAX;
 /// Torrents of one run.
 pub const TORRENTS_MAX: usize = 1_000;
-
-// ---- How they fit together ---------------------------------------------------------------------------------
-
-const _: () = assert!((TORRENT_FILE_BYTES_MAX + FILES_MAX * 300) < u32::MAX as usize); // paths are found by u32
-const _: () = assert!(FILES_MAX * 10 < BENCODE_TOKENS_MAX as usize);
-const _: () = assert!(BLOCK_BYTES <= REQUEST_BYTES_MAX);
-const _: () = assert!(EXTENT_BYTES.is_multiple_of(BLOCK_BYTES as u64));
-const _: () = assert!(REQUESTS_MIN <= REQUESTS_START && REQUESTS_START <= REQUESTS_MAX);
-const _: () = assert!(REQUESTS_HEARD_MIN <= REQQ);
-const _: () = assert!(REQQ as usize * REQUEST_MESSAGE_BYTES <= OUTBOX_BYTES_MAX);
-const _: () = assert!(REQUESTS_MAX as usize * REQUEST_MESSAGE_BYTES <= OUTBOX_BYTES_MAX);
-const _: () =
-    assert!(TURN_READ_BYTES >= (SCATTER_BLOCKS_MAX + 1) * (BLOCK_BYTES as usize + PIECE_HEADER_BYTES) / 2);
-const _: () = assert!(PIECES_MAX as usize * 20 + (1 << 20) <= TORRENT_FILE_BYTES_MAX * 2);
-const _: () = assert!(UDP_RETRY_LEAVING.as_millis() * 2 < STOP_TIMEOUT.as_millis());
-const _: () = assert!(COMPLETED_TIMEOUT.as_secs() < STOP_TIMEOUT.as_secs());
-const _: () = assert!(HALF_OPEN_MAX < PEERS_DEFAULT as usize && PEERS_DEFAULT <= PEERS_MAX);
-const _: () = assert!(ARRIVALS_PER_ADDRESS_MAX < ARRIVALS_MAX && ARRIVALS_MAX < PEERS_DEFAULT as usize);
-const _: () = assert!(READ_AHEAD_FILES_MAX < OPEN_FILES_MAX && READ_AHEAD_BYTES >= CHECK_SLICE_BYTES as u64);
-const _: () = assert!(UNSYNCED_BYTES_MIN >= 2 * EXTENT_BYTES && UNSYNCED_BYTES_MIN <= UNSYNCED_BYTES_MAX);
-const _: () = assert!(SYNC_AGE_MAX.as_secs() + STATE_INTERVAL.as_secs() < STATE_AGE_MAX.as_secs());
-const _: () = assert!(TLS_CONNECTIONS_MAX * TLS_CONNECTION_BYTES_MAX <= 2 * MIB as usize);
-const _: () = assert!(MEMORY_MIN_MIB <= MEMORY_DEFAULT_MIB && MEMORY_DEFAULT_MIB <= MEMORY_MAX_MIB);

@@ -7,8 +7,6 @@ use core::time::Duration;
 pub const KIB: u32 = 1 << 10;
 /// 1,048,576 bytes.
 pub const MIB: u32 = 1 << 20;
-/// 1,073,741,824 bytes.
-pub const GIB: u64 = 1 << 30;
 
 /// Shows bytes as `812 B`, `43.0 KiB`, `1.5 MiB`, `3.70 GiB`, `1.25 TiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +59,7 @@ mod tests {
             (1024, "1.0 KiB"),
             (1_048_575, "1.0 MiB"),
             (1_572_864, "1.5 MiB"),
-            (3 * GIB + GIB / 2, "3.50 GiB"),
+            ((3 << 30) + (1 << 29), "3.50 GiB"),
             (5 << 40, "5.00 TiB"),
             (u64::MAX, "16384.00 PiB"),
         ];

@@ -3,52 +3,13 @@
 use crate::base::limits::{BLOCK_BYTES, REQUESTERS_MAX};
 use crate::base::{Bitfield, Block, Geometry, Instant, StreamId};
 use crate::download::pool::Buffer;
+use crate::download::slot::{Arrived, Slot};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// A block that has arrived.
-#[derive(Debug)]
-pub struct Arrived {
-    /// Its bytes, at the start of the buffer.
-    pub buffer: Buffer,
-    /// Who sent it.
-    pub sender: StreamId,
-}
-
 /// A piece whose blocks have all arrived, in order.
 pub type WholePiece = Vec<Arrived>;
-
-/// One block of an open piece.
-#[derive(Debug, Default)]
-struct Slot {
-    arrived: Option<Arrived>,
-    /// Who was asked for it and has not answered.
-    requesters: [Option<StreamId>; REQUESTERS_MAX],
-    /// When it was asked for last.
-    asked: Instant,
-}
-
-impl Slot {
-    fn is_unrequested(&self) -> bool {
-        self.arrived.is_none() && self.requesters.iter().all(Option::is_none)
-    }
-
-    /// True if exactly one peer was asked, not `source`, and longer ago than `patience`.
-    fn may_be_doubled(&self, source: StreamId, now: Instant, patience: Duration) -> bool {
-        let mut asked = self.requesters.iter().flatten();
-        let (first, second) = (asked.next(), asked.next());
-        let one_other = second.is_none() && first.is_some_and(|&other| other != source);
-        self.arrived.is_none() && one_other && now.since(self.asked) > patience
-    }
-
-    fn add_requester(&mut self, source: StreamId, now: Instant) {
-        if let Some(free) = self.requesters.iter_mut().find(|requester| requester.is_none()) {
-            *free = Some(source);
-        }
-        self.asked = now;
-    }
-}
 
 /// One open piece.
 #[derive(Debug)]
@@ -64,8 +25,41 @@ struct OpenPiece {
     serial: u32,
     /// When a block of it was asked for last.
     asked: Instant,
-    /// The only peer that may be asked, while a piece that failed before is fetched again.
-    sole: Option<StreamId>,
+    /// No block was asked for before this that one peer alone owes: found out when all of them were last looked at.
+    oldest_asked: Instant,
+    /// The only peer that may be asked, and until when, while a piece that failed before is fetched again.
+    sole: Option<(StreamId, Instant)>,
+}
+
+impl OpenPiece {
+    /// True if it is kept for `source`.
+    fn is_for(&self, source: StreamId) -> bool {
+        self.sole.is_some_and(|(sole, _)| sole == source)
+    }
+
+    /// True if `source` may be asked for it.
+    fn is_open_to(&self, source: StreamId, now: Instant) -> bool {
+        self.sole.is_none_or(|(sole, until)| sole == source || now >= until)
+    }
+
+    /// The first block that may be doubled (see [`Slot::may_be_doubled`]). Adds to `steps` how many were looked at.
+    fn late(&mut self, source: StreamId, now: Instant, patience: Duration, steps: &mut u64) -> Option<usize> {
+        if now.since(self.oldest_asked) <= patience {
+            return None;
+        }
+        let mut oldest = now;
+        for (nth, slot) in self.slots.iter().enumerate() {
+            *steps += 1;
+            if slot.may_be_doubled(source, now, patience) {
+                return Some(nth);
+            }
+            if slot.only_requester().is_some() {
+                oldest = oldest.min(slot.asked);
+            }
+        }
+        self.oldest_asked = oldest;
+        None
+    }
 }
 
 /// What became of a block.
@@ -89,6 +83,8 @@ pub struct Assembly {
     open: BTreeMap<u32, OpenPiece>,
     /// Open pieces with unrequested blocks, the oldest first.
     startable: Vec<u32>,
+    /// The least of what the open pieces remember: nothing is late where this is not.
+    oldest_asked: Instant,
     /// Open pieces and blocks looked at so far.
     steps: u64,
     opened: u32,
@@ -97,7 +93,14 @@ pub struct Assembly {
 impl Assembly {
     /// No piece is open.
     pub fn new(geometry: Geometry) -> Self {
-        Self { geometry, open: BTreeMap::new(), startable: Vec::new(), steps: 0, opened: 0 }
+        Self {
+            geometry,
+            open: BTreeMap::new(),
+            startable: Vec::new(),
+            oldest_asked: Instant::ZERO,
+            steps: 0,
+            opened: 0,
+        }
     }
 
     /// Open pieces.
@@ -105,17 +108,24 @@ impl Assembly {
         self.open.len() as u32
     }
 
-    /// Opens `piece`; with `sole`, only that peer is asked for it.
-    pub fn open(&mut self, now: Instant, piece: u32, sole: Option<StreamId>) {
+    /// Opens `piece`; with `sole`, only that peer is asked for it, but not for ever: so long.
+    pub fn open(&mut self, now: Instant, piece: u32, sole: Option<(StreamId, Duration)>) {
         let blocks = self.geometry.blocks(piece);
         let mut slots = Vec::new();
         slots.resize_with(blocks as usize, Slot::default);
         self.opened = self.opened.wrapping_add(1);
         let serial = self.opened;
-        self.open.insert(
-            piece,
-            OpenPiece { slots, arrived: 0, unrequested: blocks, cursor: 0, asked: now, sole, serial },
-        );
+        let entry = OpenPiece {
+            slots,
+            arrived: 0,
+            unrequested: blocks,
+            cursor: 0,
+            serial,
+            asked: now,
+            oldest_asked: now,
+            sole: sole.map(|(peer, time)| (peer, now + time)),
+        };
+        self.open.insert(piece, entry);
         self.startable.push(piece);
     }
 
@@ -148,14 +158,14 @@ impl Assembly {
     /// The next unrequested block of the oldest open piece that `has` holds, noted as asked of `source`.
     pub fn request(&mut self, source: StreamId, has: &Bitfield, now: Instant) -> Option<Block> {
         let open = &self.open;
-        let may = |piece: &u32| has.has(*piece) && open[piece].sole.is_none_or(|sole| sole == source);
+        let may = |piece: &u32| has.has(*piece) && open[piece].is_open_to(source, now);
         let nth = self.startable.iter().inspect(|_| self.steps += 1).position(may)?;
         self.request_nth(nth, source, now)
     }
 
     /// The next unrequested block of `piece`, noted as asked of `source`.
     pub fn request_of(&mut self, piece: u32, source: StreamId, now: Instant) -> Option<Block> {
-        let may = self.open.get(&piece)?.sole.is_none_or(|sole| sole == source);
+        let may = self.open.get(&piece)?.is_open_to(source, now);
         let nth = self.startable.iter().position(|&other| other == piece).filter(|_| may)?;
         self.request_nth(nth, source, now)
     }
@@ -176,8 +186,9 @@ impl Assembly {
         Some(self.geometry.block(piece, block))
     }
 
-    /// A block that another peer has owed for longer than `patience`, noted as asked of `source` as well. The oldest
-    /// piece first. Costs a look at every open block, which memory bounds: for the endgame only.
+    /// A block that another peer has owed for longer than `patience`, noted as asked of `source` as well. The first
+    /// piece first. Where nothing is late, as nearly always, that is known without a look at the blocks; else those of
+    /// pieces are looked at in which one may be.
     pub fn double(
         &mut self,
         source: StreamId,
@@ -185,16 +196,22 @@ impl Assembly {
         now: Instant,
         patience: Duration,
     ) -> Option<Block> {
+        if now.since(self.oldest_asked) <= patience {
+            return None;
+        }
+        let mut oldest = now;
         for (&piece, entry) in &mut self.open {
-            if !has.has(piece) || entry.sole.is_some() {
-                continue;
-            }
-            let late = entry.slots.iter().position(|slot| slot.may_be_doubled(source, now, patience));
-            if let Some(nth) = late {
+            self.steps += 1;
+            if has.has(piece)
+                && entry.is_open_to(source, now)
+                && let Some(nth) = entry.late(source, now, patience, &mut self.steps)
+            {
                 entry.slots[nth].add_requester(source, now);
                 return Some(self.geometry.block(piece, nth as u32));
             }
+            oldest = oldest.min(entry.oldest_asked);
         }
+        self.oldest_asked = oldest;
         None
     }
 
@@ -203,10 +220,13 @@ impl Assembly {
         let Some(entry) = self.open.get_mut(&block.piece) else { return };
         let nth = block.begin / BLOCK_BYTES;
         let Some(slot) = entry.slots.get_mut(nth as usize) else { return };
-        let Some(requester) = slot.requesters.iter_mut().find(|requester| **requester == Some(source)) else {
+        if !slot.remove_requester(source) {
             return;
-        };
-        *requester = None;
+        }
+        if slot.only_requester().is_some() {
+            entry.oldest_asked = entry.oldest_asked.min(slot.asked);
+            self.oldest_asked = self.oldest_asked.min(slot.asked);
+        }
         if slot.is_unrequested() {
             entry.unrequested += 1;
             entry.cursor = entry.cursor.min(nth);
@@ -218,7 +238,7 @@ impl Assembly {
 
     /// `source` is gone or fell silent: pieces kept for it alone are free for all.
     pub fn free_sole(&mut self, source: StreamId) {
-        for entry in self.open.values_mut().filter(|entry| entry.sole == Some(source)) {
+        for entry in self.open.values_mut().filter(|entry| entry.is_for(source)) {
             entry.sole = None;
         }
     }
@@ -282,7 +302,7 @@ impl Assembly {
         self.open.values().any(|entry| (entry.arrived as usize) < entry.slots.len())
     }
 
-    /// Open pieces and blocks looked at so far by [`Assembly::request`].
+    /// Open pieces and blocks looked at so far by [`Assembly::request`] and [`Assembly::double`].
     pub fn steps(&self) -> u64 {
         self.steps
     }
@@ -312,121 +332,14 @@ impl Assembly {
             assert!(entry.slots[..entry.cursor as usize].iter().all(|slot| !slot.is_unrequested()));
             assert_eq!(self.startable.contains(piece), unrequested > 0, "piece {piece}");
         }
+        for entry in self.open.values() {
+            let owed = entry.slots.iter().filter(|slot| slot.only_requester().is_some());
+            assert!(owed.map(|slot| slot.asked).all(|asked| asked >= entry.oldest_asked));
+            assert!(entry.oldest_asked >= self.oldest_asked);
+        }
         assert!(self.startable.len() <= self.open.len());
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::download::pool::Pool;
-
-    const PEER: [StreamId; 3] = [peer(0), peer(1), peer(2)];
-    const NOW: Instant = Instant::from_micros(1_000_000);
-
-    const fn peer(slot: u32) -> StreamId {
-        StreamId { slot, generation: slot }
-    }
-
-    fn two_open_pieces() -> (Assembly, Bitfield, Pool) {
-        let geometry = Geometry::new(5 * 40_000, 40_000).unwrap();
-        let mut assembly = Assembly::new(geometry);
-        assembly.open(NOW, 3, None);
-        assembly.open(NOW, 1, None);
-        (assembly, Bitfield::full(5), Pool::new(0))
-    }
-
-    #[test]
-    fn blocks_are_asked_for_in_the_order_of_opening() {
-        let (mut assembly, all, _) = two_open_pieces();
-        let blocks: Vec<_> = core::iter::from_fn(|| assembly.request(PEER[0], &all, NOW)).collect();
-        let order: Vec<_> = blocks.iter().map(|block| (block.piece, block.begin)).collect();
-        assert_eq!(order, [(3, 0), (3, 16_384), (3, 32_768), (1, 0), (1, 16_384), (1, 32_768)]);
-        assembly.check();
-        assembly.unrequest(PEER[0], blocks[1]);
-        assembly.unrequest(PEER[1], blocks[2]);
-        assembly.check();
-        assert_eq!(assembly.request(PEER[2], &all, NOW), Some(blocks[1]));
-        assert_eq!(assembly.request(PEER[2], &all, NOW), None);
-    }
-
-    #[test]
-    fn a_piece_is_whole_when_its_last_block_arrives_in_any_order() {
-        let (mut assembly, all, mut pool) = two_open_pieces();
-        for nth in [2, 0, 1] {
-            let block = assembly.geometry.block(3, nth);
-            assert!(assembly.take_whole(3).is_none());
-            let placed = assembly.place(PEER[0], block, pool.take().unwrap());
-            assert!(matches!(placed, Placed::Kept { cancel: [None, None], whole } if whole == (nth == 1)));
-            let again = assembly.place(PEER[1], block, pool.take().unwrap());
-            assert!(matches!(again, Placed::Unwanted(_)));
-            assembly.check();
-        }
-        assert_eq!(assembly.arrived_from(3, 1).map(<[u8]>::len).collect::<Vec<_>>(), [16_384, 7_232]);
-        assert_eq!(assembly.take_whole(3).unwrap().len(), 3);
-        assert_eq!(assembly.request(PEER[0], &all, NOW).unwrap().piece, 1);
-    }
-
-    #[test]
-    fn the_endgame_asks_a_second_peer_and_cancels_the_slower_one() {
-        let (mut assembly, all, mut pool) = two_open_pieces();
-        while assembly.request(PEER[0], &all, NOW).is_some() {}
-        let later = NOW + Duration::from_secs(3);
-        let patience = Duration::from_secs(2);
-        assert_eq!(assembly.double(PEER[1], &all, NOW, patience), None, "not late yet");
-        assert_eq!(assembly.double(PEER[0], &all, later, patience), None, "the same peer");
-        let block = assembly.double(PEER[1], &all, later, patience).unwrap();
-        assert_eq!(assembly.double(PEER[2], &all, later, patience).map(|other| other == block), Some(false));
-        let placed = assembly.place(PEER[1], block, pool.take().unwrap());
-        assert!(matches!(placed, Placed::Kept { cancel, .. } if cancel == [Some(PEER[0]), None]));
-        assembly.check();
-    }
-
-    #[test]
-    fn a_late_block_cancels_everybody_who_was_asked_instead() {
-        let (mut assembly, all, mut pool) = two_open_pieces();
-        let later = NOW + Duration::from_secs(3);
-        let block = assembly.request(PEER[0], &all, NOW).unwrap();
-        assembly.unrequest(PEER[0], block);
-        assert_eq!(assembly.request(PEER[1], &all, NOW), Some(block));
-        assert_eq!(assembly.double(PEER[2], &all, later, Duration::ZERO), Some(block));
-        let placed = assembly.place(PEER[0], block, pool.take().unwrap());
-        assert!(matches!(placed, Placed::Kept { cancel, .. } if cancel == [Some(PEER[1]), Some(PEER[2])]));
-        assembly.check();
-    }
-
-    #[test]
-    fn a_piece_kept_for_one_peer_is_not_given_to_others() {
-        let (mut assembly, all, _) = two_open_pieces();
-        assembly.open(NOW, 0, Some(PEER[1]));
-        let mut asked = core::iter::from_fn(|| assembly.request(PEER[0], &all, NOW));
-        assert!(asked.all(|block| block.piece != 0));
-        assembly.free_sole(PEER[1]);
-        assert_eq!(assembly.request(PEER[0], &all, NOW).unwrap().piece, 0);
-    }
-
-    #[test]
-    fn a_piece_whose_owner_is_gone_gives_its_memory_back() {
-        let (mut assembly, all, _) = two_open_pieces();
-        let later = NOW + Duration::from_secs(20);
-        let mut others = Bitfield::full(5);
-        others.remove(3);
-        let block = assembly.request(PEER[0], &all, NOW).unwrap();
-        assert!(assembly.give_up_orphan(later, &others).is_none(), "it is being asked for");
-        assembly.unrequest(PEER[0], block);
-        assert!(assembly.give_up_orphan(NOW, &others).is_none(), "it was asked for just now");
-        assert!(assembly.give_up_orphan(later, &all).is_none(), "somebody has it");
-        assert_eq!(assembly.give_up_orphan(later, &others).map(|(piece, _)| piece), Some(3));
-        assembly.check();
-    }
-
-    #[test]
-    fn blocks_of_pieces_that_are_not_open_are_unwanted() {
-        let (mut assembly, _, mut pool) = two_open_pieces();
-        let block = assembly.geometry.block(4, 0);
-        assert!(matches!(assembly.place(PEER[0], block, pool.take().unwrap()), Placed::Unwanted(_)));
-        assert!(!assembly.lacks(block) && assembly.lacks(assembly.geometry.block(3, 2)));
-        assembly.unrequest(PEER[0], block);
-        assembly.check();
-    }
-}
+mod tests;

@@ -38,17 +38,20 @@ impl Begun {
         picker: &Picker,
         has: &Bitfield,
     ) -> Option<u32> {
-        let mut chosen = None;
-        let steps = &mut self.steps;
-        self.extents.retain(|&extent| {
-            let pieces = geometry.pieces_of(extents.range(extent)).inspect(|_| *steps += 1);
-            let mut fresh = pieces.filter(|&piece| picker.contains(piece));
-            let Some(first) = fresh.next() else { return false };
-            if chosen.is_none() {
-                chosen = core::iter::once(first).chain(fresh).find(|&piece| has.has(piece));
+        let mut nth = 0;
+        while let Some(&extent) = self.extents.get(nth) {
+            let pieces = geometry.pieces_of(extents.range(extent)).inspect(|_| self.steps += 1);
+            let mut fresh = pieces.filter(|&piece| picker.contains(piece)).peekable();
+            if fresh.peek().is_none() {
+                self.extents.remove(nth);
+                continue;
             }
-            true
-        });
-        chosen
+            let chosen = fresh.find(|&piece| has.has(piece));
+            if chosen.is_some() {
+                return chosen;
+            }
+            nth += 1;
+        }
+        None
     }
 }

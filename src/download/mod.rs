@@ -2,10 +2,12 @@
 //!
 //! Knows peers only by their stream's name and by what they have; knows no connection, no file and no tracker.
 
+mod answers;
 mod assembly;
 mod audit;
 mod begun;
 mod blame;
+mod cancelled;
 mod check;
 mod digest;
 mod estimate;
@@ -14,16 +16,19 @@ mod picker;
 mod pipeline;
 mod pool;
 mod shelf;
+mod slot;
 #[cfg(test)]
 mod tests;
 
+pub use answers::{Arrival, Pick, Verdict};
 pub use check::Check;
 pub use picker::{SCAN_STEPS, Search};
 pub use pipeline::{Pipeline, Request};
 pub use pool::{Buffer, Pool};
 
 use crate::base::limits::{
-    EXTENT_BYTES, HELD_MAX, LATE_MIN, ORPHAN_AGE, ORPHAN_HUNT_INTERVAL, REQUESTERS_MAX,
+    EXTENT_BYTES, HELD_MAX, LATE_MIN, ORPHAN_AGE, ORPHAN_HUNT_INTERVAL, SOLE_TIME_FACTOR, SOLE_TIME_MAX,
+    SOLE_TIME_MIN,
 };
 use crate::base::{Bitfield, Block, Geometry, Instant, Rng, StreamId};
 use crate::meta::{Extents, Metainfo};
@@ -57,50 +62,6 @@ pub struct Download {
     next_orphan_hunt: Instant,
     /// Since when all peers are read; `None` while some are not, for want of memory. What they owe is not late for that.
     heard_since: Option<Instant>,
-}
-
-/// What a peer may be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pick {
-    /// This block; it is noted as asked.
-    Block(Block),
-    /// The search is not finished: ask again in the next turn.
-    Later,
-    /// Memory is full: ask again when something was stored.
-    Full,
-    /// Nothing, unless the peer gets more or others fail.
-    Nothing,
-}
-
-/// What became of a block.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// It is kept. Requests of other peers for it are to be cancelled.
-    Kept {
-        /// The other peers.
-        cancel: [Option<StreamId>; REQUESTERS_MAX],
-    },
-    /// It had arrived before, or was not asked for.
-    Duplicate,
-}
-
-/// What a hash said.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The piece is right and will be stored; these peers spoiled an earlier copy of it.
-    Verified {
-        /// Which.
-        piece: u32,
-        /// Whom to ban.
-        guilty: Vec<StreamId>,
-    },
-    /// The piece is wrong and will be fetched again.
-    Corrupt {
-        /// Which.
-        piece: u32,
-        /// The peer that sent all of it, if one did.
-        guilty: Option<StreamId>,
-    },
 }
 
 impl Download {
@@ -209,7 +170,7 @@ impl Download {
         if let Some(block) = self.assembly.request(source, has, now) {
             return Pick::Block(block);
         }
-        let opened = self.open_piece(now, rng, source, has, &mut pipeline.search, pool);
+        let opened = self.open_piece(now, rng, source, has, pipeline, pool);
         if opened == Opened::Yes
             && let Some(block) = self.assembly.request(source, has, now)
         {
@@ -243,7 +204,8 @@ impl Download {
         pool: &mut Pool,
     ) -> Option<Block> {
         while let Some(piece) = pipeline.suggested() {
-            if has.has(piece) && self.picker.contains(piece) && !self.open(now, source, piece, pool) {
+            if has.has(piece) && self.picker.contains(piece) && !self.open(now, source, piece, pipeline, pool)
+            {
                 return None;
             }
             if let Some(block) = self.assembly.request_of(piece, source, now) {
@@ -252,11 +214,6 @@ impl Download {
             pipeline.drop_suggested();
         }
         None
-    }
-
-    /// True if every piece that is missing has been opened, so that late blocks are asked for twice.
-    pub fn is_endgame(&self) -> bool {
-        self.picker.is_empty() && self.assembly.len() > 0
     }
 
     /// Gives up the piece that was opened last, because a block has found no memory: its blocks are fetched again later.
@@ -414,10 +371,10 @@ impl Download {
         rng: &mut Rng,
         source: StreamId,
         has: &Bitfield,
-        search: &mut Search,
+        pipeline: &mut Pipeline,
         pool: &mut Pool,
     ) -> Opened {
-        let piece = match self.choose(rng, has, search) {
+        let piece = match self.choose(rng, has, &mut pipeline.search) {
             Found::Piece(piece) => piece,
             Found::Later => return Opened::Later,
             Found::Nothing => return Opened::No,
@@ -426,7 +383,7 @@ impl Download {
             // What is verified need not wait for its neighbours when there is little memory left.
             self.shelf.flush_oldest(&mut self.wishes);
         }
-        if !self.open(now, source, piece, pool) {
+        if !self.open(now, source, piece, pipeline, pool) {
             self.make_room(now, has, pool);
             return Opened::Full;
         }
@@ -434,14 +391,23 @@ impl Download {
     }
 
     /// Opens `piece` for `source`. False if there is no memory for it.
-    fn open(&mut self, now: Instant, source: StreamId, piece: u32, pool: &mut Pool) -> bool {
+    fn open(
+        &mut self,
+        now: Instant,
+        source: StreamId,
+        piece: u32,
+        pipeline: &Pipeline,
+        pool: &mut Pool,
+    ) -> bool {
         if !pool.reserve(self.geometry.blocks(piece)) {
             return false;
         }
         self.picker.remove(piece);
         self.begun.touch(&self.geometry, &self.extents, piece);
         // A piece that failed before comes from one peer, so that a second failure names the guilty one.
-        let sole = self.blame.is_suspect(piece).then_some(source);
+        let time = pipeline.time_for(self.geometry.piece_length(piece).into()) * SOLE_TIME_FACTOR;
+        let time = time.clamp(SOLE_TIME_MIN, SOLE_TIME_MAX);
+        let sole = self.blame.is_suspect(piece).then_some((source, time));
         self.assembly.open(now, piece, sole);
         true
     }

@@ -10,6 +10,7 @@ use crate::base::limits::{
     SUGGESTED_REST,
 };
 use crate::base::{Block, Instant};
+use crate::download::cancelled::Cancelled;
 use crate::download::estimate::{Extreme, Probe, Rhythm};
 use crate::download::picker::Search;
 use alloc::collections::VecDeque;
@@ -38,6 +39,7 @@ pub struct Pipeline {
     requests: VecDeque<Request>,
     /// Requests that are not released.
     live: u32,
+    cancelled: Cancelled,
     window: u32,
     slow_start: bool,
     /// Most requests that the peer queues (`reqq`, BEP 10).
@@ -62,6 +64,7 @@ impl Default for Pipeline {
         Self {
             requests: VecDeque::new(),
             live: 0,
+            cancelled: Cancelled::default(),
             window: REQUESTS_START,
             slow_start: true,
             reqq: REQQ_DEFAULT,
@@ -179,14 +182,14 @@ impl Pipeline {
 
     /// How long a request sent now will take, as far as is known.
     pub fn expected_time(&self) -> Duration {
+        self.time_for(u64::from(self.live + 1) * u64::from(BLOCK_BYTES))
+    }
+
+    /// How long the peer takes for so many bytes, as far as is known; a second and a half where nothing is.
+    pub fn time_for(&self, bytes: u64) -> Duration {
         let latency = Duration::from_micros(self.latency.least().unwrap_or(500_000));
-        let queue_bytes = u64::from(self.live + 1) * u64::from(BLOCK_BYTES);
-        let queue = self
-            .rate
-            .most()
-            .filter(|&rate| rate > 0)
-            .map_or(1_000_000, |rate| queue_bytes * 1_000_000 / rate);
-        latency + Duration::from_micros(queue)
+        let rate = self.rate.most().filter(|&rate| rate > 0);
+        latency + Duration::from_micros(rate.map_or(1_000_000, |rate| bytes * 1_000_000 / rate))
     }
 
     /// `block` is asked for.
@@ -199,9 +202,12 @@ impl Pipeline {
         self.requests.push_back(Request { block, sent: now, delivered: self.delivered, released: false });
     }
 
-    /// `block` has arrived. `None` if it was never asked for.
+    /// `block` has arrived. `None` if it was never asked for, or not any more.
     pub fn arrived(&mut self, now: Instant, block: Block) -> Option<Request> {
         let request = self.remove(block)?;
+        if !self.cancelled.contains(block) {
+            self.cancelled.forget();
+        }
         self.delivered += u64::from(block.length);
         self.snubbed = false;
         self.rhythm.beats(now);
@@ -232,6 +238,27 @@ impl Pipeline {
             give_back(request.block);
         }
         self.live = 0;
+    }
+
+    /// Takes the released requests back, the oldest first, as long as `tell` can tell the peer so. What it has sent by
+    /// then is still welcome; but if the block is wanted of it again, it has to be asked again.
+    pub fn withdraw(&mut self, mut tell: impl FnMut(Block) -> bool) {
+        while let Some(request) = self.requests.front().filter(|request| request.released)
+            && tell(request.block)
+        {
+            self.cancelled.note(request.block);
+            self.requests.pop_front();
+        }
+    }
+
+    /// True if `block` has been asked for, even if the request was taken back since.
+    pub fn awaits(&self, block: Block) -> bool {
+        self.requests.iter().any(|request| request.block == block) || self.cancelled.contains(block)
+    }
+
+    /// The peer has answered a request for `block` that was taken back. False if there was none.
+    pub fn settle_cancelled(&mut self, block: Block) -> bool {
+        self.cancelled.settle(block)
     }
 
     /// Forgets released requests: the peer would have answered them by now.
@@ -414,6 +441,30 @@ mod tests {
         pipeline.sent(Instant::ZERO, block(9));
         assert_eq!(pipeline.clear().collect::<Vec<_>>(), [block(9)]);
         assert_eq!(pipeline.outstanding(), 0);
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_welcome_and_asked_for_again() {
+        let (mut pipeline, mut given_back) = (Pipeline::default(), Vec::new());
+        (0..3).for_each(|nth| pipeline.sent(Instant::ZERO, block(nth)));
+        pipeline.withdraw(|_| panic!("nothing is released"));
+        pipeline.release(|block| given_back.push(block));
+        let mut room = 2;
+        pipeline.withdraw(|_| core::mem::replace(&mut room, 1) > 1);
+        assert_eq!(
+            (given_back.len(), pipeline.expected().collect::<Vec<_>>()),
+            (3, vec![block(1), block(2)])
+        );
+        assert!(pipeline.awaits(block(0)) && !pipeline.adopt(Instant::ZERO, block(0)));
+        pipeline.withdraw(|_| true);
+        assert!(pipeline.has_room(16) && pipeline.expected().next().is_none());
+        pipeline.sent(Instant::ZERO, block(0));
+        assert!(pipeline.settle_cancelled(block(0)), "the first answer is for the first request");
+        pipeline.sent(Instant::ZERO, block(1));
+        assert!(pipeline.arrived(Instant::ZERO, block(1)).is_some() && pipeline.awaits(block(1)));
+        assert!(pipeline.arrived(Instant::ZERO, block(1)).is_none() && pipeline.settle_cancelled(block(1)));
+        assert!(pipeline.awaits(block(2)) && pipeline.arrived(Instant::ZERO, block(0)).is_some());
+        assert!(!pipeline.awaits(block(2)), "it has left that out: what comes is what was asked for later");
     }
 
     #[test]

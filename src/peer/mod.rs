@@ -133,11 +133,11 @@ impl Peer {
         }
     }
 
-    /// Tells it that we download nothing any more (BEP 21). False if that does not fit.
+    /// Tells it that we download nothing any more (BEP 21), or that we do again. False if that does not fit.
     #[must_use = "a message that does not fit is lost"]
-    pub fn tell_upload_only(&mut self, listen_port: u16) -> bool {
+    pub fn tell_upload_only(&mut self, listen_port: u16, upload_only: bool) -> bool {
         let mut payload = Vec::new();
-        ExtendedHandshake::encode_ours(listen_port, true, self.address.ip(), &mut payload);
+        ExtendedHandshake::encode_ours(listen_port, upload_only, self.address.ip(), &mut payload);
         self.outbox.push(Message::Extended { id: extended::HANDSHAKE_ID, payload: &payload })
     }
 
@@ -158,7 +158,8 @@ impl Peer {
     }
 
     /// Whether it would answer a request for a block of `piece`.
-    pub fn answers(&self, piece: u32) -> bool {
+    #[cfg(test)]
+    fn answers(&self, piece: u32) -> bool {
         self.has.has(piece) && (!self.choking || self.allowed_fast.contains(&piece))
     }
 

@@ -155,9 +155,10 @@ impl Peer {
         if self.am_answering(block.piece) && block.length <= REQUEST_BYTES_MAX {
             return Ok(News::Asks(block));
         }
-        if self.fast {
-            // Does not fit only if the peer has asked for more than our `reqq` allows and reads no answers.
-            let _ = self.outbox.push(Message::Reject(block));
+        // Does not fit only if the peer asks for more than our `reqq` allows while we wait for its blocks: else it is read
+        // no further than there is room for answers. None may be lost.
+        if self.fast && !self.outbox.push(Message::Reject(block)) {
+            return Err(Misbehaved::Flood);
         }
         Ok(News::Nothing)
     }

@@ -3,7 +3,7 @@
 use crate::base::Block;
 use crate::base::limits::OUTBOX_BYTES_MAX;
 use crate::wire::Message;
-use crate::wire::message::{KEEP_ALIVE, id};
+use crate::wire::message::{KEEP_ALIVE, piece_header};
 use alloc::vec::Vec;
 
 /// A buffer up to this size is kept when all is sent, because the next requests follow soon; larger ones go back.
@@ -44,10 +44,7 @@ impl Outbox {
     /// Appends the head of a `piece` message, which the bytes of `block` must follow. The bound does not hold here, but
     /// there is one head at a time.
     pub fn push_block_head(&mut self, block: Block) {
-        let head = [block.length.saturating_add(9), block.piece, block.begin].map(u32::to_be_bytes);
-        self.bytes.extend_from_slice(&head[0]);
-        self.bytes.push(id::PIECE);
-        self.bytes.extend_from_slice(head[1..].as_flattened());
+        self.bytes.extend_from_slice(&piece_header(block));
     }
 
     /// How long a message may still be pushed, in bytes.

@@ -116,7 +116,6 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         for _ in 0..TURN_ACCEPTS_MAX {
             let Some((io, address)) = self.rim.listeners.next(now) else { return };
             let Some(stream) = self.machine.accept(now, address) else { continue };
-            let _ = io.set_nodelay(true);
             if let Err(cause) = self.rim.sockets.adopt(self.rim.poll.registry(), stream, io) {
                 self.tell(Event::Closed { stream, cause });
             }

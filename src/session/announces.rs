@@ -146,7 +146,7 @@ impl Session {
     }
 
     pub(super) fn on_undeliverable(&mut self, now: Instant, address: SocketAddr, cause: CloseCause) {
-        let why = Self::cause_in_words(cause);
+        let why = cause.to_string();
         for id in self.ids() {
             let trackers = &mut self.torrents[id.0 as usize].trackers;
             if trackers.awaits_datagrams() {

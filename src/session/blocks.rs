@@ -191,7 +191,7 @@ impl Session {
     ) -> Result<(), Misbehaved> {
         let Some((torrent, open)) = self.streams.open(stream) else { return Ok(()) };
         if offset == 0 {
-            let asked = open.pipeline.expected().any(|expected| expected == block);
+            let asked = open.pipeline.awaits(block);
             let lacks = self.torrents[torrent.0 as usize].download.lacks(block);
             open.landing = if asked && lacks { self.pool.take() } else { None };
             if self.pool.is_overdrawn() {
@@ -219,7 +219,7 @@ impl Session {
         let torrent = &mut self.torrents[torrent.0 as usize];
         let bytes = u64::from(block.length);
         torrent.down.add(now, bytes);
-        let asked = open.pipeline.arrived(now, block).is_some();
+        let asked = open.pipeline.arrived(now, block).is_some() || open.pipeline.settle_cancelled(block);
         self.blocks_came = true;
         let arrival = match buffer {
             Some(buffer) if asked => torrent.download.arrived(stream, block, buffer, &mut self.pool),

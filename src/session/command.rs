@@ -45,7 +45,7 @@ pub enum Command {
 /// All commands with one line of help each, in the order in which `help` shows them.
 pub const COMMANDS: [(&str, &str); 13] = [
     ("info", "what the .torrent says"),
-    ("status", "progress, rates, pieces, trackers, memory"),
+    ("status", "progress, rates, peers, trackers, memory, limits"),
     ("peers", "who is connected, and what flows"),
     ("files", "the files and how much of each is there"),
     ("trackers", "the trackers and when they are asked next"),

@@ -75,27 +75,6 @@ impl Session {
         }
     }
 
-    fn set_paused(&mut self, now: Instant, paused: bool) -> String {
-        for id in self.ids() {
-            let torrent = &mut self.torrents[id.0 as usize];
-            torrent.paused = paused;
-            self.settle_hunger(id);
-            let torrent = &mut self.torrents[id.0 as usize];
-            if paused {
-                // What is verified is safer in its file, and memory is wanted elsewhere.
-                torrent.download.flush();
-                self.wish_stores(id);
-                self.make_durable(now, id);
-            }
-        }
-        if paused {
-            return String::from("paused; \"resume\" goes on");
-        }
-        self.ask_all(now);
-        self.dial_candidates(now);
-        String::from("downloading")
-    }
-
     /// Says goodbye: what is verified is stored, the trackers are told, then the run ends.
     pub(super) fn quit(&mut self, now: Instant) {
         if self.quitting.is_some() {
@@ -110,9 +89,6 @@ impl Session {
             torrent.download.flush();
             torrent.durability.note_end(torrent.up.total_bytes(), torrent.is_seeding());
             torrent.trackers.stop(now, &totals, &mut self.rng);
-            if torrent.is_seeding() {
-                torrent.durability.keep_totals();
-            }
             self.wish_stores(id);
             self.make_durable(now, id);
             self.settle_trackers(now, id);
@@ -193,7 +169,8 @@ impl Session {
         if downloaded_bytes > 0 {
             torrent.trackers.complete();
         }
-        self.note(Note::Complete { torrent: id, downloaded_bytes, took });
+        let stays = torrent.is_seeding();
+        self.note(Note::Complete { torrent: id, downloaded_bytes, took, stays });
         if self.torrents.iter().all(|torrent| torrent.complete) {
             // Nothing is fetched any more, and a box that goes on as a seed has other uses for the memory.
             self.pool.shrink();

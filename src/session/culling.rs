@@ -105,7 +105,7 @@ impl Session {
         let waits = |torrent: &Torrent| {
             torrent.is_downloading() && torrent.candidates.next_deadline().is_some_and(|due| due <= now)
         };
-        self.open_peers() >= self.settings.max_peers && self.torrents.iter().any(waits)
+        self.open_peers >= self.settings.max_peers && self.torrents.iter().any(waits)
     }
 
     fn give_way(&mut self, now: Instant, stream: StreamId, worth: Worth, why: Farewell) {

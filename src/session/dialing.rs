@@ -29,13 +29,8 @@ impl Session {
         }
     }
 
-    /// Connected peers of all torrents.
-    pub(super) fn open_peers(&self) -> u32 {
-        self.torrents.iter().map(|torrent| torrent.peers).sum()
-    }
-
     fn has_room_for_a_peer(&self) -> bool {
-        let open = self.open_peers() + self.arrivals as u32;
+        let open = self.open_peers + self.arrivals as u32;
         self.half_open < HALF_OPEN_MAX && open + (self.half_open as u32) < self.settings.max_peers
     }
 

@@ -51,10 +51,11 @@ impl Session {
         } else {
             torrent.durability.count_failure()
         };
+        let is_over = is_hopeless || self.quitting.is_some();
         if is_news {
-            self.note(Note::StorageFault { torrent: id, fault });
+            self.note(Note::StorageFault { torrent: id, fault, retried: is_full && !is_over });
         }
-        if is_hopeless || self.quitting.is_some() {
+        if is_over {
             return self.fail(now, Outcome::of(fault));
         }
         let torrent = &mut self.torrents[id.0 as usize];

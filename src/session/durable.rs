@@ -128,11 +128,6 @@ impl Durability {
         self.durable = durable;
     }
 
-    /// The run ends: what was given, and for how long, is to be kept.
-    pub fn keep_totals(&mut self) {
-        self.saving.is_due |= self.saving.era.is_some();
-    }
-
     /// Bytes that a power cut may take.
     fn unsynced_bytes(&self) -> u64 {
         self.wished_bytes + self.dirty_bytes + self.sync.map_or(0, |sync| sync.bytes)
@@ -338,7 +333,8 @@ impl Session {
         }
     }
 
-    /// Settles what runs before this one have done for a torrent.
+    /// Settles what runs before this one have done for a torrent, which else its resume state tells. For tests.
+    #[doc(hidden)]
     pub fn set_past(&mut self, id: TorrentId, past: Past) {
         if let Some(torrent) = self.torrents.get_mut(id.0 as usize) {
             torrent.durability.past = past;

@@ -12,14 +12,18 @@ use crate::wire::address::canonical;
 use crate::wire::{Handshake, HandshakeReader, Misbehaved};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::cmp::Reverse;
+use core::net::{IpAddr, SocketAddr};
 
 impl Session {
     /// Somebody has connected to us from `address`. Answers the name of the stream; `None` if it is to be closed at
     /// once, without a word.
     pub fn accept(&mut self, now: Instant, address: SocketAddr) -> Option<StreamId> {
-        if self.quitting.is_some() || self.arrivals >= ARRIVALS_MAX || self.has_too_many_of(address) {
+        if self.quitting.is_some() || self.has_too_many_of(address) {
             return None;
+        }
+        if self.arrivals >= ARRIVALS_MAX {
+            self.drop_worst_arrival();
         }
         let deadline = now + HANDSHAKE_TIMEOUT;
         let arrival = Arrival { address, deadline, reader: HandshakeReader::new() };
@@ -100,7 +104,7 @@ impl Session {
             self.drop_arrival(stream);
             return false;
         };
-        self.forget_count();
+        self.one_arrival_less();
         let info_hash = theirs.info_hash;
         let connection = Connection {
             torrent: id,
@@ -116,7 +120,7 @@ impl Session {
         if !self.settle_twins(now, stream, theirs.peer_id) {
             return false;
         }
-        if self.open_peers() >= self.settings.max_peers && !self.make_room_for(now, address) {
+        if self.open_peers >= self.settings.max_peers && !self.make_room_for(now, address) {
             self.drop_peer(now, stream, Farewell::Full);
             return false;
         }
@@ -173,17 +177,33 @@ impl Session {
     /// The stream of an arrival is gone.
     pub(super) fn forget_arrival(&mut self, stream: StreamId) {
         if self.streams.remove(stream).is_some() {
-            self.forget_count();
+            self.one_arrival_less();
         }
     }
 
-    fn forget_count(&mut self) {
+    fn one_arrival_less(&mut self) {
         self.arrivals = self.arrivals.saturating_sub(1);
     }
 
     fn drop_arrival(&mut self, stream: StreamId) {
         self.forget_arrival(stream);
         self.actions.push_back(Action::Close { stream });
+    }
+
+    /// Makes room for one more, so that those who never shake hands do not keep others out: of the address that has the
+    /// most arrivals, or one of those, the oldest goes. Looks at all streams.
+    fn drop_worst_arrival(&mut self) {
+        let all = self.streams.iter().filter_map(|(stream, role)| match role {
+            Role::Arrival(arrival) => Some((arrival.address.ip(), arrival.deadline, stream)),
+            Role::Peer(_) | Role::Tracker { .. } | Role::Relay => None,
+        });
+        let mut all: Vec<(IpAddr, Instant, StreamId)> = all.collect();
+        all.sort_unstable();
+        let worst = all.chunk_by(|one, other| one.0 == other.0).map(|own| (own.len(), own[0]));
+        let worst = worst.min_by_key(|&(count, (_, deadline, _))| (Reverse(count), deadline));
+        if let Some((_, (_, _, stream))) = worst {
+            self.drop_arrival(stream);
+        }
     }
 
     /// Drops who has not shaken hands in time.

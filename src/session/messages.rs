@@ -122,12 +122,18 @@ impl Session {
     /// the same block again and again, before anybody else is: it rests.
     fn on_reject(&mut self, now: Instant, stream: StreamId, block: Block) {
         let Some((id, open)) = self.streams.open(stream) else { return };
-        if open.pipeline.remove(block).is_some() {
-            if !open.peer.choking {
-                open.rests_until = now + REJECT_REST;
-            }
+        // We have taken it back ourselves: this is how it says that it has heard that.
+        if open.pipeline.settle_cancelled(block) {
+            return;
+        }
+        if let Some(request) = open.pipeline.remove(block) {
             let download = &mut self.torrents[id.0 as usize].download;
-            download.unrequest(stream, block);
+            if !request.released {
+                download.unrequest(stream, block);
+                if !open.peer.choking {
+                    open.rests_until = now + REJECT_REST;
+                }
+            }
             download.forget(stream);
             self.returned = true;
         }

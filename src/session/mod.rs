@@ -6,8 +6,8 @@
 //! the way to the files, `backpressure` who waits for memory, `durable` and `resuming` what lasts longer than the run, `doubting` what may be lost,
 //! `announces` trackers, `relaying` the datagrams that a proxy carries, `dialing` and `listening` new connections, `culling`
 //! who gives way to them, `uploads` what peers ask of us, `hearing` how much of that at a time, `choking` who of them is
-//! served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `commands` the
-//! user and the end.
+//! served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `pausing` and
+//! `commands` the user and the end.
 
 mod action;
 mod announces;
@@ -25,7 +25,9 @@ mod giving;
 mod hearing;
 mod listening;
 mod messages;
+mod our_id;
 mod pacing;
+mod pausing;
 mod peers;
 mod relaying;
 mod report;
@@ -60,12 +62,14 @@ use crate::proxy::Routes;
 use crate::tracker::Identity;
 use crate::upload::{Choker, Pacer};
 use alloc::collections::VecDeque;
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use announces::Query;
 use core::net::SocketAddr;
 use core::time::Duration;
 use culling::Culling;
+use our_id::our_id;
 use peers::Farewell;
 use relaying::Relaying;
 use streams::{Open, Role, Stage, Streams};
@@ -115,17 +119,16 @@ pub struct Session {
     routes: Arc<Routes>,
     rng: Rng,
     our_id: PeerId,
-    started: Instant,
     torrents: Vec<Torrent>,
     streams: Streams,
     pool: Pool,
     actions: VecDeque<Action>,
     /// The plan of the last scatter read.
     scatter: Scatter,
-    /// Blocks have arrived since the last hashing.
-    blocks_came: bool,
     /// Whom it was for.
     planned_for: Option<StreamId>,
+    /// Blocks have arrived since the last hashing.
+    blocks_came: bool,
     /// Bytes that landed by plan and were something else, for a moment.
     line: Vec<u8>,
     /// Peers whose search for a piece goes on in the next turn.
@@ -153,13 +156,15 @@ pub struct Session {
     half_answered: VecDeque<(Query, bool)>,
     last_query: u32,
     relaying: Relaying,
+    /// Open connections to peers, over all torrents.
+    open_peers: u32,
     /// Connections being opened or shaking hands.
     half_open: usize,
     /// Who came to us and has not said for which torrent.
     arrivals: usize,
     /// The torrent whose turn it is to dial.
     next_dialler: usize,
-    /// When a peer was last dialled.
+    /// When a peer was last dialled; at first, when the run began.
     last_dial: Instant,
     /// Who gives way where all places are taken.
     culling: Culling,
@@ -167,6 +172,8 @@ pub struct Session {
     peers_deadline: Option<Instant>,
     /// A peer or a tracker was reached.
     reached: bool,
+    /// Since when peers are looked for, as long as none was reached and the user does not want to wait for ever.
+    looking_since: Option<Instant>,
     /// Everything is there; the trackers are told until then.
     leaving: Option<Instant>,
     /// The run ends, at the latest by then.
@@ -183,15 +190,14 @@ impl Session {
             settings,
             giving: Giving::default(),
             routes: Arc::default(),
-            our_id: new_peer_id(&mut rng),
+            our_id: our_id(&mut rng),
             rng,
-            started: now,
             torrents: Vec::new(),
             streams: Streams::default(),
             actions: VecDeque::new(),
             scatter: Scatter::default(),
-            blocks_came: false,
             planned_for: None,
+            blocks_came: false,
             line: Vec::new(),
             searching: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -209,13 +215,15 @@ impl Session {
             half_answered: VecDeque::new(),
             last_query: 0,
             relaying: Relaying::Not,
+            open_peers: 0,
             half_open: 0,
             arrivals: 0,
             next_dialler: 0,
-            last_dial: Instant::ZERO,
+            last_dial: now,
             culling: Culling::default(),
             peers_deadline: None,
             reached: false,
+            looking_since: None,
             leaving: None,
             quitting: None,
             outcome: None,
@@ -228,8 +236,8 @@ impl Session {
         self.routes = routes;
     }
 
-    /// Adds a torrent, which starts by checking what is on disk; `empty` says that nothing is there, so that nothing
-    /// has to be read.
+    /// Adds a torrent of which no resume state is kept; [`Session::resume_torrent`] keeps one. It starts by checking what
+    /// is on disk; `empty` says that nothing is there, so that nothing has to be read.
     pub fn add_torrent(&mut self, now: Instant, metainfo: Arc<Metainfo>, empty: bool) -> TorrentId {
         let id = self.enter(now, metainfo);
         if empty && !self.settings.check_only {
@@ -256,6 +264,7 @@ impl Session {
 
     /// It is known what is missing: peers are looked for.
     fn start(&mut self, now: Instant, id: TorrentId) {
+        self.settle_looking(now);
         self.announce_due(now, id);
         self.dial_candidates(now);
     }
@@ -345,7 +354,7 @@ impl Session {
             }
             Some(&Role::Tracker { torrent, handle, .. }) => {
                 self.streams.remove(stream);
-                let words = Self::cause_in_words(cause);
+                let words = cause.to_string();
                 let why = (cause != CloseCause::Ended).then_some(words.as_str());
                 self.on_tracker_closed(now, torrent, handle, why);
             }
@@ -363,6 +372,7 @@ impl Session {
             self.ask_starved(now);
         }
         self.end_waits(now);
+        self.settle_looking(now);
         self.leave_if_told(now);
         self.finish_if_quiet(now);
     }
@@ -440,6 +450,7 @@ impl Session {
         let served = self.streams.iter_open().filter(|(.., open)| !open.peer.am_choking).count();
         assert_eq!(self.served, served as u32);
         assert_eq!(self.arrivals, roles().filter(|role| matches!(role, Role::Arrival(_))).count());
+        assert_eq!(self.open_peers, self.streams.iter_open().count() as u32);
         for (nth, torrent) in self.torrents.iter().enumerate() {
             let own = |role: &&Role| matches!(role, Role::Peer(peer) if peer.torrent.0 as usize == nth);
             let open = self.streams.iter_open().filter(|(_, id, ..)| id.0 as usize == nth);
@@ -448,14 +459,4 @@ impl Session {
             assert_eq!(torrent.peers + torrent.connecting, roles().filter(own).count() as u32);
         }
     }
-}
-
-/// `-SW` and our version, then twelve random characters that survive in a URL (BEP 20).
-fn new_peer_id(rng: &mut Rng) -> PeerId {
-    const LETTERS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    let mut id = *b"-SW0100-............";
-    for letter in &mut id[8..] {
-        *letter = LETTERS[rng.below(62) as usize];
-    }
-    PeerId(id)
 }

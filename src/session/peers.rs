@@ -9,7 +9,7 @@ use crate::download::Pipeline;
 use crate::peer::Peer;
 use crate::wire::{Framer, Handshake, HandshakeReader, Misbehaved};
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use core::fmt;
 use core::net::SocketAddr;
 
@@ -138,6 +138,7 @@ impl Session {
         }));
         torrent.connecting -= 1;
         torrent.peers += 1;
+        self.open_peers += 1;
         torrent.candidates.connected(now, address);
         self.half_open -= 1;
         self.reached = true;
@@ -169,6 +170,7 @@ impl Session {
         let useful = match stage {
             Stage::Open(open) => {
                 torrent.peers -= 1;
+                self.open_peers -= 1;
                 self.give_slot_back(now, &open);
                 let useful = open.peer.down.total_bytes() > 0;
                 // Who has sent nothing cannot have spoiled anything: a crowd that comes and goes does not make us forget
@@ -269,11 +271,6 @@ impl Session {
         for stream in self.connections_of(id) {
             self.drop_peer(now, stream, Farewell::Finished);
         }
-    }
-
-    /// For [`Note`]s that people read: what happened to a stream, in words.
-    pub(super) fn cause_in_words(cause: CloseCause) -> String {
-        cause.to_string()
     }
 }
 

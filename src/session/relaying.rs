@@ -8,6 +8,7 @@ use crate::base::{Instant, StreamId};
 use crate::proxy::{Fault, Unreached};
 use crate::wire::Server;
 use alloc::collections::VecDeque;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::mem;
 use core::net::SocketAddr;
@@ -82,7 +83,7 @@ impl Session {
     pub(super) fn on_relay_closed(&mut self, now: Instant, cause: CloseCause) {
         let was_open = matches!(mem::take(&mut self.relaying), Relaying::Open { .. });
         let refused = matches!(cause, CloseCause::Proxy(fault) if fault.is_no_to_datagrams());
-        let why = Self::cause_in_words(cause);
+        let why = cause.to_string();
         for id in self.ids() {
             let trackers = &mut self.torrents[id.0 as usize].trackers;
             if refused {

@@ -40,6 +40,10 @@ pub struct Status {
     pub buffered_bytes: u64,
     /// Bytes of blocks that may be in memory at most.
     pub buffer_limit_bytes: u64,
+    /// Bytes per second that may come, protocol included, over all torrents; 0: no limit.
+    pub down_limit: u64,
+    /// Bytes per second that may go, protocol included, over all torrents; 0: no limit.
+    pub up_limit: u64,
 }
 
 /// What a torrent is doing.
@@ -107,13 +111,17 @@ pub struct TorrentStatus {
     pub peers: u32,
     /// Of these, peers that have everything.
     pub seeds: u32,
+    /// Of these, peers that have something we lack.
+    pub useful: u32,
+    /// Of the useful, peers that let us ask for it.
+    pub willing: u32,
     /// Connections being opened or shaking hands.
     pub connecting: u32,
     /// Addresses known.
     pub known: u32,
     /// Wait until the next announce; `None` while one is under way, or without trackers.
     pub next_announce: Option<Duration>,
-    /// Trackers in all, and those whose last announce worked.
+    /// Trackers that can be asked, and of these those whose last announce worked.
     pub trackers: (u32, u32),
     /// The whole swarm, as far as a tracker has told.
     pub swarm: Counts,
@@ -236,6 +244,8 @@ pub enum Note {
         downloaded_bytes: u64,
         /// Time from start to completion.
         took: Duration,
+        /// It is given to others from then on; else the torrent ends with it.
+        stays: bool,
     },
     /// A peer has shaken hands.
     PeerConnected {
@@ -320,12 +330,15 @@ pub enum Note {
         /// What a stranger wrote.
         text: String,
     },
-    /// A file could not be written or read; the download waits and tries again.
+    /// A file could not be written or read.
     StorageFault {
         /// Whose.
         torrent: TorrentId,
         /// What.
         fault: StorageFault,
+        /// Storing stops and is tried again every
+        /// [`STORE_RETRY_INTERVAL`](crate::base::limits::STORE_RETRY_INTERVAL) until it works.
+        retried: bool,
     },
     /// An earlier run has left a resume state.
     Resumed {

@@ -2,7 +2,7 @@
 
 use super::peers::Farewell;
 use super::{Action, Session};
-use crate::base::limits::STARVED_INTERVAL;
+use crate::base::limits::{REQUEST_MESSAGE_BYTES, STARVED_INTERVAL};
 use crate::base::{Block, Instant, StreamId, TorrentId};
 use crate::download::Pick;
 use crate::wire::Message;
@@ -27,6 +27,11 @@ impl Session {
             return self.flush(stream);
         }
         while is_low && open.pipeline.has_room(share) {
+            if open.peer.outbox.free_bytes() < REQUEST_MESSAGE_BYTES {
+                // It is asked when it has read what waits for it.
+                open.starved = true;
+                break;
+            }
             let pick =
                 torrent.download.pick(now, &mut self.rng, stream, has, &mut open.pipeline, &mut self.pool);
             let Pick::Block(block) = pick else {
@@ -54,8 +59,7 @@ impl Session {
 
     /// Blocks of memory that each peer may fill with its queue.
     pub(super) fn share_blocks(&self) -> u32 {
-        let peers: u32 = self.torrents.iter().map(|torrent| torrent.peers).sum();
-        self.pool.capacity() / 2 / peers.max(1)
+        self.pool.capacity() / 2 / self.open_peers.max(1)
     }
 
     /// Asks those again who could not be given anything, because something has been given back.
@@ -120,11 +124,9 @@ impl Session {
             return;
         }
         open.pipeline.remove(block);
-        if open.peer.outbox.push(Message::Cancel(block)) {
-            self.ask(now, stream);
-        } else {
-            self.drop_peer(now, stream, Farewell::NeverReads);
-        }
+        // What does not fit is no loss: the block comes all the same, and is left.
+        let _ = open.peer.outbox.push(Message::Cancel(block));
+        self.ask(now, stream);
     }
 
     /// Tells the peer whether we want something of it, if that has changed.

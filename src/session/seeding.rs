@@ -24,18 +24,18 @@ impl Session {
             self.drop_all(now, id);
         } else {
             self.begin_spreading(id);
-            self.tell_upload_only(now, id);
+            self.tell_upload_only(now, id, true);
             self.drop_useless(now, id);
         }
     }
 
-    /// BEP 21: tells everybody that we download nothing any more.
-    fn tell_upload_only(&mut self, now: Instant, id: TorrentId) {
+    /// BEP 21: tells everybody that we download nothing any more, or that we do again.
+    pub(super) fn tell_upload_only(&mut self, now: Instant, id: TorrentId, upload_only: bool) {
         let port = self.settings.port;
         let mut told: Vec<(StreamId, bool)> = Vec::new();
         for (stream, of, open) in self.streams.iter_open_mut() {
             if of == id && open.peer.extended {
-                told.push((stream, open.peer.tell_upload_only(port)));
+                told.push((stream, open.peer.tell_upload_only(port, upload_only)));
             }
         }
         for (stream, heard) in told {

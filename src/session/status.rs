@@ -11,14 +11,23 @@ use core::time::Duration;
 impl Session {
     /// The state of everything, as `status` tells it; cheap enough for a progress line twice a second.
     pub fn status(&self, now: Instant) -> Status {
-        let ids = (0..self.torrents.len() as u32).map(TorrentId);
+        let mut torrents: Vec<TorrentStatus> = self.ids().map(|id| self.torrent_status(now, id)).collect();
+        for (_, id, _, open) in self.streams.iter_open().filter(|(.., open)| open.peer.am_interested) {
+            if let Some(torrent) = torrents.get_mut(id.0 as usize) {
+                torrent.useful += 1;
+                torrent.willing += u32::from(!open.peer.choking);
+            }
+        }
         Status {
-            torrents: ids.map(|id| self.torrent_status(now, id)).collect(),
+            torrents,
             buffered_bytes: self.pool.made_bytes(),
             buffer_limit_bytes: self.pool.limit_bytes(),
+            down_limit: self.giving.down_limit,
+            up_limit: self.giving.up_limit,
         }
     }
 
+    /// Without what is counted over all peers at once: `useful` and `willing` are 0.
     fn torrent_status(&self, now: Instant, id: TorrentId) -> TorrentStatus {
         let torrent = &self.torrents[id.0 as usize];
         let (have, geometry) = (torrent.download.have(), torrent.download.geometry());
@@ -46,6 +55,8 @@ impl Session {
             time_left: is_flowing.then(|| Duration::from_secs(left / down_rate)),
             peers: torrent.peers,
             seeds: torrent.seeds,
+            useful: 0,
+            willing: 0,
             connecting: torrent.connecting,
             known: torrent.candidates.len() as u32,
             next_announce: torrent.trackers.next_announce().map(|due| now.until(due)),
@@ -124,5 +135,66 @@ impl Session {
             torrent.trackers.views().map(status).collect::<Vec<_>>()
         };
         self.torrents.iter().enumerate().flat_map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+    use crate::meta::Metainfo;
+    use crate::session::{Action, Event, Settings};
+    use alloc::sync::Arc;
+
+    const NOW: Instant = Instant::from_micros(1_000_000);
+
+    /// A session with one torrent of one piece, and a peer past its handshake that has nothing.
+    fn with_peer() -> (Session, crate::base::StreamId) {
+        let torrent =
+            [&b"d4:infod6:lengthi9e4:name1:a12:piece lengthi9e6:pieces20:"[..], &[b'x'; 20], b"ee"].concat();
+        let settings = Settings {
+            memory_bytes: 1 << 20,
+            max_peers: 9,
+            port: 0,
+            peers: alloc::vec!["9.9.9.9:5".parse().unwrap()],
+            give_up: None,
+            check_only: false,
+        };
+        let mut session = Session::new(NOW, Rng::new(1), settings);
+        session.add_torrent(NOW, Arc::new(Metainfo::parse(&torrent).unwrap()), true);
+        let connect = |action| if let Action::Connect { stream, .. } = action { Some(stream) } else { None };
+        let stream = core::iter::from_fn(|| session.next_action()).find_map(connect).unwrap();
+        session.handle(NOW, Event::Connected { stream });
+        let mut theirs = session.outgoing(stream).to_vec();
+        session.sent(NOW, stream, theirs.len());
+        theirs[20..28].fill(0);
+        theirs[48..].fill(3);
+        session.received(NOW, stream, &theirs);
+        (session, stream)
+    }
+
+    #[test]
+    fn who_has_what_we_lack_is_useful_and_who_lets_us_ask_is_willing() {
+        let (mut session, stream) = with_peer();
+        let mut counts = |message: &[u8]| {
+            session.received(NOW, stream, message);
+            let TorrentStatus { peers, useful, willing, .. } = session.status(NOW).torrents[0];
+            (peers, useful, willing)
+        };
+        assert_eq!(counts(&[]), (1, 0, 0));
+        assert_eq!(counts(&[0, 0, 0, 1, 1]), (1, 0, 0), "unchoked by somebody who has nothing");
+        assert_eq!(counts(&[0, 0, 0, 1, 0]), (1, 0, 0));
+        assert_eq!(counts(&[0, 0, 0, 5, 4, 0, 0, 0, 0]), (1, 1, 0), "have");
+        assert_eq!(counts(&[0, 0, 0, 1, 1]), (1, 1, 1), "unchoke");
+        assert_eq!(counts(&[0, 0, 0, 1, 0]), (1, 1, 0), "choke");
+    }
+
+    #[test]
+    fn limits_are_those_in_force() {
+        let (mut session, _) = with_peer();
+        let up = crate::session::Command::Limit { up: true, rate: 2048 };
+        session.handle(NOW, Event::Command(up));
+        let Status { up_limit, down_limit, .. } = session.status(NOW);
+        assert_eq!((up_limit, down_limit), (2048, 0));
     }
 }

@@ -2,10 +2,9 @@
 
 use super::torrents::Stall;
 use super::{Action, Note, Outcome, Session, StorageFault, StorageFaultKind, StoreId, StoreView};
-use crate::base::limits::{READ_FAULTS_MAX, STORE_RETRY_INTERVAL, STORE_TRIES_MAX};
-use crate::base::{Instant, StreamId, TorrentId};
+use crate::base::limits::{READ_FAULTS_MAX, STORE_RETRY_INTERVAL, STORE_TRIES_MAX, TELL_REST_INTERVAL};
+use crate::base::{Instant, TorrentId};
 use crate::download::{Check, Verdict};
-use crate::wire::Message;
 use alloc::vec::Vec;
 
 impl Session {
@@ -62,7 +61,7 @@ impl Session {
     }
 
     /// `piece`, which was there, has to be fetched again.
-    fn want_again(&mut self, id: TorrentId, piece: u32) {
+    pub(super) fn want_again(&mut self, id: TorrentId, piece: u32) {
         for (_, torrent, open) in self.streams.iter_open_mut() {
             if torrent == id && open.peer.has.has(piece) {
                 open.wanted += 1;
@@ -142,22 +141,20 @@ impl Session {
 
     /// Only what is in its file is announced: `have` to everybody who lacks it.
     fn tell_have(&mut self, now: Instant, id: TorrentId, pieces: &[u32]) {
-        let mut deaf: Vec<StreamId> = Vec::new();
+        let have = self.torrents[id.0 as usize].download.have();
+        let mut some_wait = false;
         for (stream, torrent, open) in self.streams.iter_open_mut() {
             if torrent != id {
                 continue;
             }
-            let mut lacking = pieces.iter().filter(|&&piece| !open.peer.has.has(piece));
-            let heard = lacking.all(|&piece| open.peer.outbox.push(Message::Have(piece)));
-            if !heard {
-                deaf.push(stream);
-            } else if !open.flushing && !open.peer.outbox.is_empty() {
+            some_wait |= !open.tell_have(have, pieces);
+            if !open.flushing && open.has_output() {
                 open.flushing = true;
                 self.actions.push_back(Action::Flush { stream });
             }
         }
-        for stream in deaf {
-            self.drop_peer(now, stream, super::peers::Farewell::NeverReads);
+        if some_wait {
+            self.spread_by(now + TELL_REST_INTERVAL);
         }
     }
 
@@ -178,10 +175,6 @@ impl Session {
         if fault.kind == StorageFaultKind::Changed {
             torrent.distrust();
         }
-        // One line for each kind of trouble: while it lasts, tries may fail at one file and then at another.
-        if before.is_none_or(|stall| stall.fault.kind != fault.kind) {
-            self.note(Note::StorageFault { torrent: id, fault });
-        }
         // Somebody may make room; a broken disk does not mend itself.
         let is_hopeless = match fault.kind {
             StorageFaultKind::NoSpace => {
@@ -190,7 +183,12 @@ impl Session {
             _ => tries >= STORE_TRIES_MAX,
         };
         // While quitting there is no time to wait for a better disk: what is not stored is fetched again next time.
-        if is_hopeless || self.quitting.is_some() {
+        let retried = !is_hopeless && self.quitting.is_none();
+        // One line for each kind of trouble: while it lasts, tries may fail at one file and then at another.
+        if before.is_none_or(|stall| stall.fault.kind != fault.kind) {
+            self.note(Note::StorageFault { torrent: id, fault, retried });
+        }
+        if !retried {
             self.fail(now, Outcome::of(fault));
         }
     }
@@ -285,7 +283,7 @@ impl Session {
         torrent.read_faults += 1;
         // One line for a disk that fails, not one for each piece.
         if torrent.read_faults == 1 {
-            self.note(Note::StorageFault { torrent: id, fault });
+            self.note(Note::StorageFault { torrent: id, fault, retried: false });
         }
         self.on_checked(id, piece, false);
         self.go_on_checking(now, id);

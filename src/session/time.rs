@@ -2,6 +2,7 @@
 
 use super::peers::Farewell;
 use super::streams::{Role, Stage};
+use super::torrents::Torrent;
 use super::{Outcome, Session};
 use crate::base::limits::STARVED_INTERVAL;
 use crate::base::{Instant, StreamId, TorrentId};
@@ -71,16 +72,17 @@ impl Session {
 
     fn look_after(&mut self, now: Instant, stream: StreamId) {
         let Some(connection) = self.streams.connection(stream) else { return };
-        if let Stage::Open(open) = &mut connection.stage
-            && !open.is_read()
-        {
-            // Whoever is not heard is not silent.
-            open.peer.last_received = now;
+        if let Stage::Open(open) = &mut connection.stage {
+            open.note_deafness(now);
+            if !open.is_read() && !open.is_deaf() {
+                // Whoever is not heard is not silent.
+                open.peer.last_received = now;
+            }
         }
         let farewell = match &mut connection.stage {
             Stage::Connecting(deadline) => (*deadline <= now).then_some(Farewell::ConnectTimeout),
             Stage::Shaking { deadline, .. } => (*deadline <= now).then_some(Farewell::HandshakeTimeout),
-            Stage::Open(open) if Self::is_stuck(open, now) => Some(Farewell::NeverReads),
+            Stage::Open(open) if open.is_stuck(now) => Some(Farewell::NeverReads),
             Stage::Open(open) => (open.peer.on_time(now) == TimerNews::Idle).then_some(Farewell::Idle),
         };
         if let Some(why) = farewell {
@@ -105,7 +107,10 @@ impl Session {
                     let starved = open.starved && open.wanted > 0 && !open.peer.choking && is_busy;
                     let hungry = starved.then_some(now + STARVED_INTERVAL);
                     let silence = open.silence_deadline();
-                    [hungry, silence].into_iter().flatten().fold(open.peer.next_deadline(), Ord::min)
+                    [hungry, silence, open.deaf_deadline()]
+                        .into_iter()
+                        .flatten()
+                        .fold(open.peer.next_deadline(), Ord::min)
                 }
             }),
             Role::Arrival(arrival) => Some(arrival.deadline),
@@ -127,7 +132,76 @@ impl Session {
 
     fn give_up_deadline(&self) -> Option<Instant> {
         let patience = self.settings.give_up.filter(|_| !self.reached && self.quitting.is_none())?;
-        self.torrents.iter().any(|torrent| !torrent.complete).then_some(())?;
-        Some(self.started + patience)
+        Some(self.looking_since? + patience)
+    }
+
+    /// Notes since when peers are looked for: not while all that is missing is being checked, or has to wait for the user.
+    pub(super) fn settle_looking(&mut self, now: Instant) {
+        if self.settings.give_up.is_none() || self.reached {
+            return;
+        }
+        let looks = |torrent: &Torrent| torrent.wants_peers() && !torrent.complete;
+        let looks = !self.settings.check_only && self.torrents.iter().any(looks);
+        self.looking_since = if looks { self.looking_since.or(Some(now)) } else { None };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+    use crate::meta::Metainfo;
+    use crate::session::{Action, Command, Event, Settings};
+    use alloc::sync::Arc;
+    use core::time::Duration;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn at(seconds: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(1 + seconds)
+    }
+
+    /// A session whose one torrent is being checked.
+    fn checking(check_only: bool) -> Session {
+        let torrent =
+            [&b"d4:infod6:lengthi9e4:name1:a12:piece lengthi9e6:pieces20:"[..], &[b'x'; 20], b"ee"].concat();
+        let peers = alloc::vec![([9, 9, 9, 9], 5).into()];
+        let give_up = Some(PATIENCE);
+        let settings = Settings { memory_bytes: 1 << 20, max_peers: 9, port: 0, peers, give_up, check_only };
+        let mut session = Session::new(at(0), Rng::new(1), settings);
+        session.add_torrent(at(0), Arc::new(Metainfo::parse(&torrent).unwrap()), false);
+        session
+    }
+
+    /// The outcome, if all that is due by `now` is done.
+    fn outcome(session: &mut Session, now: Instant) -> Option<Outcome> {
+        session.on_time(now);
+        core::iter::from_fn(|| session.next_action()).find_map(|action| match action {
+            Action::Finish(outcome) => Some(outcome),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn nobody_is_given_up_before_anybody_was_looked_for() {
+        for (check_only, expected) in [(false, None), (true, Some(Outcome::CheckFailed))] {
+            let mut session = checking(check_only);
+            assert_eq!(outcome(&mut session, at(1000)), None);
+            session.handle(at(1000), Event::Loaded { torrent: TorrentId(0), offset: 0, bytes: &[1; 9] });
+            assert_eq!(outcome(&mut session, at(1029)), expected, "check only: {check_only}");
+            let rest = outcome(&mut session, at(1030));
+            assert_eq!(rest, (!check_only).then_some(Outcome::GaveUp), "check only: {check_only}");
+        }
+    }
+
+    #[test]
+    fn a_pause_is_no_time_in_which_nobody_is_found() {
+        let mut session = checking(false);
+        session.handle(at(0), Event::Loaded { torrent: TorrentId(0), offset: 0, bytes: &[1; 9] });
+        session.handle(at(20), Event::Command(Command::Pause));
+        assert_eq!(outcome(&mut session, at(500)), None);
+        session.handle(at(500), Event::Command(Command::Resume));
+        assert_eq!(outcome(&mut session, at(529)), None);
+        assert_eq!(outcome(&mut session, at(530)), Some(Outcome::GaveUp));
     }
 }

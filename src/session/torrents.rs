@@ -81,13 +81,15 @@ impl Torrent {
         rng: &mut Rng,
     ) -> Self {
         let download = Download::new(metainfo.clone(), rng);
+        let mut trackers = Trackers::routed(now, identity, routes, &metainfo.tiers, rng);
+        trackers.set_private(metainfo.private);
         Self {
             checking: None,
             durability: Durability::new(download.geometry().pieces, memory_bytes),
             id,
             download,
             candidates: Candidates::default(),
-            trackers: Trackers::routed(now, identity, routes, &metainfo.tiers, rng),
+            trackers,
             metainfo,
             recheck: false,
             paused: false,

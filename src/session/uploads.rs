@@ -29,9 +29,13 @@ pub(super) struct Service {
     pub sending: Option<Sending>,
     /// When the peer took something of it last, or it was begun.
     pub progress: Instant,
+    /// Since when messages have waited of which the peer took none, as far as anybody looked.
+    pub waits_since: Option<Instant>,
     pub standing: Standing,
     /// It is not read, because it has asked for as much as is queued for it.
     pub unheard: bool,
+    /// It has asked for more than can be rejected at once.
+    pub asks_too_much: bool,
     /// The run of pieces that were suggested to it last.
     pub dealt: Range<u32>,
     /// Parts of the limits, up and down.
@@ -155,8 +159,10 @@ impl Session {
         if let Some(sending) = &mut open.service.sending {
             sending.on_messages(count);
         }
+        open.service.waits_since = None;
         open.flushing = open.has_output();
         self.up_pacer.took(now, &mut open.service.up, count as u64);
+        self.hear_again(now, stream);
     }
 
     /// The bytes of the last [`Session::file_bytes`] of `stream` cannot be read: that is our fault. The connection
@@ -164,7 +170,7 @@ impl Session {
     pub fn file_failed(&mut self, now: Instant, stream: StreamId, fault: StorageFault) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let Some(sending) = open.service.sending else { return };
-        self.note(Note::StorageFault { torrent: id, fault });
+        self.note(Note::StorageFault { torrent: id, fault, retried: false });
         self.drop_peer(now, stream, Farewell::OurFault);
         self.lose_piece(now, id, sending.block.piece);
         self.doubt_disk(now, id, fault);
@@ -179,29 +185,41 @@ impl Session {
         }
         torrent.durability.lost(piece);
         torrent.done_bytes = torrent.done_bytes.saturating_sub(torrent.wanted_bytes(piece));
+        let was_complete = torrent.complete;
         (torrent.complete, torrent.durable, torrent.spreading) = (false, false, None);
-        for (stream, of, open) in self.streams.iter_open_mut() {
-            if of == id && open.peer.has.has(piece) {
-                open.wanted += 1;
-                open.pipeline.search.restart();
-                open.peer.set_interested(true);
-                self.starved.push(stream);
-            }
+        if was_complete {
+            self.tell_upload_only(now, id, false);
         }
+        self.want_again(id, piece);
+        let of_this =
+            self.streams.iter_open().filter(|(_, of, _, open)| *of == id && open.peer.has.has(piece));
+        self.starved.extend(of_this.map(|(stream, ..)| stream));
         // Whoever has it is asked at once.
         self.ask_starved(now);
         self.dial_candidates(now);
     }
-
-    /// Drops a peer that takes nothing of its block.
-    pub(super) fn is_stuck(open: &Open, now: Instant) -> bool {
-        open.service.sending.is_some()
-            && !open.service.up.is_waiting()
-            && now.since(open.service.progress) >= SEND_PATIENCE
-    }
 }
 
 impl Open {
+    /// True if it has taken nothing of its block, or of the messages for it, for too long.
+    pub(super) fn is_stuck(&self, now: Instant) -> bool {
+        let service = &self.service;
+        let gives = service.sending.is_some() && !service.up.is_waiting();
+        gives && now.since(service.progress) >= SEND_PATIENCE
+            || self.deaf_deadline().is_some_and(|due| due <= now)
+    }
+
+    /// Notes since when the messages for it have waited. What waits behind a block is not late for that.
+    pub(super) fn note_deafness(&mut self, now: Instant) {
+        let waits = !self.messages().is_empty();
+        self.service.waits_since = if waits { self.service.waits_since.or(Some(now)) } else { None };
+    }
+
+    /// When it will have left its messages unread for too long.
+    pub(super) fn deaf_deadline(&self) -> Option<Instant> {
+        self.service.waits_since.map(|since| since + SEND_PATIENCE)
+    }
+
     /// Puts the head of the next block behind the messages that wait; the block itself comes from its file.
     fn begin_block(&mut self, now: Instant) {
         let Some(block) = self.service.queue.pop() else { return };

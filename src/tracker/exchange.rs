@@ -9,7 +9,7 @@ use crate::proxy::Routes;
 use crate::tracker::reply::{Counts, Reply, ReplyFault};
 use crate::tracker::request::{Kind, request};
 use crate::wire::Server;
-use crate::wire::address::is_local;
+use crate::wire::address::{is_local, is_local_name};
 use crate::wire::http::{HttpFault, Progress, ReplyReader};
 use crate::wire::url::{Host, Scheme, Url, UrlFault};
 use alloc::collections::VecDeque;
@@ -166,7 +166,11 @@ impl Exchange {
     fn begin_again(&mut self, now: Instant) -> Step {
         match self.url.host() {
             Host::Address(ip) => self.dial(now, &[*ip]),
-            Host::Name(_) if is_proxied(&self.url, &self.routes) => self.reach(now, None),
+            Host::Name(name) if is_proxied(&self.url, &self.routes) => {
+                // Where the name leads only the proxy will know; that it leads inside may be plain all the same.
+                let leads_inside = self.confined && is_local_name(name);
+                if leads_inside { Step::Failed(Fault::RedirectInside) } else { self.reach(now, None) }
+            }
             Host::Name(name) => {
                 let name = name.clone();
                 self.leg = Leg::Resolving;
@@ -319,8 +323,9 @@ impl Exchange {
         if (self.url.scheme(), url.scheme()) == (Scheme::Https, Scheme::Http) {
             return Err(Fault::RedirectPlain);
         }
-        // A server that only the proxy knows the address of may be anywhere.
-        self.confined |= self.address.is_none_or(|address| !is_local(address.ip()));
+        // A server that only the proxy knows the address of may be anywhere, unless its name is one of the house.
+        let is_in_house = matches!(self.url.host(), Host::Name(name) if is_local_name(name));
+        self.confined |= self.address.map_or(!is_in_house, |address| !is_local(address.ip()));
         self.url = url;
         Ok(())
     }

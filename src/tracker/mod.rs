@@ -52,6 +52,8 @@ pub struct Trackers {
     tiers: Vec<Tier>,
     /// There are too few peers to be content with one tracker of each tier.
     hungry: bool,
+    /// One tracker is asked at a time (BEP 27).
+    private: bool,
     /// It is not known yet how much is missing: nothing is announced.
     held: bool,
     completed: bool,
@@ -104,6 +106,7 @@ impl Trackers {
             members,
             tiers,
             hungry: false,
+            private: false,
             held: false,
             completed: false,
             gone: None,
@@ -135,6 +138,13 @@ impl Trackers {
     /// True if a datagram may be for one of these trackers.
     pub fn awaits_datagrams(&self) -> bool {
         self.talks
+    }
+
+    /// The torrent is private: there is one swarm for each tracker, and we are in one of them. Another tracker is asked only
+    /// when the last one fails (BEP 27).
+    pub fn set_private(&mut self, private: bool) {
+        self.private = private;
+        self.settle();
     }
 
     /// There are too few peers, or enough: as long as there are too few, all trackers of a tier are asked, not only one
@@ -254,10 +264,11 @@ impl Trackers {
         });
     }
 
-    /// How many trackers there are, and how many of them answered well the last time.
+    /// How many trackers can be asked, and how many of them answered well the last time.
     pub fn counts(&self) -> (u32, u32) {
+        let speaking = self.members.iter().filter(|member| member.url.is_some()).count();
         let good = self.members.iter().filter(|member| member.state == State::Good).count();
-        (self.members.len() as u32, good as u32)
+        (speaking as u32, good as u32)
     }
 
     /// The numbers of the swarm: of all trackers that have told them, the highest, because no tracker knows all.

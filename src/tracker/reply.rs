@@ -1,4 +1,4 @@
-//! What a tracker's reply says (BEP 3, 7, 15, 23, 24, 31, 48), each part bounded and judged on its own: one bad peer or
+//! What a tracker's reply says (BEP 3, 7, 15, 23, 31, 48), each part bounded and judged on its own: one bad peer or
 //! number never spoils the rest.
 
 use crate::base::limits::{PEERS_PER_REPLY_MAX, TRACKER_TEXT_BYTES_MAX};

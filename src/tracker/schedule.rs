@@ -114,17 +114,30 @@ impl Trackers {
 
     /// When the next tracker of a tier is to be asked; `None` if all of them are being asked.
     fn due(&self, tier: usize) -> Option<Instant> {
+        if self.private && !self.is_its_turn(tier) {
+            return None;
+        }
         let place = &self.tiers[tier];
+        let hungry = self.hungry && !self.private;
         let idle = place.order.iter().map(|&at| &self.members[at]).filter(|member| member.round.is_none());
         let ready = idle.map(|member| member.ready).min().filter(|_| self.may_start())?;
-        let step = if self.hungry { HUNGRY_STEP } else { TIER_PATIENCE };
+        let step = if hungry { HUNGRY_STEP } else { TIER_PATIENCE };
         let another = (place.asked + step).max(place.calm);
-        let due = match (self.is_asking(tier), self.hungry) {
+        let due = match (self.is_asking(tier), hungry) {
             (true, _) => another,
             (false, true) => place.next.min(another),
             (false, false) => place.next,
         };
         Some(due.max(ready))
+    }
+
+    /// BEP 27: true if nobody is being asked, no other tier has a tracker that works, and those before it have none that may.
+    fn is_its_turn(&self, tier: usize) -> bool {
+        let states = |tier: usize| self.tiers[tier].order.iter().map(|&at| &self.members[at].state);
+        let may_work = |other: usize| states(other).any(|state| !matches!(state, State::Failed(_)));
+        let works = |other: usize| states(other).any(|state| *state == State::Good);
+        let is_quiet = self.members.iter().all(|member| member.round.is_none());
+        is_quiet && !(0..tier).any(may_work) && (works(tier) || !(tier + 1..self.tiers.len()).any(works))
     }
 
     /// From when on one more tracker may be asked: most are dead, and must not keep the others waiting.
@@ -145,7 +158,8 @@ impl Trackers {
         self.start(now, at, rng);
     }
 
-    /// When a member whose tier has just lost its tracker is asked.
+    /// A tier has just lost the tracker that it reports to: whoever of it is ready first is asked next, at once if it may
+    /// be.
     pub(super) fn hand_over(&mut self, now: Instant, tier: usize) {
         let ready = self.tiers[tier].order.iter().map(|&at| self.members[at].ready).min();
         self.tiers[tier].next = ready.unwrap_or(now).max(now);

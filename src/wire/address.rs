@@ -34,9 +34,33 @@ pub fn is_local(ip: IpAddr) -> bool {
     }
 }
 
+/// True for names that only the machine or a local network knows: those set aside for it (RFC 6761, RFC 6762, RFC 8375, and
+/// what name servers of the world have promised never to answer for), and names without a dot. `name` is lower case.
+pub fn is_local_name(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    match name.rsplit_once('.') {
+        None => true,
+        Some((_, last)) => {
+            matches!(last, "localhost" | "local" | "internal" | "lan") || name.ends_with(".home.arpa")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn which_names_only_a_local_network_knows() {
+        for local in
+            ["localhost", "localhost.", "a.localhost", "nas.local", "db.internal", "router", "x.home.arpa"]
+        {
+            assert!(is_local_name(local), "{local}");
+        }
+        for public in ["t.example", "local.example.", "localhost.example", "internal.org", "arpa.net"] {
+            assert!(!is_local_name(public), "{public}");
+        }
+    }
 
     #[test]
     fn what_can_be_dialled() {

@@ -69,11 +69,12 @@ impl<'a> ExtendedHandshake<'a> {
     }
 
     /// Appends the payload of ours. `port` is the TCP port that we listen on, 0 for none; `upload_only`: we download
-    /// nothing any more (BEP 21); `your_ip` is the receiver's address as we see it. Keys are sorted.
+    /// nothing any more (BEP 21), said either way because it may have been otherwise before; `your_ip` is the receiver's address as we see it. Keys are sorted.
     pub fn encode_ours(port: u16, upload_only: bool, your_ip: IpAddr, out: &mut Vec<u8>) {
         let port = if port > 0 { format!("1:pi{port}e") } else { Default::default() };
-        let seed = if upload_only { "11:upload_onlyi1e" } else { "" };
-        let ours = format!("d1:mde{port}4:reqqi{REQQ}e{seed}1:v{}:{OUR_CLIENT}6:yourip", OUR_CLIENT.len());
+        let seed = u8::from(upload_only);
+        let head = format!("d1:mde{port}4:reqqi{REQQ}e11:upload_onlyi{seed}e");
+        let ours = format!("{head}1:v{}:{OUR_CLIENT}6:yourip", OUR_CLIENT.len());
         out.extend_from_slice(ours.as_bytes());
         match your_ip.to_canonical() {
             IpAddr::V4(ip) => out.extend(b"4:".iter().chain(&ip.octets())),

@@ -4,7 +4,9 @@ use crate::stage::{PIECE_BYTES, Stage};
 use crate::{block, request, seeding, served};
 use core::time::Duration;
 use swarmlet::base::StreamId;
-use swarmlet::base::limits::{BLOCK_BYTES, CHOKE_INTERVAL, IDLE_TIMEOUT, REQQ, REQUEST_MESSAGE_BYTES};
+use swarmlet::base::limits::{
+    BLOCK_BYTES, CHOKE_INTERVAL, IDLE_TIMEOUT, OUTBOX_BYTES_MAX, REQQ, REQUEST_MESSAGE_BYTES,
+};
 use swarmlet::session::Giving;
 use swarmlet::wire::Message;
 
@@ -77,5 +79,42 @@ fn a_fast_peer_whose_blocks_are_awaited_is_read_on() {
         assert_eq!(stage.session.status(stage.now).torrents[0].pieces_have, PIECES as u32 - 1);
         stage.write(peer, &[request(0); REQQ as usize]);
         assert_eq!(stage.session.allowance(stage.now, peer) > 0, is_read_on, "fast: {fast}");
+    }
+}
+
+#[test]
+fn a_choked_peer_of_bep_6_is_read_as_far_as_it_can_be_rejected_and_none_is_lost() {
+    let mut stage = Stage::new(4, seeding(), false);
+    let greedy = stage.peer("1.2.3.4:5", true);
+    stage.say(greedy, &[Message::Bitfield(&[0xf0])]);
+    stage.heard(greedy);
+    ask_for_many(&mut stage, greedy);
+    assert!(stage.session.outgoing(greedy).len() <= OUTBOX_BYTES_MAX && stage.unread_bytes(greedy) > 0);
+    // What we want of it is asked all the same.
+    stage.say(greedy, &[Message::Unchoke]);
+    let words = stage.heard(greedy);
+    let rejects: Vec<&String> = words.iter().filter(|word| word.starts_with("Reject")).collect();
+    let expected: Vec<String> =
+        (0..ASKED).map(|nth| format!("{:?}", Message::Reject(block(nth % 4, nth, 16)))).collect();
+    assert!(rejects.into_iter().eq(&expected), "each is answered, in order");
+    assert!(words.iter().any(|word| word.starts_with("Request")));
+    assert!(stage.unread_bytes(greedy) == 0 && !stage.closed.contains(&greedy));
+}
+
+#[test]
+fn whoever_never_reads_its_rejects_is_closed_in_time() {
+    for speaks in [false, true] {
+        let mut stage = Stage::seed(4, seeding());
+        let deaf = stage.peer("1.2.3.4:5", true);
+        ask_for_many(&mut stage, deaf);
+        let end = stage.now + 2 * IDLE_TIMEOUT;
+        while stage.now < end && !stage.closed.contains(&deaf) {
+            stage.wait(Duration::from_secs(1));
+            if speaks {
+                stage.write(deaf, &[Message::Interested]);
+            }
+        }
+        assert!(stage.closed.contains(&deaf), "speaks: {speaks}");
+        assert!(stage.now + IDLE_TIMEOUT / 2 < end, "speaks: {speaks}");
     }
 }

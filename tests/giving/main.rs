@@ -4,6 +4,7 @@ mod hearing;
 mod manners;
 mod places;
 mod stage;
+mod telling;
 
 use core::time::Duration;
 use stage::{PIECE_BYTES, Stage};
@@ -156,10 +157,24 @@ fn a_thousand_from_one_address_keep_nobody_else_out() {
     let taken = (0..1000).filter(|port| stage.arrival(&format!("6.6.6.6:{}", port + 1)).is_some()).count();
     assert_eq!(taken, ARRIVALS_PER_ADDRESS_MAX);
     served(&mut stage, "1.2.3.4:5", true);
-    let others = (0..100).filter(|nth| stage.arrival(&format!("7.7.7.{nth}:1")).is_some()).count();
-    assert_eq!(others, ARRIVALS_MAX - ARRIVALS_PER_ADDRESS_MAX);
+}
+
+#[test]
+fn handshakes_that_never_end_give_way_to_newcomers() {
+    let mut stage = Stage::seed(2, seeding());
+    let mut greedy = Vec::new();
+    for port in 1..=ARRIVALS_PER_ADDRESS_MAX {
+        greedy.extend(stage.arrival(&format!("6.6.6.6:{port}")));
+        stage.wait(Duration::from_millis(1));
+    }
+    let others: Vec<StreamId> = (0..100).filter_map(|nth| stage.arrival(&format!("7.7.7.{nth}:1"))).collect();
+    stage.act();
+    // Those of one address go first, then the oldest.
+    assert_eq!((others.len(), stage.closed.len()), (100, ARRIVALS_PER_ADDRESS_MAX + 100 - ARRIVALS_MAX));
+    assert!(greedy[..7].iter().all(|arrival| stage.closed.contains(arrival)));
+    served(&mut stage, "1.2.3.4:5", true);
     stage.wait(HANDSHAKE_TIMEOUT + Duration::from_secs(1));
-    assert_eq!(stage.closed.len(), ARRIVALS_MAX);
+    assert_eq!(stage.closed.len(), ARRIVALS_PER_ADDRESS_MAX + 100);
     assert!(stage.arrival("6.6.6.6:1").is_some());
 }
 

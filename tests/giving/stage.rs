@@ -5,9 +5,10 @@ use sha1::{Digest as _, Sha1};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use swarmlet::base::{Instant, PeerId, Rng, StreamId, TorrentId};
+use swarmlet::base::{Block, Instant, PeerId, Rng, StreamId, TorrentId};
 use swarmlet::meta::Metainfo;
 use swarmlet::session::{Action, CloseCause, Event, Giving, Outcome, Session, Settings};
+use swarmlet::wire::message::piece_header;
 use swarmlet::wire::{Framer, Handshake, Item, Message};
 
 pub const PIECE_BYTES: usize = 64 << 10;
@@ -17,6 +18,7 @@ pub struct Stage {
     pub now: Instant,
     pub metainfo: Arc<Metainfo>,
     pub content: Vec<u8>,
+    pub piece_bytes: usize,
     pub closed: HashSet<StreamId>,
     /// What peers have written and the session has not read.
     pub unread: HashMap<StreamId, Vec<u8>>,
@@ -39,11 +41,16 @@ impl Stage {
 
     /// The same, with places for `max_peers`, and a tracker.
     pub fn with(pieces: usize, giving: Giving, complete: bool, max_peers: u32) -> Self {
-        let content: Vec<u8> = (0..pieces * PIECE_BYTES).map(|n| (n % 251) as u8 ^ (n >> 16) as u8).collect();
+        Self::cut(PIECE_BYTES, pieces, giving, complete, max_peers)
+    }
+
+    /// The same, in pieces of another length.
+    pub fn cut(piece_bytes: usize, pieces: usize, giving: Giving, complete: bool, max_peers: u32) -> Self {
+        let content: Vec<u8> = (0..pieces * piece_bytes).map(|n| (n % 251) as u8 ^ (n >> 16) as u8).collect();
         let hashes: Vec<u8> =
-            content.chunks(PIECE_BYTES).flat_map(|piece| <[u8; 20]>::from(Sha1::digest(piece))).collect();
+            content.chunks(piece_bytes).flat_map(|piece| <[u8; 20]>::from(Sha1::digest(piece))).collect();
         let head = format!(
-            "d8:announce18:http://9.9.9.9:8/a4:infod6:lengthi{}e4:name1:a12:piece lengthi{PIECE_BYTES}e6:pieces{}:",
+            "d8:announce18:http://9.9.9.9:8/a4:infod6:lengthi{}e4:name1:a12:piece lengthi{piece_bytes}e6:pieces{}:",
             content.len(),
             hashes.len()
         );
@@ -63,7 +70,18 @@ impl Stage {
         session.add_torrent(now, metainfo.clone(), !complete);
         let (closed, dialled, announces) = (HashSet::new(), Vec::new(), Vec::new());
         let (unread, outcome) = (HashMap::new(), None);
-        let mut stage = Self { session, now, metainfo, content, closed, unread, outcome, dialled, announces };
+        let mut stage = Self {
+            session,
+            now,
+            metainfo,
+            content,
+            piece_bytes,
+            closed,
+            unread,
+            outcome,
+            dialled,
+            announces,
+        };
         stage.act();
         stage
     }
@@ -112,12 +130,17 @@ impl Stage {
 
     /// `stream` sends a block.
     pub fn send_block(&mut self, stream: StreamId, piece: usize, begin: usize) {
-        let from = piece * PIECE_BYTES + begin;
-        let mut bytes = (9 + (16_u32 << 10)).to_be_bytes().to_vec();
-        bytes.push(7);
-        bytes.extend((piece as u32).to_be_bytes());
-        bytes.extend((begin as u32).to_be_bytes());
-        bytes.extend_from_slice(&self.content[from..from + (16 << 10)]);
+        self.send_blocks(stream, &[Block { piece: piece as u32, begin: begin as u32, length: 16 << 10 }]);
+    }
+
+    /// `stream` sends blocks.
+    pub fn send_blocks(&mut self, stream: StreamId, blocks: &[Block]) {
+        let mut bytes = Vec::new();
+        for &block in blocks {
+            let from = block.piece as usize * self.piece_bytes + block.begin as usize;
+            bytes.extend(piece_header(block));
+            bytes.extend_from_slice(&self.content[from..from + block.length as usize]);
+        }
         self.session.received(self.now, stream, &bytes);
         self.session.work(self.now, 1 << 20);
         self.act();

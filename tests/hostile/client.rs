@@ -20,8 +20,9 @@ pub struct Cost {
     pub descriptors: usize,
     pub cpu: Duration,
     pub took: Duration,
-    /// Longest that an answer to `status` took.
+    /// Longest that an answer to `status` took, and how long one in the middle took.
     pub slowest_answer: Duration,
+    pub usual_answer: Duration,
 }
 
 /// A running client, in a folder of its own.
@@ -33,6 +34,7 @@ pub struct Client {
     cost: Cost,
     asked: Option<Instant>,
     answers: usize,
+    answered_in: Vec<Duration>,
 }
 
 impl Client {
@@ -54,7 +56,8 @@ impl Client {
         command.args(options).arg(&file).stdin(Stdio::piped()).stdout(log("out")).stderr(log("err"));
         let child = command.spawn().unwrap();
         let (cost, started) = (Cost::default(), Instant::now());
-        let client = Self { child, folder, port, started, cost, asked: None, answers: 0 };
+        let answered_in = Vec::new();
+        let client = Self { child, folder, port, started, cost, asked: None, answers: 0, answered_in };
         client.wait_for("it to listen", || TcpStream::connect(client.address()).ok());
         client
     }
@@ -108,6 +111,10 @@ impl Client {
             sleep(Duration::from_millis(20));
         };
         self.cost.took = self.started.elapsed();
+        self.answered_in.sort_unstable();
+        self.cost.slowest_answer = self.answered_in.last().copied().unwrap_or_default();
+        self.cost.usual_answer =
+            self.answered_in.get(self.answered_in.len() / 2).copied().unwrap_or_default();
         assert!(status.success(), "{status}: {}", String::from_utf8_lossy(&self.said()));
         assert!(
             fs::read(self.folder.path().join(name)).unwrap() == torrent.content,
@@ -137,7 +144,7 @@ impl Client {
             count(&fs::read(self.folder.path().join("out")).unwrap(), "hold blocks").max(self.answers);
         match self.asked {
             Some(asked) if answers > self.answers => {
-                self.cost.slowest_answer = self.cost.slowest_answer.max(asked.elapsed());
+                self.answered_in.push(asked.elapsed());
                 (self.asked, self.answers) = (None, answers);
             }
             Some(_) => {}

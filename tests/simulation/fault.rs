@@ -32,6 +32,8 @@ pub enum Fault {
     SpoilsLate {
         after_us: u64,
     },
+    /// Takes its time for each block, as much as it may without being taken for silent; the first one is spoiled.
+    SpoilsThenDrips,
     /// Sends one spoiled block and hangs up, each time that it is dialled.
     HitsAndRuns,
     Garbage,
@@ -65,7 +67,7 @@ impl Fault {
     /// True if it sends spoiled blocks.
     pub fn spoils(self) -> bool {
         use Fault::*;
-        matches!(self, Corrupt { .. } | SpoilsEnd { .. } | SpoilsLate { .. } | HitsAndRuns)
+        matches!(self, Corrupt { .. } | SpoilsEnd { .. } | SpoilsLate { .. } | SpoilsThenDrips | HitsAndRuns)
     }
 
     /// Whether the block after `sent` others is spoiled: `Some(true)` if in a single byte.
@@ -74,6 +76,7 @@ impl Fault {
             Self::Corrupt { percent, byte } => (rng.below(100) < percent).then_some(byte),
             Self::SpoilsEnd { after_blocks } => (sent >= after_blocks).then_some(false),
             Self::SpoilsLate { .. } | Self::HitsAndRuns => Some(false),
+            Self::SpoilsThenDrips => (sent == 0).then_some(false),
             _ => None,
         }
     }

@@ -128,6 +128,8 @@ pub enum Wish {
     Boast,
     /// Call `on_tick` then.
     TickAt(u64),
+    /// Call `on_tick` after so many microseconds.
+    TickIn(u64),
     /// Call `on_free` as soon as all that was sent is on the line.
     TickWhenFree,
     Close(CloseCause),
@@ -300,7 +302,16 @@ impl Talk {
         }
         if !self.serving {
             self.serving = true;
-            wishes.push(Wish::TickWhenFree);
+            wishes.push(self.pause());
+        }
+    }
+
+    /// What it waits for before it sends a block.
+    fn pause(&self) -> Wish {
+        match (self.model.fault, self.sent_blocks) {
+            (Fault::SpoilsThenDrips, 0) => Wish::TickIn(14_000_000),
+            (Fault::SpoilsThenDrips, _) => Wish::TickIn(40_000_000),
+            _ => Wish::TickWhenFree,
         }
     }
 
@@ -338,7 +349,7 @@ impl Talk {
                 }
                 wishes.push(Wish::TickAt(now + every_us));
             }
-            (Fault::SpoilsLate { .. }, _) => self.serve(rng, &mut wishes),
+            (Fault::SpoilsLate { .. } | Fault::SpoilsThenDrips, _) => self.serve(rng, &mut wishes),
             (Fault::Floods { per_second }, _) => self.flood(now, per_second, rng, &mut wishes),
             (Fault::Unasked, _) => {
                 let block = [rng.below(self.torrent.pieces), 0, 0];
@@ -416,7 +427,7 @@ impl Talk {
         wishes.push(Wish::Send(bytes));
         if !matches!(self.model.fault, Fault::SpoilsLate { .. }) {
             self.serving = true;
-            wishes.push(Wish::TickWhenFree);
+            wishes.push(self.pause());
         }
     }
 

@@ -126,3 +126,20 @@ fn blocks_withheld_until_others_are_asked_and_then_spoiled_get_nobody_else_banne
         }
     }
 }
+
+#[test]
+fn who_spoils_a_block_and_then_drips_does_not_hold_up_the_piece() {
+    for seed in 0..10 {
+        let honest = Model { rate: 30_000, ..Model::honest() };
+        let dripper = Model { honours_cancel: false, ..Model::with(Fault::SpoilsThenDrips) };
+        let models = [vec![dripper; 4], vec![honest; 2]].concat();
+        let mut world = world_of(seed, &Shape::single(1 << 20, 2 << 20), &models, |_| {});
+        world.check_every = 50;
+        world.start(true);
+        let outcome = world.run(3 * HOUR).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let failed = world.notes.iter().filter(|note| matches!(note, Note::PieceFailed { .. })).count();
+        let _ = writeln!(std::io::stdout(), "seed {seed}: {} s, {failed} pieces failed", world.seconds());
+        check_end(&mut world, outcome);
+        assert!(world.seconds() < 300.0, "seed {seed}: {} s", world.seconds());
+    }
+}

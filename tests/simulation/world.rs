@@ -434,6 +434,7 @@ impl World {
                 }
                 Wish::Boast => *self.spoiled.entry(socket.address).or_default() += 1,
                 Wish::TickAt(at) => self.plan(at, Happening::Tick(stream)),
+                Wish::TickIn(us) => self.plan(self.now + us, Happening::Tick(stream)),
                 Wish::TickWhenFree => {
                     let at = socket.line.free_at;
                     self.plan(at, Happening::Free(stream));

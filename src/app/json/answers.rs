@@ -48,6 +48,8 @@ fn status(kind: &str, state: &Status, torrents: &Torrents) -> Object {
         .list("torrents", state.torrents.iter().map(|state| torrent_status(state, torrents)))
         .number("buffered_bytes", state.buffered_bytes)
         .number("buffer_limit_bytes", state.buffer_limit_bytes)
+        .number("down_limit_bytes_per_second", state.down_limit)
+        .number("up_limit_bytes_per_second", state.up_limit)
 }
 
 fn torrent_status(state: &TorrentStatus, torrents: &Torrents) -> Object {
@@ -73,6 +75,8 @@ fn torrent_status(state: &TorrentStatus, torrents: &Torrents) -> Object {
         .seconds("time_left_seconds", state.time_left)
         .number("peers", state.peers)
         .number("seeds", state.seeds)
+        .number("useful", state.useful)
+        .number("willing", state.willing)
         .number("connecting", state.connecting)
         .number("known", state.known)
         .seconds("next_announce_seconds", state.next_announce)
@@ -245,6 +249,8 @@ mod tests {
             r#""done_bytes":1796000000"#,
             r#""time_left_seconds":190.000"#,
             r#""fault":null"#,
+            r#""useful":9,"willing":4"#,
+            r#""down_limit_bytes_per_second":0,"up_limit_bytes_per_second":0"#,
         ] {
             assert!(line.contains(part), "{part} in {line}");
         }

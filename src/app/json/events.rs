@@ -39,8 +39,9 @@ fn kind(note: &Note) -> &'static str {
 fn values(object: Object, note: &Note) -> Object {
     match note {
         Note::Checked { good, pieces, .. } => object.number("good", *good).number("pieces", *pieces),
-        Note::Complete { downloaded_bytes, took, .. } => {
-            object.number("downloaded_bytes", *downloaded_bytes).seconds("took_seconds", Some(*took))
+        Note::Complete { downloaded_bytes, took, stays, .. } => {
+            let object = object.number("downloaded_bytes", *downloaded_bytes);
+            object.seconds("took_seconds", Some(*took)).flag("stays", *stays)
         }
         Note::PeerConnected { address, .. } => object.text("address", &address.to_string()),
         Note::PeerGone { address, why, guilty, .. } => {
@@ -59,8 +60,8 @@ fn values(object: Object, note: &Note) -> Object {
         Note::TrackerWarning { url, text: why, .. } | Note::TrackerSkipped { url, why, .. } => {
             object.text("url", url).text("why", why)
         }
-        Note::StorageFault { fault, .. } => {
-            object.number("file", fault.file).number("os_error", fault.os_error)
+        Note::StorageFault { fault, retried, .. } => {
+            object.number("file", fault.file).number("os_error", fault.os_error).flag("retried", *retried)
         }
         Note::Resumed { believed, pieces, doubtful_files, .. } => object
             .number("believed", *believed)

@@ -5,14 +5,14 @@
 //! |---|---|---|
 //! | `torrent` | at the start, `--show`, `info` | `torrent` (its number) `file` `name` `info_hash` `size_bytes` `piece_bytes` `pieces` `private` `hybrid` `output` `trackers` (of `tier` `url`) `web_seeds` `comment` `created_by` `creation_date` (seconds since 1970) `cleaned` `files` (of `path` `size_bytes`) |
 //! | `progress` | once a second, if anything changed | as `status` |
-//! | `status` | `status` | `torrents` (of `torrent` `name` `info_hash` `phase` `size_bytes` `done_bytes` `pieces` `pieces_have` `pieces_open` `pieces_checked` `downloaded_bytes` `uploaded_bytes` `ratio_permille` `duplicate_bytes` `corrupt_bytes` `down_bytes_per_second` `up_bytes_per_second` `time_left_seconds` `peers` `seeds` `connecting` `known` `next_announce_seconds` `trackers` `trackers_good` `swarm_seeds` `swarm_leechers` `fault` `missing_bytes`) `buffered_bytes` `buffer_limit_bytes` |
+//! | `status` | `status` | `torrents` (of `torrent` `name` `info_hash` `phase` `size_bytes` `done_bytes` `pieces` `pieces_have` `pieces_open` `pieces_checked` `downloaded_bytes` `uploaded_bytes` `ratio_permille` `duplicate_bytes` `corrupt_bytes` `down_bytes_per_second` `up_bytes_per_second` `time_left_seconds` `peers` `seeds` `useful` (has what we lack) `willing` (and lets us ask) `connecting` `known` `next_announce_seconds` `trackers` `trackers_good` `swarm_seeds` `swarm_leechers` `fault` `missing_bytes`) `buffered_bytes` `buffer_limit_bytes` `down_limit_bytes_per_second` `up_limit_bytes_per_second` (0: none) |
 //! | `peers` | `peers` | `peers` (of `torrent` `address` `client` `flags` `down_bytes_per_second` `up_bytes_per_second` `downloaded_bytes` `uploaded_bytes` `has_permille` `requests` `requests_max`) |
 //! | `files` | `files` | `files` (of `torrent` `path` `size_bytes` `done_bytes`) |
 //! | `trackers` | `trackers` | `trackers` (of `torrent` `tier` `url` `kind` `state` `why` `peers` `seeds` `leechers` `downloads` `next_seconds`) |
 //! | `help` | `help` | `commands` (of `command` `what`) |
 //! | `done` | other commands | `text` |
 //! | `command_fault` | a line that is no command | `text` |
-//! | `checked` `complete` `peer_connected` `peer_gone` `peer_banned` `piece_failed` `piece_stored` `tracker_answered` `tracker_failed` `tracker_skipped` `tracker_warning` `resumed` `state_not_saved` `storage_fault` `storage_recovered` | events, as loud as `-v` asks | `torrent` `level` `text` and what the event has: `good` `believed` `doubtful_files` `pieces` `piece` `peers` `downloaded_bytes` `took_seconds` `address` `why` `guilty` `url` `next_seconds` `file` `os_error` |
+//! | `checked` `complete` `peer_connected` `peer_gone` `peer_banned` `piece_failed` `piece_stored` `tracker_answered` `tracker_failed` `tracker_skipped` `tracker_warning` `resumed` `state_not_saved` `storage_fault` `storage_recovered` | events, as loud as `-v` asks | `torrent` `level` `text` and what the event has: `good` `believed` `doubtful_files` `pieces` `piece` `peers` `downloaded_bytes` `took_seconds` `stays` `address` `why` `guilty` `url` `next_seconds` `file` `os_error` `retried` |
 //! | `created` | `--create` | `path` `info_hash` |
 //! | `error` | what ends the run early; the same line is on stderr | `text` `exit_code` |
 //! | `summary` | last of a run | `exit_code` `took_seconds` `torrents` as in `status` and with `output` |

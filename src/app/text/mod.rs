@@ -54,6 +54,16 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
+/// Why nothing comes from peers that are connected to a torrent being downloaded; `None` if some of them let us ask.
+/// `useful` and `willing` are those of [`TorrentStatus`](crate::session::TorrentStatus).
+pub fn withheld(peers: u32, useful: u32, willing: u32) -> Option<&'static str> {
+    match (peers, useful, willing) {
+        (0, ..) | (.., 1..) => None,
+        (_, 0, _) => Some("none has what is missing"),
+        (..) => Some("none lets us download yet"),
+    }
+}
+
 /// Tenths of a percent as `45.2 %`.
 pub fn percent(permille: u64) -> String {
     format!("{}.{} %", permille / 10, permille % 10)
@@ -88,6 +98,8 @@ pub(crate) mod tests {
             time_left: Some(Duration::from_secs(190)),
             peers: 12,
             seeds: 8,
+            useful: 9,
+            willing: 4,
             connecting: 3,
             known: 120,
             next_announce: Some(Duration::from_secs(723)),

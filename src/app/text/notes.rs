@@ -39,8 +39,12 @@ fn words(note: &Note, torrents: &Torrents) -> String {
         Note::Checked { good, pieces, .. } => {
             format!("checked: {good} of {} are good", count(u64::from(*pieces), "piece", "pieces"))
         }
-        Note::Complete { downloaded_bytes, took, .. } => {
-            format!("complete: {} received in {}", Bytes(*downloaded_bytes), Span(*took))
+        Note::Complete { downloaded_bytes, took, stays, .. } => {
+            let came = match downloaded_bytes {
+                0 => "it was all there".to_string(),
+                bytes => format!("{} received in {}", Bytes(*bytes), Span(*took)),
+            };
+            format!("complete: {came}{}", if *stays { "; now it is given to others" } else { "" })
         }
         Note::PeerConnected { address, .. } => format!("peer {address} connected"),
         Note::PeerGone { address, why, guilty: true, .. } => {
@@ -64,8 +68,9 @@ fn words(note: &Note, torrents: &Torrents) -> String {
         Note::TrackerWarning { url, text, .. } => {
             format!("tracker {} warns: {}", clean(url.as_bytes()), clean(text.as_bytes()))
         }
-        Note::StorageFault { torrent, fault } => {
-            format!("{}; tried again every few seconds", storage_fault(*torrent, fault, torrents))
+        Note::StorageFault { torrent, fault, retried } => {
+            let then = if *retried { "; tried again every few seconds" } else { "" };
+            format!("{}{then}", storage_fault(*torrent, fault, torrents))
         }
         Note::Resumed { fault: Some(fault), .. } => format!("{fault}: everything is verified"),
         Note::Resumed { believed, pieces, doubtful_files, .. } => {
@@ -95,7 +100,7 @@ pub fn storage_fault(torrent: TorrentId, fault: &StorageFault, torrents: &Torren
     let mut text = file.map_or_else(|| format!("file {}", fault.file), |file| clean(&file.path()));
     let _ = write!(text, ": {what}");
     if fault.os_error != 0 {
-        let _ = write!(text, " ({})", std::io::Error::from_raw_os_error(fault.os_error));
+        let _ = write!(text, ": {}", std::io::Error::from_raw_os_error(fault.os_error));
     }
     if fault.missing_bytes > 0 {
         let _ = write!(text, ", {} are missing", Bytes(fault.missing_bytes));
@@ -134,6 +139,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_complete_says_whether_it_stays() {
+        let words = |downloaded_bytes, stays| {
+            let took = Duration::from_secs(9);
+            let note = Note::Complete { torrent: TorrentId(0), downloaded_bytes, took, stays };
+            line(&note, &Torrents::samples(&["a"]))
+        };
+        assert_eq!(words(3 << 20, false), "complete: 3.0 MiB received in 9 s");
+        assert_eq!(words(0, true), "complete: it was all there; now it is given to others");
+    }
+
+    #[test]
+    fn only_what_is_tried_again_is_said_to_be() {
+        let (kind, torrent) = (StorageFaultKind::Io, TorrentId(0));
+        let fault = StorageFault { kind, file: 0, os_error: 0, missing_bytes: 0 };
+        let words =
+            |retried| line(&Note::StorageFault { torrent, fault, retried }, &Torrents::samples(&["a"]));
+        assert_eq!(words(false), "a: cannot be read or written");
+        assert_eq!(words(true), "a: cannot be read or written; tried again every few seconds");
+    }
+
+    #[test]
     fn several_torrents_are_named() {
         let note = Note::Checked { torrent: TorrentId(1), good: 3, pieces: 4 };
         assert_eq!(line(&note, &Torrents::samples(&["a", "b"])), "b: checked: 3 of 4 pieces are good");
@@ -145,8 +171,11 @@ mod tests {
         let (kind, os_error) = (StorageFaultKind::NoSpace, libc::ENOSPC);
         let fault = StorageFault { kind, file: 0, os_error, missing_bytes: 3 << 20 };
         let text = storage_fault(TorrentId(0), &fault, &Torrents::samples(&["a.iso"]));
-        assert!(text.starts_with("a.iso: no space left for it (No space left on device"), "{text}");
-        assert!(text.ends_with("), 3.0 MiB are missing"), "{text}");
+        assert!(
+            text.starts_with("a.iso: no space left for it: No space left on device (os error 28)"),
+            "{text}"
+        );
+        assert!(text.ends_with(" 28), 3.0 MiB are missing"), "{text}");
         let nowhere = StorageFault { file: 9, os_error: 0, missing_bytes: 0, ..fault };
         let text = storage_fault(TorrentId(5), &nowhere, &Torrents::samples(&["a"]));
         assert_eq!(text, "file 9: no space left for it");

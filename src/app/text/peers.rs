@@ -28,7 +28,7 @@ pub fn peers(list: &[PeerStatus], torrents: &Torrents) -> String {
         last = Some(peer.torrent);
         push(&mut lines, peer);
     }
-    lines.push("D we download, d would if let; U, u it does; S silent; F, E extensions; I came".to_string());
+    lines.push("D we download, d it does not let us; U it downloads, u we do not let it;\nS silent; F fast extension, E others; I it came to us".to_string());
     lines.join("\n")
 }
 
@@ -101,11 +101,11 @@ mod tests {
         ];
         let text = peers(&list, &Torrents::samples(&["a"]));
         let table: Vec<&str> = text.lines().collect();
-        assert_eq!(table.len(), 6, "{text}");
+        assert_eq!(table.len(), 7, "{text}");
         for line in &table[..3] {
             assert_eq!(width::of(line), 80, "{line}");
         }
-        assert!(width::of(table[5]) <= 80, "{}", table[5]);
+        assert!(table[5..].iter().all(|line| width::of(line) <= 80), "{text}");
         assert!(!text.contains('\x1b'), "{text}");
         assert!(table[3].starts_with("[2001:"), "{text}");
         assert!(table[1].ends_with("DFE    100.0% 1023.5 KiB 1023.5 KiB 512/512"), "{text}");

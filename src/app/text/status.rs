@@ -1,10 +1,10 @@
 //! `status` and `files`: how far everything is.
 
 use crate::app::progress::share;
-use crate::app::text::{clean, count, notes, percent};
+use crate::app::text::{clean, count, notes, percent, withheld};
 use crate::app::torrents::Torrents;
 use crate::base::TorrentId;
-use crate::base::units::{Bytes, Span};
+use crate::base::units::{Bytes, KIB, Span};
 use crate::session::{Counts, Phase, Status, TorrentStatus};
 
 /// The answer to `status`.
@@ -12,7 +12,17 @@ pub fn status(status: &Status, torrents: &Torrents) -> String {
     let mut lines: Vec<String> = status.torrents.iter().flat_map(|state| torrent(state, torrents)).collect();
     let (used, limit) = (Bytes(status.buffered_bytes), Bytes(status.buffer_limit_bytes));
     lines.push(format!("memory: {used} of {limit} hold blocks"));
+    lines.push(format!("limits: {}", limits(status.down_limit, status.up_limit)));
     lines.join("\n")
+}
+
+/// The limits in force, as they are typed. They come in bytes per second; 0 is none.
+fn limits(down: u64, up: u64) -> String {
+    let one = |way: &str, rate| match rate {
+        0 => format!("{way} none"),
+        _ => format!("{way} {} KiB/s", rate / u64::from(KIB)),
+    };
+    if down == 0 && up == 0 { "none".to_string() } else { [one("down", down), one("up", up)].join(", ") }
 }
 
 fn torrent(state: &TorrentStatus, torrents: &Torrents) -> Vec<String> {
@@ -20,12 +30,12 @@ fn torrent(state: &TorrentStatus, torrents: &Torrents) -> Vec<String> {
     let mut lines = vec![
         format!("{}: {done}, {}", torrents.name(state.torrent), doing(state)),
         format!(
-            "  data      {} of {}, {} of {}, {} open",
+            "  data      {} of {}, {} of {}{}",
             Bytes(state.done_bytes),
             Bytes(state.size_bytes),
             state.pieces_have,
             count(u64::from(state.pieces), "piece", "pieces"),
-            state.pieces_open
+            if state.phase.is_complete() { String::new() } else { format!(", {} open", state.pieces_open) }
         ),
         format!(
             "  rate      {}/s down, {}/s up{}",
@@ -48,12 +58,18 @@ fn torrent(state: &TorrentStatus, torrents: &Torrents) -> Vec<String> {
             state.connecting,
             count(u64::from(state.known), "address", "addresses"),
         ),
-        format!("  trackers  {}", announces(state)),
     ];
+    lines.extend(waits_for_peers(state).map(|why| format!("            {why}")));
+    lines.push(format!("  trackers  {}", announces(state)));
     if let Some(fault) = &state.fault {
         lines.push(format!("  disk      {}", notes::storage_fault(state.torrent, fault, torrents)));
     }
     lines
+}
+
+fn waits_for_peers(state: &TorrentStatus) -> Option<&'static str> {
+    let nothing_comes = state.phase == Phase::Downloading && state.down_rate == 0;
+    withheld(state.peers, state.useful, state.willing).filter(|_| nothing_comes)
 }
 
 fn left(state: &TorrentStatus) -> String {
@@ -88,7 +104,7 @@ fn announces(state: &TorrentStatus) -> String {
     let (all, good) = state.trackers;
     let swarm = swarm(&state.swarm);
     match state.next_announce {
-        _ if all == 0 => "none".to_string(),
+        _ if all == 0 => "none that can be asked".to_string(),
         Some(next) => format!("{good} of {all} answered{swarm}, next announce in {}", Span(next)),
         None => format!("{good} of {all} answered{swarm}"),
     }
@@ -129,6 +145,8 @@ mod tests {
             torrents: vec![torrent_status()],
             buffered_bytes: 4 << 20,
             buffer_limit_bytes: 13 << 20,
+            down_limit: 512_000,
+            up_limit: 0,
         };
         let text = status(&state, &Torrents::samples(&["debian.iso"]));
         let expected = "\
@@ -138,7 +156,8 @@ debian.iso: 45.2 %, downloading
   received  1.68 GiB, of that 32.0 KiB twice and 0 B corrupt; sent 0 B
   peers     12 connected (8 seeds), 3 connecting, 120 addresses known
   trackers  1 of 2 answered, 80 seeds, 1 leecher, next announce in 12 m 03 s
-memory: 4.0 MiB of 13.0 MiB hold blocks";
+memory: 4.0 MiB of 13.0 MiB hold blocks
+limits: down 500 KiB/s, up none";
         assert_eq!(text, expected);
     }
 
@@ -160,7 +179,25 @@ memory: 4.0 MiB of 13.0 MiB hold blocks";
             TorrentStatus { phase: Phase::Checking, trackers: (0, 0), time_left: None, ..torrent_status() };
         let text = torrent(&state, &Torrents::samples(&["a"])).join("\n");
         assert!(text.contains("a: 45.2 %, checking what is on disk (10.0 %)"), "{text}");
-        assert!(text.contains("  trackers  none"), "{text}");
+        assert!(text.contains("  trackers  none that can be asked"), "{text}");
+        assert_eq!(limits(0, 0), "none");
+    }
+
+    #[test]
+    fn who_waits_for_peers_hears_what_for() {
+        let text = |down_rate, useful, phase| {
+            let state = TorrentStatus { down_rate, useful, willing: 0, phase, ..torrent_status() };
+            torrent(&state, &Torrents::samples(&["a"])).join("\n")
+        };
+        let choked = text(0, 9, Phase::Downloading);
+        assert!(
+            choked.contains("addresses known\n            none lets us download yet\n  trackers"),
+            "{choked}"
+        );
+        assert!(text(0, 0, Phase::Downloading).contains("\n            none has what is missing\n"));
+        for quiet in [text(5, 9, Phase::Downloading), text(0, 9, Phase::Paused)] {
+            assert!(!quiet.contains("none"), "{quiet}");
+        }
     }
 
     #[test]

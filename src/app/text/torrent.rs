@@ -91,7 +91,11 @@ pub fn summary(torrent: &Torrent, state: &TorrentStatus, took: Duration) -> Stri
     };
     if state.phase.is_complete() {
         let came = if state.downloaded_bytes == 0 { "it was all there".to_string() } else { came };
-        return format!("{name}: {size} complete, {came}; it is in {place}");
+        let gone = match state.uploaded_bytes {
+            0 => String::new(),
+            bytes => format!(", {} sent", Bytes(bytes)),
+        };
+        return format!("{name}: {size} complete, {came}{gone}; it is in {place}");
     }
     let done = percent(share(state.done_bytes, state.size_bytes));
     format!("{name}: {done} of {size}, {came}; the same command goes on from there")
@@ -152,6 +156,12 @@ mod tests {
         let there = TorrentStatus { phase: Phase::Complete, downloaded_bytes: 0, ..torrent_status() };
         let text = summary(&sample(), &there, took);
         assert_eq!(text, "debian.iso: 3.70 GiB complete, it was all there; it is in ./debian.iso");
+        let given = TorrentStatus { uploaded_bytes: 3 << 20, ..there };
+        let text = summary(&sample(), &given, took);
+        assert_eq!(
+            text,
+            "debian.iso: 3.70 GiB complete, it was all there, 3.0 MiB sent; it is in ./debian.iso"
+        );
         assert!(summary(&sample(), &torrent_status(), Duration::ZERO).contains("nothing received in 0 s"));
     }
 

@@ -1,6 +1,7 @@
 //! What can go wrong with files, and what it means.
 
 use crate::base::Printable;
+use crate::base::units::Bytes;
 use crate::session::{StorageFault, StorageFaultKind};
 use std::fmt;
 use std::fs::Metadata;
@@ -92,7 +93,13 @@ impl fmt::Display for OpenFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSpace { needed, free } => {
-                write!(f, "not enough space: {needed} bytes are needed, {free} are free")
+                let (missing, needed, free) =
+                    (Bytes(needed.saturating_sub(*free)), Bytes(*needed), Bytes(*free));
+                write!(
+                    f,
+                    "not enough space: {missing} are missing, {needed} are needed and {free} are free; "
+                )?;
+                f.write_str("make room, choose another -o, or --allocate sparse")
             }
             Self::Occupied { path, found } => {
                 write!(f, "output {} exists and is {found}", printable(path))
@@ -151,6 +158,14 @@ mod tests {
             assert_eq!((fault.kind, fault.file, fault.os_error), (expected, 3, number));
         }
         assert_eq!(of_file(0, &io::ErrorKind::WriteZero.into()).kind, StorageFaultKind::Io);
+    }
+
+    #[test]
+    fn who_has_no_space_hears_how_much_is_missing_and_what_helps() {
+        let text = OpenFault::NoSpace { needed: 3 << 30, free: (3 << 30) - (5 << 20) }.to_string();
+        let wanted = "not enough space: 5.0 MiB are missing, 3.00 GiB are needed and 3.00 GiB are free; make room, \
+                      choose another -o, or --allocate sparse";
+        assert_eq!(text, wanted);
     }
 
     #[test]

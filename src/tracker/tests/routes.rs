@@ -49,9 +49,13 @@ fn through_a_proxy_of_http_addresses_go_as_they_are_and_udp_does_not_go() {
 
 #[test]
 fn through_a_proxy_nobody_is_sent_into_the_local_network() {
-    for (url, to) in
-        [("http://t.example/", "http://192.168.0.1/"), ("http://9.9.9.9/", "http://127.0.0.1:631/")]
-    {
+    for (url, to) in [
+        ("http://t.example/", "http://192.168.0.1/"),
+        ("http://9.9.9.9/", "http://127.0.0.1:631/"),
+        ("http://t.example/", "http://localhost:631/"),
+        ("http://t.example/", "http://nas.local/"),
+        ("http://9.9.9.9/", "http://router/"),
+    ] {
         let mut world = through_a_proxy(&[url]);
         let wishes = world.on_time();
         let (handle, _) = server(&wishes);
@@ -59,12 +63,18 @@ fn through_a_proxy_nobody_is_sent_into_the_local_network() {
         world.bytes(handle, &redirect(to));
         let [News::Failed { fault: Fault::RedirectInside, .. }] = world.news()[..] else { panic!("{to}") };
     }
-    let mut world = through_a_proxy(&["http://t.example/"]);
-    let wishes = world.on_time();
-    let (handle, _) = server(&wishes);
-    world.connected(handle);
-    let wishes = world.bytes(handle, &redirect("http://other.example/"));
-    assert!(matches!(&wishes[..], [Wish::Close { .. }, Wish::Reach { .. }]), "{wishes:?}");
+    for (url, to) in [
+        ("http://t.example/", "http://other.example/"),
+        ("http://t.local/", "http://other.local/"),
+        ("http://10.0.0.9/", "http://router/"),
+    ] {
+        let mut world = through_a_proxy(&[url]);
+        let wishes = world.on_time();
+        let (handle, _) = server(&wishes);
+        world.connected(handle);
+        let wishes = world.bytes(handle, &redirect(to));
+        assert!(matches!(&wishes[..], [Wish::Close { .. }, Wish::Reach { .. }]), "{to}: {wishes:?}");
+    }
 }
 
 #[test]

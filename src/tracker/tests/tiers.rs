@@ -274,3 +274,34 @@ fn passwords_of_urls_are_not_shown() {
     let world = World::new(&[&["http://user:secret@9.1.1.1/a", "udp://me:secret@t.example:1"]]);
     assert!(world.trackers.views().all(|view| !view.url.contains("secret")));
 }
+
+#[test]
+fn of_a_private_torrent_one_tracker_is_asked_until_it_fails() {
+    let mut world = World::new(&[&["http://9.1.1.1/", "http://9.2.2.2/"], &["http://9.3.3.3/"]]);
+    world.trackers.set_private(true);
+    world.trackers.set_hungry(true);
+    let wishes = world.on_time();
+    assert_eq!(wishes.len(), 1, "one of one tier");
+    assert_eq!(world.pass(HUNGRY_STEP), [], "it has time");
+    let first = trackers_of(&wishes)[0];
+    world.answer(&wishes, NONE);
+    assert_eq!(world.pass(seconds(899)), [], "though it knows no peers");
+    let again = world.pass(seconds(1));
+    assert_eq!(trackers_of(&again), [first]);
+    // It fails: the other one of its tier follows, and then the next tier.
+    let mut asked = vec![first];
+    let mut wishes = again;
+    for _ in 0..2 {
+        let [handle] = handles(&wishes)[..] else { panic!("{wishes:?}") };
+        world.closed(handle, Some("connection refused"));
+        wishes = world.on_time();
+        asked.extend(trackers_of(&wishes));
+    }
+    assert_eq!((asked[1], asked[2]), (1 - first, 2));
+    world.answer(&wishes, GOOD);
+    assert_eq!(world.pass(seconds(800)), [], "the second tier works, so the first is left alone");
+    let wishes = world.pass(seconds(100));
+    assert_eq!(trackers_of(&wishes), [2]);
+    world.closed(handles(&wishes)[0], Some("connection refused"));
+    assert_eq!(trackers_of(&world.on_time()).len(), 1, "all have failed: one of them at a time");
+}
