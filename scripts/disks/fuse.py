@@ -9,6 +9,7 @@ words, read again whenever it changes:
     skip=BYTES     files are whole for so many bytes; reads and writes behind that fail, not those before
     sleep=SECONDS  every read and write takes so long
     nospace        the free space is not told
+    log            what is made, written, synced and renamed is put down in CONTROL.log, a line each, in order
 
 It prints `ready` when it is mounted.
 """
@@ -139,7 +140,9 @@ class Server:
             call = self.calls.get(opcode)
             if call:
                 out = call(node, body)
-            elif opcode not in (FSYNC, FLUSH, RELEASE, RELEASEDIR, FSYNCDIR, ACCESS, SYNCFS):
+            elif opcode in (FSYNC, FSYNCDIR):
+                self.log("sync", node)
+            elif opcode not in (FLUSH, RELEASE, RELEASEDIR, ACCESS, SYNCFS):
                 raise fault(errno.ENOSYS)
         except Fault as why:
             number, out = -why.args[0], b""
@@ -150,6 +153,11 @@ class Server:
             os.writev(self.fd, [struct.pack("<IiQ", 16 + len(out), number, unique), out])
         except OSError:
             pass
+
+    def log(self, *words):
+        if self.control.get("log") is not None:
+            with open(self.control.path + ".log", "a") as file:
+                print(*words, file=file)
 
     def init(self, _, body):
         major, minor, readahead, _ = struct.unpack_from("<IIII", body)
@@ -190,6 +198,7 @@ class Server:
             raise fault(errno.EEXIST)
         children[name] = self.next
         self.nodes[self.next] = Node(mode)
+        self.log("make", parent, self.next, name.decode())
         self.next += 1
         return self.entry(children[name])
 
@@ -214,6 +223,7 @@ class Server:
         if replaced is not None:
             self.nodes[replaced].links = 0
         self.node(target).children[new] = number
+        self.log("rename", parent, number, bytes(self.node(number).data).hex())
         return b""
 
     def open(self, _, __):
@@ -251,6 +261,7 @@ class Server:
             node.data.extend(bytes(offset - len(node.data)))
         node.data[offset : offset + size] = body[40 : 40 + size]
         node.mtime = time.time()
+        self.log("write", number, offset, size)
         return struct.pack("<II", size, 0)
 
     def room(self):

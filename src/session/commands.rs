@@ -2,7 +2,7 @@
 
 use super::streams::Open;
 use super::torrents::Torrent;
-use super::{Action, Command, Note, Outcome, Phase, Report, Session, StorageFault};
+use super::{Action, Command, Note, Outcome, Phase, Report, Session};
 use crate::base::limits::{COMPLETED_TIMEOUT, STOP_TIMEOUT};
 use crate::base::{Instant, TorrentId};
 use crate::candidates::Added;
@@ -112,7 +112,7 @@ impl Session {
         if !is_quiet && now < deadline {
             return;
         }
-        let complete = self.torrents.iter().all(|torrent| torrent.download.is_complete());
+        let complete = self.torrents.iter().all(|torrent| torrent.durable && torrent.download.is_complete());
         let usual = if complete { Outcome::Complete } else { Outcome::Incomplete };
         self.finished = true;
         self.actions.push_back(Action::Finish(self.outcome.unwrap_or(usual)));
@@ -141,8 +141,10 @@ impl Session {
     /// The last piece is stored: what is left is to make the files durable.
     pub(super) fn complete_if_done(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
-        let in_doubt = torrent.checking.is_some() || torrent.durability.is_in_doubt();
-        if torrent.complete || in_doubt || !torrent.download.is_complete() {
+        let in_doubt = torrent.recheck || torrent.checking.is_some() || torrent.durability.is_in_doubt();
+        // A sync under way tells only of what was stored before it began.
+        let is_busy = in_doubt || torrent.is_unsynced() || torrent.durability.is_syncing();
+        if torrent.complete || is_busy || !torrent.download.is_complete() {
             return;
         }
         torrent.complete = true;
@@ -154,7 +156,8 @@ impl Session {
     /// The torrent is safe: tells everybody, and ends the run with the last one.
     pub(super) fn on_durable(&mut self, now: Instant, id: TorrentId) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
-        if torrent.durability.is_in_doubt() {
+        let is_last = torrent.durability.end_completing();
+        if !is_last || !torrent.complete || torrent.durability.is_in_doubt() {
             return;
         }
         torrent.durable = true;
@@ -193,14 +196,6 @@ impl Session {
             self.quit(now);
             self.quitting = Some(deadline + (STOP_TIMEOUT - COMPLETED_TIMEOUT));
         }
-    }
-
-    /// What was written may not be on the disk: nobody is told that it is complete.
-    pub(super) fn on_complete_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
-        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
-        torrent.durability.doubt(now);
-        self.note(Note::StorageFault { torrent: id, fault, retried: false });
-        self.fail(now, Outcome::of(fault));
     }
 }
 

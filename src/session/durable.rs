@@ -4,14 +4,13 @@
 //! there is something to be synced, and no more than the device takes in about a second waits: above that stores wait,
 //! the buffers fill, nobody is asked for more, and the sockets are read no further.
 
-use super::torrents::{Stall, Torrent};
-use super::{Action, Note, Outcome, Session, StorageFault, StorageFaultKind};
+use super::torrents::Torrent;
+use super::{Action, Note, Session, StorageFault};
 use crate::base::limits::{
     STATE_INTERVAL, STATE_TOTALS_INTERVAL, STORE_RETRY_INTERVAL, STORE_TRIES_MAX, SYNC_AGE_MAX, SYNC_AIM,
     UNSYNCED_BYTES_MAX, UNSYNCED_BYTES_MIN, UNSYNCED_PER_MEMORY,
 };
 use crate::base::{Bitfield, Instant, TorrentId};
-use crate::download::Check;
 use crate::resume::{Era, Past, Stamp, State, Wall};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -34,8 +33,12 @@ pub(super) struct Durability {
     /// There are pieces that no sync of this run has seen: the next one is of everything.
     unproven: bool,
     bound: Bound,
-    /// Syncs that failed since one has succeeded that was of stored bytes.
+    /// Syncs that failed since one has succeeded that was of stored bytes; want of room does not count.
     failures: u32,
+    /// Since when syncs have failed for want of room, until one has succeeded that was of stored bytes.
+    full_since: Option<Instant>,
+    /// Wishes to complete the torrent that are not answered.
+    completing: u32,
     /// After a failure nothing is synced until then.
     rests_until: Instant,
     /// Pieces that were stored in part when a sync failed.
@@ -108,6 +111,8 @@ impl Durability {
             unproven: false,
             bound: Bound::new(memory_bytes),
             failures: 0,
+            full_since: None,
+            completing: 0,
             rests_until: Instant::ZERO,
             suspects: Vec::new(),
             recheck: false,
@@ -172,13 +177,67 @@ impl Durability {
         self.saving.is_due |= self.saving.era.is_some();
     }
 
-    /// What is not durable may be lost, and is to be read.
-    pub fn doubt(&mut self, now: Instant) {
+    /// A sync has failed: what is not durable may be lost, and is to be read, `partly_stored` pieces as soon as they are
+    /// wholly stored. Answers the bytes that may be lost.
+    pub fn doubt(&mut self, now: Instant, partly_stored: Vec<u32>) -> u64 {
         self.rests_until = now + STORE_RETRY_INTERVAL;
-        self.sync = None;
         self.recheck = true;
         self.unproven = true;
-        (self.dirty_bytes, self.dirty_since) = (0, None);
+        self.waits = false;
+        self.suspects = partly_stored;
+        let dirty_bytes = core::mem::take(&mut self.dirty_bytes);
+        self.dirty_since = None;
+        dirty_bytes + self.sync.take().map_or(0, |sync| sync.bytes)
+    }
+
+    /// Counts a failure of a sync that is no want of room. True if there were too many.
+    pub fn count_failure(&mut self) -> bool {
+        self.failures += 1;
+        self.failures > STORE_TRIES_MAX
+    }
+
+    /// A sync has failed for want of room; since when they do.
+    pub fn full_since(&mut self, now: Instant) -> Instant {
+        *self.full_since.get_or_insert(now)
+    }
+
+    /// Begins a sync that makes nothing durable of what is in doubt: it shows whether the device takes what waits. False
+    /// if a sync is under way.
+    pub fn begin_trial(&mut self, now: Instant) -> bool {
+        if self.sync.is_some() {
+            return false;
+        }
+        self.sync = Some(SyncUnderWay { since: now, bytes: 0 });
+        self.syncing.clone_from(&self.durable);
+        true
+    }
+
+    /// A wish to complete the torrent is answered. True if it was the last one.
+    pub fn end_completing(&mut self) -> bool {
+        self.completing = self.completing.saturating_sub(1);
+        self.completing == 0
+    }
+
+    /// Pieces that were stored in part when their files were changed.
+    pub fn suspect(&mut self, partly_stored: Vec<u32>) {
+        self.suspects = partly_stored;
+    }
+
+    /// True, once, if what is not durable is to be read.
+    pub fn take_doubt(&mut self) -> bool {
+        core::mem::take(&mut self.recheck)
+    }
+
+    /// Pieces that were stored in part in doubtful times are wholly stored: they are to be read.
+    pub fn on_wholly_stored(&mut self, pieces: &[u32]) {
+        for &piece in pieces {
+            self.recheck |= self.take_suspect(piece);
+        }
+    }
+
+    /// True if a sync is under way.
+    pub fn is_syncing(&self) -> bool {
+        self.sync.is_some()
     }
 
     /// True if what is not durable may be lost.
@@ -192,7 +251,7 @@ impl Durability {
     }
 
     /// True if a piece was stored in part when a sync failed: the other part may be lost.
-    pub fn take_suspect(&mut self, piece: u32) -> bool {
+    fn take_suspect(&mut self, piece: u32) -> bool {
         let before = self.suspects.len();
         self.suspects.retain(|&suspect| suspect != piece);
         self.suspects.len() < before
@@ -226,7 +285,7 @@ impl Durability {
     /// True if nothing is on its way to the device, or is to be.
     fn is_settled(&self) -> bool {
         let saved = self.saving.era.is_none() || !(self.saving.is_due || self.saving.is_under_way);
-        self.sync.is_none() && self.dirty_bytes == 0 && saved
+        self.sync.is_none() && self.completing == 0 && self.dirty_bytes == 0 && saved
     }
 }
 
@@ -248,7 +307,8 @@ impl Torrent {
 
     fn sync_deadline(&self) -> Option<Instant> {
         // What is being read is not proven, and the sync of the end sees to everything.
-        let may_begin = self.checking.is_none() && !self.durability.recheck && !self.complete;
+        let is_certain = self.checking.is_none() && !self.durability.recheck;
+        let may_begin = is_certain && !self.complete && !self.is_unsynced();
         self.durability.sync_deadline().filter(|_| may_begin)
     }
 
@@ -259,7 +319,7 @@ impl Torrent {
     }
 
     /// Pieces that are there and may not be on the device.
-    fn undurable(&self) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn undurable(&self) -> impl Iterator<Item = u32> + '_ {
         self.download.have().iter().filter(|&piece| !self.durability.durable.has(piece))
     }
 }
@@ -339,56 +399,12 @@ impl Session {
         own.waits = false;
         own.bound.learn(sync.bytes, now.since(sync.since));
         if sync.bytes > 0 {
-            own.failures = 0;
+            (own.failures, own.full_since) = (0, None);
         }
+        self.end_trial(now, id);
         self.wish_stores(id);
+        self.complete_if_done(now, id);
         self.make_durable(now, id);
-    }
-
-    /// What was stored since the last sync may be lost: those pieces are read again.
-    pub(super) fn on_sync_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
-        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
-        let own = &mut torrent.durability;
-        own.doubt(now);
-        own.waits = false;
-        own.failures += 1;
-        own.suspects = torrent.download.partly_stored().collect();
-        let is_complete = torrent.complete;
-        let is_full = fault.kind == StorageFaultKind::NoSpace;
-        let is_hopeless = !is_full && own.failures > STORE_TRIES_MAX;
-        if torrent.stall.is_none() && is_full {
-            torrent.stall = Some(Stall { fault, since: now, retry: now + STORE_RETRY_INTERVAL, tries: 0 });
-        }
-        let is_over = is_hopeless || is_complete || self.quitting.is_some();
-        self.note(Note::StorageFault { torrent: id, fault, retried: is_full && !is_over });
-        if is_over {
-            return self.fail(now, Outcome::of(fault));
-        }
-        self.wish_stores(id);
-        self.recheck_undurable(now, id);
-    }
-
-    /// Reads the pieces that are not durable, if they are in doubt and nothing else is being read.
-    pub(super) fn recheck_undurable(&mut self, now: Instant, id: TorrentId) {
-        let torrent = &mut self.torrents[id.0 as usize];
-        if torrent.checking.is_some() || self.quitting.is_some() {
-            return;
-        }
-        if core::mem::take(&mut torrent.durability.recheck) {
-            let geometry = torrent.download.geometry();
-            let mut known = Bitfield::full(geometry.pieces);
-            torrent.undurable().for_each(|piece| assert!(known.remove(piece), "ours: the set was full"));
-            torrent.checking = Some(Check::except(geometry, known, Bitfield::new(geometry.pieces)));
-            self.go_on_checking(now, id);
-        }
-    }
-
-    /// A piece is wholly stored that was stored in part when a sync failed.
-    pub(super) fn recheck_if_suspect(&mut self, pieces: &[u32], id: TorrentId) {
-        let own = &mut self.torrents[id.0 as usize].durability;
-        for &piece in pieces {
-            own.recheck |= own.take_suspect(piece);
-        }
     }
 
     pub(super) fn on_saved(&mut self, now: Instant, id: TorrentId, result: Result<(), StorageFault>) {
@@ -406,16 +422,17 @@ impl Session {
         self.make_durable(now, id);
     }
 
-    /// Everything is being made durable, in one.
+    /// Everything is being made durable, in one. No sync is under way.
     pub(super) fn sync_at_the_end(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
         let own = &mut torrent.durability;
+        own.completing += 1;
         if core::mem::take(&mut own.unproven) {
+            own.syncing.clone_from(torrent.download.have());
+            own.sync = Some(SyncUnderWay { since: now, bytes: own.dirty_bytes });
+            (own.dirty_bytes, own.dirty_since) = (0, None);
             self.actions.push_back(Action::Sync { torrent: id, everything: true });
         }
-        own.syncing.clone_from(torrent.download.have());
-        own.sync = Some(SyncUnderWay { since: now, bytes: 0 });
-        (own.dirty_bytes, own.dirty_since) = (0, None);
     }
 
     /// Everything is durable. A state is of use only to those who stay and give: their next start reads nothing again.
@@ -423,7 +440,8 @@ impl Session {
         let torrent = &mut self.torrents[id.0 as usize];
         let own = &mut torrent.durability;
         if all_durable {
-            own.sync = None;
+            (own.dirty_bytes, own.dirty_since) = (0, None);
+            (own.failures, own.full_since) = (0, None);
             own.durable.clone_from(torrent.download.have());
             own.saving.is_due = true;
         }

@@ -3,7 +3,7 @@
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
-//! the way to the files, `backpressure` who waits for memory, `durable` and `resuming` what lasts longer than the run,
+//! the way to the files, `backpressure` who waits for memory, `durable` and `resuming` what lasts longer than the run, `doubting` what may be lost,
 //! `announces` trackers, `relaying` the datagrams that a proxy carries, `dialing` and `listening` new connections, `culling`
 //! who gives way to them, `uploads` what peers ask of us, `hearing` how much of that at a time, `choking` who of them is
 //! served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `pausing` and
@@ -18,6 +18,7 @@ mod command;
 mod commands;
 mod culling;
 mod dialing;
+mod doubting;
 mod durable;
 mod event;
 mod giving;
@@ -294,8 +295,8 @@ impl Session {
             Event::Saved { torrent, result } => self.on_saved(now, torrent, result),
             Event::Completed { torrent } => self.on_durable(now, torrent),
             Event::CompleteFailed { torrent, fault } => self.on_complete_failed(now, torrent, fault),
-            Event::Loaded { torrent, bytes, .. } => self.on_loaded(now, torrent, bytes),
-            Event::LoadFailed { torrent, fault, .. } => self.on_load_failed(now, torrent, fault),
+            Event::Loaded { torrent, offset, bytes } => self.on_loaded(now, torrent, offset, bytes),
+            Event::LoadFailed { torrent, offset, fault } => self.on_load_failed(now, torrent, offset, fault),
             Event::Resolved { query, addresses } => self.on_resolved(now, query, addresses),
             Event::Command(command) => self.on_command(now, command),
             Event::Quit => self.quit(now),

@@ -117,7 +117,7 @@ mod tests {
         fn stall(torrent: &mut Torrent) {
             let fault =
                 StorageFault { kind: StorageFaultKind::Denied, file: 0, os_error: 0, missing_bytes: 0 };
-            torrent.stall = Some(Stall { fault, since: NOW, retry: NOW, tries: 0 });
+            torrent.stall = Some(Stall { fault, since: NOW, retry: NOW, tries: 0, is_unsynced: false });
         }
         let (paused, giving) = ("paused; \"resume\" goes on", "everything is there; giving goes on");
         type Change = fn(&mut Torrent);

@@ -110,13 +110,9 @@ impl Session {
         }
         self.tell_have(now, id, &stored);
         self.returned = true;
-        self.recheck_if_suspect(&stored, id);
-        if core::mem::take(&mut self.torrents[id.0 as usize].recheck) {
-            self.start_checking(now, id);
-        } else {
-            self.recheck_undurable(now, id);
-            self.complete_if_done(now, id);
-        }
+        self.torrents[id.0 as usize].durability.on_wholly_stored(&stored);
+        self.check_doubtful(now, id);
+        self.complete_if_done(now, id);
         self.make_durable(now, id);
     }
 
@@ -129,10 +125,11 @@ impl Session {
         self.go_on_checking(now, id);
     }
 
-    /// Storing works. A stall lasts until all that waits is stored: a small store may fit where a large one did not.
+    /// Storing works. A stall lasts until all that waits is stored: a small store may fit where a large one did not. That
+    /// bytes can be stored does not show that the device takes them.
     fn recover(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
-        let Some(stall) = &mut torrent.stall else { return };
+        let Some(stall) = torrent.stall.as_mut().filter(|stall| !stall.is_unsynced) else { return };
         stall.tries = 0;
         if torrent.download.pending_stores().next().is_none() {
             torrent.stall = None;
@@ -173,11 +170,10 @@ impl Session {
         let before = torrent.stall;
         let tries = before.map_or(0, |stall| stall.tries);
         let since = before.map_or(now, |stall| stall.since);
-        torrent.stall = Some(Stall { fault, since, retry: now + STORE_RETRY_INTERVAL, tries });
+        let is_unsynced = torrent.is_unsynced();
+        torrent.stall = Some(Stall { fault, since, retry: now + STORE_RETRY_INTERVAL, tries, is_unsynced });
         if fault.kind == StorageFaultKind::Changed {
-            // Somebody has been at the files: nothing that was stored before is believed unseen.
-            torrent.recheck = true;
-            torrent.durability.forget();
+            torrent.distrust();
         }
         // Somebody may make room; a broken disk does not mend itself.
         let is_hopeless = match fault.kind {
@@ -201,15 +197,17 @@ impl Session {
     pub(super) fn retry_stores(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
         let Some(stall) = torrent.stall.as_mut().filter(|stall| stall.retry <= now) else { return };
-        stall.tries += 1;
         stall.retry = now + STORE_RETRY_INTERVAL;
+        if stall.is_unsynced {
+            return self.try_to_sync(now, id);
+        }
+        stall.tries += 1;
         while torrent.download.next_store().is_some() {}
         for store in torrent.download.pending_stores() {
             torrent.durability.wished(torrent.download.store_bytes(store));
             self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
         }
-        // Where a sync has failed, it is tried by storing on.
-        if torrent.download.is_flushed() {
+        if torrent.download.pending_stores().next().is_none() {
             self.recover(now, id);
         }
     }
@@ -226,7 +224,7 @@ impl Session {
         torrent.trackers.hold(false);
         let (good, pieces) = (torrent.download.have().count(), torrent.download.geometry().pieces);
         self.note(Note::Checked { torrent: id, good, pieces });
-        self.recheck_undurable(now, id);
+        self.check_doubtful(now, id);
         if self.torrents[id.0 as usize].checking.is_none() {
             self.check_is_over(now, id);
             self.make_durable(now, id);
@@ -244,10 +242,17 @@ impl Session {
         }
     }
 
-    pub(super) fn on_loaded(&mut self, now: Instant, id: TorrentId, bytes: &[u8]) {
-        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
-        let Some(check) = &mut torrent.checking else { return };
+    /// The check that wishes for the bytes at `offset`; none if they were wished for by one that has begun anew since.
+    fn check_of(&mut self, id: TorrentId, offset: u64) -> Option<&mut Check> {
+        let check = self.torrents.get_mut(id.0 as usize)?.checking.as_mut()?;
+        let is_wanted = check.wants().is_some_and(|(wanted, _)| wanted == offset);
+        is_wanted.then_some(check)
+    }
+
+    pub(super) fn on_loaded(&mut self, now: Instant, id: TorrentId, offset: u64, bytes: &[u8]) {
+        let Some(check) = self.check_of(id, offset) else { return };
         if let Some((piece, digest)) = check.on_bytes(bytes) {
+            let torrent = &self.torrents[id.0 as usize];
             let is_right = torrent.metainfo.hashes.get(piece as usize) == Some(&digest);
             self.on_checked(id, piece, is_right);
         }
@@ -270,11 +275,11 @@ impl Session {
         }
     }
 
-    pub(super) fn on_load_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
-        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
-        let Some(check) = &mut torrent.checking else { return };
+    pub(super) fn on_load_failed(&mut self, now: Instant, id: TorrentId, offset: u64, fault: StorageFault) {
+        let Some(check) = self.check_of(id, offset) else { return };
         let piece = check.piece();
         check.skip_piece();
+        let torrent = &mut self.torrents[id.0 as usize];
         torrent.read_faults += 1;
         // One line for a disk that fails, not one for each piece.
         if torrent.read_faults == 1 {
@@ -291,8 +296,9 @@ impl Session {
         torrent.read_faults += 1;
         if torrent.read_faults > READ_FAULTS_MAX {
             self.fail(now, Outcome::of(fault));
-        } else if fault.kind == StorageFaultKind::Changed && torrent.checking.is_none() {
-            self.start_checking(now, id);
+        } else if fault.kind == StorageFaultKind::Changed {
+            torrent.distrust();
+            self.check_doubtful(now, id);
         }
     }
 }

@@ -65,6 +65,8 @@ pub struct Stall {
     pub retry: Instant,
     /// How often it was tried again for nothing.
     pub tries: u32,
+    /// A sync has failed for want of room: nothing goes on before one of everything succeeds.
+    pub is_unsynced: bool,
 }
 
 impl Torrent {

@@ -2,6 +2,7 @@
 #![cfg(feature = "io")]
 
 mod mounts;
+mod order;
 #[path = "../interop/process.rs"]
 #[allow(dead_code, reason = "the client under test is asked in a way of its own")]
 mod process;
@@ -94,14 +95,17 @@ fn who_does_not_want_to_wait_for_room_gets_an_own_code() {
     seeder.end();
 }
 
-/// Downloads onto a file system to which `words` are told first and `later` when the status has `sign`; the exit code.
+/// Downloads onto a file system to which `words` are told after the start and `later` when the status has `sign`; the exit
+/// code.
 fn with_faults(words: &str, sign: &str, later: &str) -> (Option<i32>, String) {
     let scratch = Scratch::new();
     let payload = Payload::new(&scratch, 12, PIECE);
     let disk = Faults::new(&scratch.folder("mount"));
     let seeder = Seeder::new(&payload, FAST_KIB);
+    let mut client = Client::start(&scratch, &payload, &disk.path, &[]);
+    client.status();
     disk.tell(words);
-    let mut client = Client::start(&scratch, &payload, &disk.path, &["--peer", &seeder.peer]);
+    client.type_line(&format!("add {}", seeder.peer));
     if !sign.is_empty() {
         let status = client.wait_for_status(sign);
         assert_nobody_blamed(&client, &status);
@@ -130,6 +134,71 @@ fn a_quota_or_a_limit_of_files_is_waited_for_like_a_full_disk() {
         assert_eq!(code, Some(0), "{name}: {log}");
         assert!(log.contains("no space left for it"), "{name}: {log}");
     }
+}
+
+/// The device takes bytes and then has no room for them: everything waits until a sync succeeds.
+fn waits_for_a_sync(mib: u64) {
+    let scratch = Scratch::new();
+    let payload = Payload::new(&scratch, mib, PIECE);
+    let disk = Faults::new(&scratch.folder("mount"));
+    let seeder = Seeder::new(&payload, FAST_KIB);
+    disk.tell("fsync=ENOSPC");
+    let mut client = Client::start(&scratch, &payload, &disk.path, &["--peer", &seeder.peer]);
+    let stalled = client.wait_for_status(r#""phase":"stalled""#);
+    assert!(stalled.contains("no space left for it"), "{stalled}");
+    assert!((1..=payload.bytes).contains(&number(&stalled, "missing_bytes")), "{stalled}");
+    // What was asked for still comes.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let before = client.wait_for_status(r#""phase":"stalled""#);
+    std::thread::sleep(std::time::Duration::from_secs(7));
+    // A few tries later; after each, what may be lost is read.
+    let later = client.wait_for_status(r#""phase":"stalled""#);
+    assert_eq!(number(&later, "downloaded_bytes"), number(&before, "downloaded_bytes"), "{}", client.log());
+    // At the end everybody was let go, and somebody is found again.
+    assert!(number(&later, "corrupt_bytes") == 0 && !client.log().contains("banned"), "{later}");
+    assert_eq!(client.log().matches("no space left for it").count(), 1, "{}", client.log());
+    disk.tell("");
+    assert_eq!(client.end().code(), Some(0), "{}", client.log());
+    assert!(client.log().contains("storing works again"), "{}", client.log());
+    payload.assert_same(&disk.path);
+    seeder.end();
+}
+
+#[test]
+fn a_device_that_has_no_room_for_what_it_took_is_waited_for_in_the_middle() {
+    waits_for_a_sync(24);
+}
+
+#[test]
+fn a_device_that_has_no_room_for_what_it_took_is_waited_for_at_the_end() {
+    waits_for_a_sync(1);
+}
+
+#[test]
+fn who_does_not_want_to_wait_for_a_sync_either_gets_the_same_code() {
+    for mib in [1, 24] {
+        let scratch = Scratch::new();
+        let payload = Payload::new(&scratch, mib, PIECE);
+        let disk = Faults::new(&scratch.folder("mount"));
+        let seeder = Seeder::new(&payload, FAST_KIB);
+        disk.tell("fsync=ENOSPC");
+        let arguments = ["--give-up", "4", "--peer", &seeder.peer];
+        let mut client = Client::start(&scratch, &payload, &disk.path, &arguments);
+        assert_eq!(client.end().code(), Some(4), "{}", client.log());
+        assert!(!client.log().contains("storing works again"), "{}", client.log());
+        seeder.end();
+    }
+}
+
+#[test]
+fn a_folder_in_which_nothing_can_be_made_is_refused_at_the_start() {
+    let scratch = Scratch::new();
+    let payload = Payload::new(&scratch, 1, PIECE);
+    let disk = Faults::new(&scratch.folder("mount"));
+    disk.tell("open=EROFS");
+    let mut client = Client::start(&scratch, &payload, &disk.path, &[]);
+    assert_eq!(client.end().code(), Some(1), "{}", client.log());
+    assert!(client.log().contains("cannot use output"), "{}", client.log());
 }
 
 #[test]
@@ -181,6 +250,20 @@ fn a_file_cut_short_while_it_is_mapped_is_made_good() {
 #[test]
 fn a_file_deleted_while_it_is_written_is_made_good() {
     meddled(|path| fs::remove_file(path).unwrap());
+}
+
+#[test]
+fn a_file_moved_away_while_it_is_written_is_made_good() {
+    meddled(|path| fs::rename(path, path.with_extension("moved")).unwrap());
+}
+
+#[test]
+fn a_file_moved_away_and_copied_back_while_it_is_written_is_made_good() {
+    meddled(|path| {
+        let moved = path.with_extension("moved");
+        fs::rename(path, &moved).unwrap();
+        fs::copy(&moved, path).unwrap();
+    });
 }
 
 #[test]
@@ -237,7 +320,10 @@ fn pieces_larger_than_memory_are_downloaded() {
     let folder = scratch.folder("mount");
     let arguments = ["--memory", "8", "--peer", &seeder.peer];
     let mut client = Client::start(&scratch, &payload, &folder, &arguments);
-    assert_eq!(client.end().code(), Some(0), "{}", client.log());
+    let (status, anonymous_kib) = client.end_watched();
+    assert_eq!(status.code(), Some(0), "{}", client.log());
+    // What is put together is on the disk and goes when the memory is wanted: only the rest cannot go.
+    assert!((1..=8 << 10).contains(&anonymous_kib), "{anonymous_kib} KiB");
     payload.assert_same(&folder);
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing else stays");
     assert!(fs::metadata(folder.join("payload")).unwrap().blocks() * 512 >= payload.bytes);

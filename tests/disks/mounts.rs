@@ -92,6 +92,11 @@ impl Faults {
         fs::rename(&new, &self.control).unwrap();
     }
 
+    /// What was made, written, synced and renamed since it was told `log`, a line each.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.control.with_extension("control.log")).unwrap()
+    }
+
     /// The end of the device: every call fails from here on.
     pub fn unplug(&mut self) {
         let _ = self.server.kill();

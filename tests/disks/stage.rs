@@ -158,6 +158,22 @@ impl Client {
         }
     }
 
+    /// Waits for its end; also answers the most anonymous memory that it was seen to have meanwhile, in KiB.
+    pub fn end_watched(&mut self) -> (ExitStatus, u64) {
+        let (start, mut most_kib) = (Instant::now(), 0);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status, most_kib);
+            }
+            let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+            let now_kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+            most_kib = most_kib.max(now_kib.unwrap_or(0));
+            assert!(start.elapsed() < PATIENCE, "it does not end: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     pub fn wait_for<T>(&mut self, what: &str, mut answer: impl FnMut(&mut Self) -> Option<T>) -> T {
         let start = Instant::now();
         loop {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use swarmlet::base::limits::UNSYNCED_BYTES_MIN;
 use swarmlet::base::{Rng, TorrentId};
 use swarmlet::resume::{Belief, Present};
-use swarmlet::session::{Command, Giving, Outcome, Phase};
+use swarmlet::session::{Command, Giving, Outcome, Phase, StorageFaultKind};
 
 /// Seeds of the usual run; `CUT_SEEDS` says how many else.
 const SEEDS: u64 = 40;
@@ -124,8 +124,8 @@ fn after_a_power_cut_only_what_was_not_synced_is_fetched_again() {
 #[test]
 fn bytes_that_a_failed_sync_has_lost_are_noticed_and_fetched_again() {
     for seed in 0..seeds() / 3 {
-        let faults = Plan { sync_fails: Some(4 + (seed % 3) as u32), ..Plan::default() };
-        run_seed(seed, true, &faults);
+        let (sync_fails, sync_fault) = (Some(4 + (seed % 3) as u32), Some(StorageFaultKind::Io));
+        run_seed(seed, true, &Plan { sync_fails, sync_fault, ..Plan::default() });
     }
 }
 
@@ -135,6 +135,22 @@ fn a_state_that_cannot_be_saved_and_bytes_that_cannot_be_read_cost_time_and_no_b
         let (save_fails, load_fails) = (Some(2 + (seed % 2) as u32), Some(5 + (seed % 7) as u32));
         let sync_fails = (seed % 2 == 1).then_some(6);
         run_seed(seed, true, &Plan { save_fails, load_fails, sync_fails, ..Plan::default() });
+    }
+}
+
+#[test]
+fn a_device_that_has_no_room_for_what_it_took_is_waited_for() {
+    for seed in 0..seeds() / 3 {
+        let (sync_fails, sync_fault) = (Some(3 + (seed % 3) as u32), Some(StorageFaultKind::NoSpace));
+        run_seed(seed, true, &Plan { sync_fails, sync_fault, ..Plan::default() });
+    }
+}
+
+#[test]
+fn what_somebody_else_has_put_in_the_place_of_durable_pieces_is_noticed() {
+    for seed in 0..seeds() / 3 {
+        let (sync_fails, sync_fault) = (Some(4 + (seed % 3) as u32), Some(StorageFaultKind::Changed));
+        run_seed(seed, true, &Plan { sync_fails, sync_fault, ..Plan::default() });
     }
 }
 

@@ -11,6 +11,7 @@ const SECTOR: usize = 512;
 const TICK_NS: i64 = 4_000_000;
 /// The clock on the wall at the start, in nanoseconds since 1970.
 const START_NS: i64 = 1_700_000_000_000_000_000;
+const HOUR_NS: i64 = 3_600_000_000_000;
 
 #[derive(Debug)]
 pub struct Device {
@@ -36,6 +37,8 @@ pub struct Device {
     before_us: u64,
     /// Longest sync, in microseconds.
     pub slow_us: u32,
+    /// When the sync under way will be done, in microseconds.
+    pub syncing_until: u64,
 }
 
 impl Device {
@@ -58,6 +61,7 @@ impl Device {
             cuts: 0,
             before_us: 0,
             slow_us: 50_000,
+            syncing_until: 0,
         }
     }
 
@@ -113,6 +117,20 @@ impl Device {
             let range = range.start as usize..range.end as usize;
             bytes[range.clone()].copy_from_slice(&self.platter[range]);
         }
+    }
+
+    /// Somebody else puts zeros there, which the time of change tells.
+    pub fn meddle(&mut self, range: Range<u64>, bytes: &mut [u8]) {
+        let its = |file: &Range<u64>| file.start < range.end && range.start < file.end;
+        for nth in (0..self.files.len()).filter(|nth| its(&self.files[*nth])) {
+            self.stamps[nth].changed_ns += HOUR_NS;
+            self.certain[nth] = self.stamps[nth];
+        }
+        let range = range.start as usize..range.end as usize;
+        self.platter[range.clone()].fill(0);
+        bytes[range].fill(0);
+        // As the storage does with the state when it finds that.
+        self.forget_state();
     }
 
     /// Each sector reaches the device, or does not.

@@ -18,8 +18,9 @@ pub struct Plan {
     pub fails: Option<(u32, u32)>,
     /// Of so many loads one fails.
     pub load_fails: Option<u32>,
-    /// Of so many syncs one fails and loses bytes.
+    /// Of so many syncs one fails and loses bytes; by the fault of the device, if nothing else is said.
     pub sync_fails: Option<u32>,
+    pub sync_fault: Option<StorageFaultKind>,
     /// Of so many saves of the resume state one fails: the last state stays.
     pub save_fails: Option<u32>,
 }
@@ -115,9 +116,17 @@ impl Disk {
             return None;
         }
         self.faults += 1;
+        let kind = self.plan.sync_fault.unwrap_or(StorageFaultKind::Io);
         self.device.lose_sync(&mut self.bytes, rng);
+        if kind == StorageFaultKind::Changed {
+            // Somebody has put something else in the place of the files.
+            let piece = rng.below(self.torrent.pieces);
+            let range = self.torrent.piece_range(piece);
+            self.device.meddle(range, &mut self.bytes);
+        }
         self.good.fill(false);
-        Some(StorageFault { kind: StorageFaultKind::Io, file: 0, os_error: 5, missing_bytes: 0 })
+        self.completed = false;
+        Some(StorageFault { kind, file: 0, os_error: 5, missing_bytes: 0 })
     }
 
     /// A save is over.

@@ -52,6 +52,7 @@ impl World {
             Action::Sync { torrent, .. } => {
                 self.disk.device.begin_sync();
                 let at = self.now + self.disk.device.busy_us(&mut self.rng);
+                self.disk.device.syncing_until = at;
                 self.plan(at, Happening::Synced(torrent));
             }
             Action::Save { torrent } => {
@@ -67,9 +68,7 @@ impl World {
             Action::Complete { torrent } => {
                 assert!(self.disk.is_complete() && !self.disk.completed);
                 self.disk.completed = true;
-                self.disk.device.begin_sync();
-                self.disk.device.end_sync(&self.disk.bytes);
-                self.session.handle(Instant::from_micros(self.now), Event::Completed { torrent });
+                self.plan(self.now.max(self.disk.device.syncing_until) + 1, Happening::Completed(torrent));
             }
             Action::Resolve { query, host } => {
                 assert!(!host.is_empty());

@@ -43,6 +43,7 @@ pub enum Happening {
     /// The proxy brings a datagram.
     Relayed(SocketAddr, Vec<u8>),
     Synced(TorrentId),
+    Completed(TorrentId),
     Saved(TorrentId),
     Do(Deed),
 }
@@ -282,6 +283,11 @@ impl World {
                 self.tell(
                     fault.map_or(Event::Synced { torrent }, |fault| Event::SyncFailed { torrent, fault }),
                 );
+            }
+            Happening::Completed(torrent) => {
+                self.disk.device.begin_sync();
+                self.disk.device.end_sync(&self.disk.bytes);
+                self.tell(Event::Completed { torrent });
             }
             Happening::Saved(torrent) => {
                 let result = self.disk.end_save();

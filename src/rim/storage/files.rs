@@ -1,10 +1,11 @@
 //! The files that are open: a few, the least recently used is closed for the next. A torrent may have a million.
 
-use super::sys;
+use super::known::Known;
 use super::tree::Tree;
 use crate::base::Instant;
 use crate::base::limits::OPEN_FILES_MAX;
 use crate::meta;
+use crate::resume::Stamp;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -37,14 +38,14 @@ impl OpenFile {
 pub(super) struct Files {
     /// The most recently used first.
     open: Vec<OpenFile>,
-    /// Of each file of the torrent, a digest of when it was made; 0 as long as it was not opened, or is not known.
-    births: Box<[u32]>,
+    /// How each file of the torrent was when it was last seen.
+    known: Box<[Known]>,
 }
 
 impl Files {
-    /// None is open; `count` is how many the torrent has.
-    pub(super) fn new(count: u32) -> Self {
-        Self { open: Vec::new(), births: vec![0; count as usize].into() }
+    /// None is open; `stamps` tells how each file of the torrent is.
+    pub(super) fn new(stamps: &[Stamp]) -> Self {
+        Self { open: Vec::new(), known: stamps.iter().map(Known::of_stamp).collect() }
     }
 
     /// The open file `index`, if it is open and may be written to as wished.
@@ -74,7 +75,7 @@ impl Files {
             let opened = match tree.open(file, flags) {
                 // No descriptors left: peers may have taken them.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                    self.open.truncate(self.open.len() / 2);
+                    self.keep_newest(self.open.len() / 2);
                     tree.open(file, flags)?
                 }
                 opened => opened?,
@@ -83,55 +84,99 @@ impl Files {
             if !metadata.is_file() || metadata.len() > file.length {
                 return Err(io::Error::from_raw_os_error(libc::ESTALE));
             }
-            self.recognise(index, &opened)?;
+            self.recognise(index, &opened, &metadata)?;
             self.add(OpenFile { index, file: opened, writable, length: metadata.len(), used: now });
         }
         Ok(&mut self.open[0])
     }
 
-    /// An error (`ESTALE`) if the file is another one than it was before, told once. Its number (inode) would not tell:
-    /// some file systems give a new one each time that they look.
-    fn recognise(&mut self, index: u32, file: &File) -> io::Result<()> {
-        let Some(known) = self.births.get_mut(index as usize) else { return Ok(()) };
-        let birth = birth(file);
-        let before = std::mem::replace(known, if birth == 0 { *known } else { birth });
-        let is_another = before != 0 && before != *known;
-        if is_another { Err(io::Error::from_raw_os_error(libc::ESTALE)) } else { Ok(()) }
+    /// An error (`ESTALE`) if the file is another one than it was before, or shorter; told once.
+    fn recognise(&mut self, index: u32, file: &File, metadata: &Metadata) -> io::Result<()> {
+        let Some(known) = self.known.get_mut(index as usize) else { return Ok(()) };
+        let before = std::mem::replace(known, Known::of(file, metadata));
+        before.fits(known)
+    }
+
+    /// An error (`ESTALE`) if `found`, which the name of the file `index` leads to, is not the file that is open under
+    /// that name, or not the one that was, or shorter. `at_rest`: nobody but somebody else has changed it since.
+    pub(super) fn expect(&self, index: u32, found: &File, at_rest: bool) -> io::Result<Metadata> {
+        let metadata = found.metadata()?;
+        let now = Known::of(found, &metadata);
+        if let Some(open) = self.peek(index) {
+            let ours = open.unchanged()?;
+            // Some file systems give a new number each time that they look: then the rest has to tell.
+            let is_same_inode = (ours.dev(), ours.ino()) == (metadata.dev(), metadata.ino());
+            if !is_same_inode && Known::of(&open.file, &ours) != now {
+                return Err(io::Error::from_raw_os_error(libc::ESTALE));
+            }
+        }
+        let known = self.known.get(index as usize).copied().unwrap_or_default();
+        known.fits(&now)?;
+        if at_rest { known.is_unchanged(&now).map(|()| metadata) } else { Ok(metadata) }
+    }
+
+    /// True if a file was seen under the name of file `index`.
+    pub(super) fn is_known(&self, index: u32) -> bool {
+        self.known.get(index as usize).is_some_and(|known| *known != Known::default())
+    }
+
+    /// Notes how the file `index` is.
+    pub(super) fn note(&mut self, index: u32, file: &File) -> io::Result<()> {
+        let now = Known::of(file, &file.metadata()?);
+        if let Some(known) = self.known.get_mut(index as usize) {
+            *known = now;
+        }
+        Ok(())
     }
 
     /// Whatever is there under the name of file `index` is taken for it the next time: it was told that it has changed.
-    pub(super) fn forget_birth(&mut self, index: u32) {
-        if let Some(known) = self.births.get_mut(index as usize) {
-            *known = 0;
+    pub(super) fn forget(&mut self, index: u32) {
+        if let Some(known) = self.known.get_mut(index as usize) {
+            *known = Known::default();
         }
     }
 
     /// Adds a file; the same file opened otherwise is closed, or else the one that was not used for longest.
     fn add(&mut self, open: OpenFile) {
         self.close(open.index);
-        self.open.truncate(OPEN_FILES_MAX - 1);
+        self.keep_newest(OPEN_FILES_MAX - 1);
         self.open.insert(0, open);
     }
 
     /// Closes the file `index`, if it is open.
     pub(super) fn close(&mut self, index: u32) {
-        self.open.retain(|open| open.index != index);
+        self.close_if(|open| open.index == index);
     }
 
     /// Closes all.
     pub(super) fn close_all(&mut self) {
-        self.open.clear();
+        self.close_if(|_| true);
     }
 
     /// Closes what was not used for `span`.
     pub(super) fn close_idle(&mut self, now: Instant, span: Duration) {
-        self.open.retain(|open| now.since(open.used) < span);
+        self.close_if(|open| now.since(open.used) >= span);
     }
-}
 
-/// A digest of when a file was made, to the nanosecond; 0 where the file system does not tell.
-fn birth(file: &File) -> u32 {
-    sys::birth(file).map_or(0, |(seconds, nanos)| (seconds as u32).rotate_left(30) ^ nanos | 1)
+    /// Closes all but the most recently used.
+    fn keep_newest(&mut self, count: usize) {
+        while self.open.len() > count
+            && let Some(index) = self.open.last().map(|open| open.index)
+        {
+            self.close(index);
+        }
+    }
+
+    /// Closes some. What we have written to is known as it is then, without what somebody else does to it later.
+    fn close_if(&mut self, is_closed: impl Fn(&OpenFile) -> bool) {
+        while let Some(at) = self.open.iter().position(&is_closed) {
+            let open = self.open.remove(at);
+            if open.writable {
+                // A file that cannot be looked at is known as it was.
+                let _ = self.note(open.index, &open.file);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_file_makes_room() {
-        let mut files = Files::new(8);
+        let mut files = Files::new(&[Stamp::default(); 8]);
         for index in 0..OPEN_FILES_MAX as u32 {
             files.add(open(index, true, Instant::ZERO));
         }
@@ -162,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_file_open_for_reading_is_opened_anew_for_writing() {
-        let mut files = Files::new(8);
+        let mut files = Files::new(&[Stamp::default(); 8]);
         files.add(open(7, false, Instant::ZERO));
         assert!(files.find(7, false, Instant::ZERO).is_some());
         assert!(files.find(7, true, Instant::ZERO).is_none());
@@ -172,7 +217,7 @@ mod tests {
 
     #[test]
     fn idle_files_are_closed() {
-        let mut files = Files::new(8);
+        let mut files = Files::new(&[Stamp::default(); 8]);
         let at = |seconds: u64| Instant::from_micros(seconds * 1_000_000);
         files.add(open(1, true, at(0)));
         files.add(open(2, true, at(0)));

@@ -5,6 +5,7 @@
 //! | what is there at the start, what is in the way | `survey` |
 //! | names and directories, no symlink followed | `tree` |
 //! | a few open files of many | `files` |
+//! | whether a file is the one that it was | `known` |
 //! | room on the device | `reserve` |
 //! | window or positioned write | `backend`, `window`, `positioned` |
 //! | bytes on their way to a peer | `send` |
@@ -25,6 +26,7 @@ mod complete;
 mod era;
 mod fault;
 mod files;
+mod known;
 mod parts;
 mod positioned;
 mod prices;
@@ -68,7 +70,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tasks::Tasks;
 use tree::Tree;
@@ -117,6 +119,8 @@ pub struct Storage {
     stamps: Box<[Stamp]>,
     /// For each file, whether its name is on the device, as far as that is ours to see to.
     entered: Box<[bool]>,
+    /// Directories above the output directory in which a name may not be on the device.
+    above: Vec<PathBuf>,
     tasks: Tasks,
     state: StateFile,
     now: Instant,
@@ -140,13 +144,15 @@ impl Storage {
         let reserved = vec![false; files as usize].into();
         let storage = Self {
             write_back: WriteBack::new(files),
-            entered: stamps.iter().map(|stamp| *stamp != Stamp::default()).collect(),
+            // An earlier run may have been killed, or the power cut, before it saw to the names.
+            entered: vec![false; files as usize].into(),
+            above: tree.above(),
+            files: Files::new(&stamps),
             stamps,
             tasks: Tasks::default(),
             state: StateFile::new(&metainfo),
             metainfo,
             tree,
-            files: Files::new(files),
             reserved,
             reserver: Reserver::new(options.allocate),
             needed_bytes,
@@ -311,7 +317,8 @@ impl Storage {
     /// and an empty state, if they are missing. Where nothing can be written no state is kept, and nothing is taken.
     ///
     /// # Errors
-    /// [`OpenFault::Busy`] if another process has taken it.
+    /// [`OpenFault::Busy`] if another process has taken it; [`OpenFault::System`] if what is to be stored would have to be
+    /// made where nothing can be made.
     pub fn take(&mut self) -> Result<Vec<u8>, OpenFault> {
         match self.state.lock(&mut self.tree) {
             Locked::Ours(bytes) => {
@@ -323,12 +330,26 @@ impl Storage {
             Locked::Busy => {
                 Err(OpenFault::Busy { path: self.tree.place(core::iter::once(self.state.name())) })
             }
+            Locked::Absent(error) if self.cannot_begin(&error) => {
+                Err(OpenFault::System { path: self.tree.place(core::iter::empty()), error })
+            }
             Locked::Absent(error) => {
                 let path = self.tree.place(core::iter::once(self.state.name()));
                 log::info!("no resume state is kept in {}: {error}", Printable(path.as_os_str().as_bytes()));
                 Ok(Vec::new())
             }
         }
+    }
+
+    /// True if neither the state nor the output is there, and nothing can be made beside it: `error` is why.
+    fn cannot_begin(&self, error: &io::Error) -> bool {
+        let is_missing = |name: &[u8]| {
+            let looked = std::fs::symlink_metadata(self.tree.place(core::iter::once(name)));
+            looked.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        fault::of_file(0, error).kind == StorageFaultKind::Denied
+            && is_missing(self.state.name())
+            && is_missing(&self.metainfo.name)
     }
 
     /// How each file was when it was last synced, or at the start.
@@ -440,10 +461,12 @@ impl Storage {
         let mut fault = fault::of_file(index, error);
         if fault.kind == StorageFaultKind::Changed {
             self.state.doubt();
-            self.files.forget_birth(index);
+            self.files.forget(index);
         }
-        if fault.os_error == libc::ENOSPC {
-            let free = self.tree.free_bytes().unwrap_or(0);
+        if fault.kind == StorageFaultKind::NoSpace {
+            // A quota, or a limit of a file's size, is not seen in what is free: all that is needed may be missing.
+            let is_counted = fault.os_error == libc::ENOSPC;
+            let free = self.tree.free_bytes().filter(|_| is_counted).unwrap_or(0);
             fault.missing_bytes = self.needed_bytes.saturating_sub(free);
         }
         fault

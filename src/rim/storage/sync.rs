@@ -41,6 +41,8 @@ struct Slow {
     number: u32,
     file: File,
     ranges: Vec<Range>,
+    /// What went wrong first: the kernel tells of it once, and the last step may know nothing of it.
+    fault: Option<io::Error>,
 }
 
 impl Syncer {
@@ -87,7 +89,7 @@ impl Syncer {
                 Err(error) => log::debug!("a file is not synced asynchronously ({error})"),
             }
         }
-        self.slow.push_back(Slow { torrent, number, file, ranges });
+        self.slow.push_back(Slow { torrent, number, file, ranges, fault: None });
     }
 
     /// Gathers what is done, and does a slice of what the loop has to wait for itself.
@@ -124,12 +126,17 @@ impl Slow {
     fn turn(&mut self) -> Option<io::Result<()>> {
         let Some(range) = self.ranges.last_mut() else {
             // What the slices promise is little: this waits for the rest, and for the file's length and place.
-            return Some(sys::retry(|| self.file.sync_all()));
+            let synced = sys::retry(|| self.file.sync_all());
+            return Some(self.fault.take().map_or(synced, Err));
         };
         let length = range.length.min(SYNC_SLICE_BYTES);
-        // A kernel that cannot do it leaves all to the last step, which also tells of faults.
-        let _ = sys::wait_for_write_back(&self.file, range.offset, length);
-        range.offset += length;
+        let waited = sys::retry(|| sys::wait_for_write_back(&self.file, range.offset, length));
+        // A kernel or a file system that cannot do it leaves all to the last step.
+        let is_fault = |error: &io::Error| {
+            !matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL | libc::ESPIPE))
+        };
+        self.fault = self.fault.take().or(waited.err().filter(is_fault));
+        range.offset = range.offset.saturating_add(length);
         range.length -= length;
         if range.length == 0 {
             self.ranges.pop();
@@ -199,6 +206,24 @@ mod tests {
             // musl and std together drop O_PATH; then it is the device that cannot.
             assert!(matches!(error, Some(libc::EBADF | libc::EINVAL)), "{error:?}");
         }
+    }
+
+    /// A file, and a range of it for which no kernel can wait: the file itself can be synced.
+    #[test]
+    fn a_fault_of_a_slice_is_told_although_the_last_step_knows_nothing_of_it() {
+        let path = std::env::temp_dir().join(format!("swarmlet-slice-{}", std::process::id()));
+        for (ranges, expected) in
+            [([0, 0], None), ([0, 1 << 63], Some(libc::EFBIG)), ([1 << 63, 0], Some(libc::EFBIG))]
+        {
+            let file = File::create(&path).expect("new");
+            let ranges = ranges.map(|offset| Range { file: 0, offset, length: 1 }).to_vec();
+            let mut syncer = Syncer::waiting();
+            syncer.sync(TorrentId(9), 0, file, ranges);
+            let done = std::iter::repeat_with(|| (syncer.turn(), syncer.next_done()).1).flatten().next();
+            let error = done.expect("it is over some time").result.err();
+            assert_eq!(error.and_then(|error| error.raw_os_error()), expected);
+        }
+        std::fs::remove_file(&path).expect("ours");
     }
 
     #[test]

@@ -6,10 +6,13 @@ use super::sync::{Synced, Syncer};
 use super::{Storage, fault, sys};
 use crate::base::TorrentId;
 use crate::base::limits::TURN_FILES_MAX;
+use crate::meta;
 use crate::resume::Stamp;
 use crate::session::StorageFault;
 use std::collections::{BTreeSet, VecDeque};
+use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The numbers of syncs that are no file's of the torrent, which are [`FILES_MAX`](crate::base::limits::FILES_MAX) at
@@ -58,6 +61,8 @@ struct Work {
     files: Vec<u32>,
     /// Directories with new entries: their names from the output directory down, each with a slash behind it.
     directories: BTreeSet<Vec<u8>>,
+    /// Directories above that one, with new entries too.
+    above: Vec<PathBuf>,
     under_way: u32,
     fault: Option<StorageFault>,
     /// The new state is in its place, or will never be.
@@ -99,7 +104,7 @@ impl Storage {
         if work.settling >= self.metainfo.layout.count() && is_idle(&work) {
             self.put_state(&mut work);
             self.sync_directories(&mut work, torrent, syncer);
-            if is_idle(&work) && work.directories.is_empty() {
+            if is_idle(&work) && work.directories.is_empty() && work.above.is_empty() {
                 return Some(self.done(&work));
             }
         }
@@ -109,7 +114,7 @@ impl Storage {
 
     /// The device has answered.
     pub fn synced(&mut self, answer: Synced) {
-        let Some(work) = &mut self.tasks.current else { return };
+        let Some(mut work) = self.tasks.current.take() else { return };
         work.under_way = work.under_way.saturating_sub(1);
         match (answer.result, answer.number) {
             (Ok(()), _) => {}
@@ -120,11 +125,12 @@ impl Storage {
                 work.fault = Some(fault::of_file(0, &error));
             }
             (Err(error), file) => {
-                let lost = fault::of_file(file, &error);
+                let lost = self.fault(file, &error);
                 work.fault.get_or_insert(lost);
                 self.forget_cached(file);
             }
         }
+        self.tasks.current = Some(work);
     }
 
     /// What the task needs to be done.
@@ -151,6 +157,7 @@ impl Storage {
             settling,
             files,
             directories: BTreeSet::new(),
+            above: Vec::new(),
             under_way: 0,
             fault: None,
             renamed: false,
@@ -160,7 +167,8 @@ impl Storage {
     }
 
     fn exists(&self, file: u32) -> bool {
-        self.stamps.get(file as usize).is_some_and(|stamp| *stamp != Stamp::default())
+        let was_there = self.stamps.get(file as usize).is_some_and(|stamp| *stamp != Stamp::default());
+        was_there || self.files.is_known(file)
     }
 
     /// Gives some files their exact lengths and modes.
@@ -170,19 +178,19 @@ impl Storage {
         let end = work.settling.saturating_add(TURN_FILES_MAX as u32).min(count);
         for index in work.settling..end {
             let Some(file) = metainfo.layout.file(index).filter(|file| !file.is_pad()) else { continue };
-            match complete_file(&mut self.tree, &file) {
+            match complete_file(&mut self.tree, &mut self.files, index, &file) {
                 Ok(true) => self.write_back.note_file(index),
                 Ok(false) => {}
                 Err(error) => {
-                    work.fault = Some(self.fault(index, &error));
-                    work.settling = count;
-                    return;
+                    // The others are looked at as well: all that was changed is told at once, and then read once.
+                    let fault = self.fault(index, &error);
+                    work.fault.get_or_insert(fault);
                 }
             }
         }
         let was_settling = work.settling < count;
         work.settling = end;
-        if was_settling && end == count {
+        if was_settling && end == count && work.fault.is_none() {
             work.files = self.write_back.take_files();
         }
     }
@@ -194,17 +202,13 @@ impl Storage {
             && let Some(index) = work.files.pop()
         {
             let Some(file) = metainfo.layout.file(index).filter(|file| !file.is_pad()) else { continue };
-            let opened = self.tree.open(&file, libc::O_RDONLY).and_then(|opened| {
-                let stamp = stamp_of(&opened.metadata()?);
-                Ok((opened, stamp))
-            });
-            match opened {
-                Ok((opened, stamp)) => {
+            match self.opened_for_sync(index, &file) {
+                Ok(opened) => {
                     if !core::mem::replace(&mut self.entered[index as usize], true) {
                         let names: Vec<&[u8]> = file.components().collect();
                         note_directories(&names, &mut work.directories);
+                        work.above.append(&mut self.above);
                     }
-                    self.stamps[index as usize] = stamp;
                     work.under_way += 1;
                     syncer.sync(torrent, index, opened, self.write_back.take_ranges(index));
                 }
@@ -220,12 +224,32 @@ impl Storage {
         }
     }
 
+    /// A file that is to be synced. If it is open for writing it is that descriptor: it knows of each write that failed
+    /// since it was opened, and a new one only of those that nobody was told of.
+    fn opened_for_sync(&mut self, index: u32, file: &meta::File<'_>) -> io::Result<File> {
+        let found = self.tree.open(file, libc::O_RDONLY)?;
+        // What was stored went to the file that was opened, and what is found is what the next run believes.
+        let metadata = self.files.expect(index, &found, false);
+        self.stamps[index as usize] = stamp_of(&found.metadata()?);
+        metadata?;
+        let writer = self.files.peek(index).filter(|open| open.writable);
+        writer.map_or(Ok(found), |open| open.file.try_clone())
+    }
+
     fn sync_directories(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
         while syncer.has_room()
             && let Some(names) = work.directories.pop_first()
         {
             // Without the right to read it there is nothing that could be done; see `synced`.
             if let Ok(directory) = self.tree.open_directory(&names) {
+                work.under_way += 1;
+                syncer.sync(torrent, DIRECTORY, directory, Vec::new());
+            }
+        }
+        while syncer.has_room()
+            && let Some(path) = work.above.pop()
+        {
+            if let Ok(directory) = File::open(&path) {
                 work.under_way += 1;
                 syncer.sync(torrent, DIRECTORY, directory, Vec::new());
             }
@@ -251,7 +275,10 @@ impl Storage {
     fn put_state(&mut self, work: &mut Work) {
         if matches!(work.task, Task::Save(_)) && !core::mem::replace(&mut work.renamed, true) {
             match self.state.put(&mut self.tree) {
-                Ok(()) => drop(work.directories.insert(Vec::new())),
+                Ok(()) => {
+                    work.directories.insert(Vec::new());
+                    work.above.append(&mut self.above);
+                }
                 Err(error) => work.fault = Some(fault::of_file(0, &error)),
             }
         }
@@ -283,7 +310,6 @@ impl Storage {
     /// The device has refused a file: what is read of it from now on comes from the device.
     fn forget_cached(&mut self, index: u32) {
         let metainfo = Arc::clone(&self.metainfo);
-        let _ = self.fault(index, &io::ErrorKind::Other.into());
         if let Some(file) = metainfo.layout.file(index)
             && let Ok(opened) = self.tree.open(&file, libc::O_RDONLY)
         {

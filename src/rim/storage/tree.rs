@@ -80,6 +80,15 @@ impl Tree {
         sys::reopen_directory(directory).map(File::from)
     }
 
+    /// The directories above the output directory in which a name has to be made for it: its parent, which an earlier run
+    /// may not have synced, and so on up to the first that exists.
+    pub(super) fn above(&self) -> Vec<PathBuf> {
+        let absolute = std::path::absolute(&self.root).unwrap_or_default();
+        let above: Vec<PathBuf> = absolute.ancestors().skip(1).map(Path::to_owned).collect();
+        let existing = above.iter().position(|directory| directory.is_dir());
+        above.into_iter().take(existing.map_or(0, |at| at + 1)).collect()
+    }
+
     /// Forgets open directories: someone may have moved or removed them.
     pub(super) fn forget(&mut self) {
         self.base = None;

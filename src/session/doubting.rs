@@ -1,0 +1,328 @@
+//! What follows when that which was stored may not be there: a device that does not take it, or somebody who has been at
+//! the files. Nothing is believed that was not read again, and no peer is to blame.
+
+use super::torrents::{Stall, Torrent};
+use super::{Action, Note, Outcome, Session, StorageFault, StorageFaultKind};
+use crate::base::limits::{STORE_RETRY_INTERVAL, UNSYNCED_BYTES_MAX};
+use crate::base::{Bitfield, Instant, TorrentId};
+use crate::download::Check;
+
+impl Torrent {
+    /// Somebody has been at the files: nothing that was stored before is believed unseen.
+    pub fn distrust(&mut self) {
+        self.recheck = true;
+        self.durability.forget();
+        self.durability.suspect(self.download.partly_stored().collect());
+    }
+
+    /// True if nothing goes on before a sync of everything succeeds.
+    pub fn is_unsynced(&self) -> bool {
+        self.stall.is_some_and(|stall| stall.is_unsynced)
+    }
+
+    fn undurable_bytes(&self) -> u64 {
+        self.undurable().count() as u64 * u64::from(self.download.geometry().piece_bytes)
+    }
+
+    /// A sync of `bytes` has failed for want of room.
+    fn stall_unsynced(&mut self, now: Instant, mut fault: StorageFault, bytes: u64) {
+        let before = self.stall.map_or(bytes, |stall| stall.fault.missing_bytes);
+        if fault.missing_bytes == 0 {
+            // Files that have their whole length need nothing more, as far as the file system tells.
+            fault.missing_bytes = before;
+        }
+        let (since, retry) = (self.durability.full_since(now), now + STORE_RETRY_INTERVAL);
+        self.stall = Some(Stall { fault, since, retry, tries: 0, is_unsynced: true });
+    }
+}
+
+impl Session {
+    /// What was stored since the last sync may be lost: those pieces are read again, all of them if somebody has been at
+    /// the files. Where there is no room, everything waits until there is some.
+    pub(super) fn on_sync_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
+        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        let is_full = fault.kind == StorageFaultKind::NoSpace;
+        let is_news = !is_full || torrent.stall.is_none_or(|stall| stall.fault.kind != fault.kind);
+        let bytes = torrent.durability.doubt(now, torrent.download.partly_stored().collect());
+        let is_hopeless = if is_full {
+            torrent.stall_unsynced(now, fault, bytes);
+            let since = torrent.durability.full_since(now);
+            self.settings.give_up.is_some_and(|patience| now.since(since) >= patience)
+        } else {
+            torrent.durability.count_failure()
+        };
+        let is_over = is_hopeless || self.quitting.is_some();
+        if is_news {
+            self.note(Note::StorageFault { torrent: id, fault, retried: is_full && !is_over });
+        }
+        if is_over {
+            return self.fail(now, Outcome::of(fault));
+        }
+        let torrent = &mut self.torrents[id.0 as usize];
+        (torrent.complete, torrent.durable, torrent.spreading) = (false, false, None);
+        if fault.kind == StorageFaultKind::Changed {
+            torrent.distrust();
+        }
+        self.wish_stores(id);
+        self.check_doubtful(now, id);
+    }
+
+    /// What was written may not be on the disk, or is not what was written: nobody is told that it is complete.
+    pub(super) fn on_complete_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
+        let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        torrent.durability.end_completing();
+        self.on_sync_failed(now, id, fault);
+    }
+
+    /// Reads what is in doubt, if nothing else is being read: all pieces, or those that are not durable.
+    pub(super) fn check_doubtful(&mut self, now: Instant, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        // While there is no room each try may lose something. To read much after each would keep the disk busy for nothing.
+        let waits = torrent.is_unsynced() && torrent.undurable_bytes() > UNSYNCED_BYTES_MAX;
+        if waits || torrent.checking.is_some() || self.quitting.is_some() {
+            return;
+        }
+        let (all, some) = (core::mem::take(&mut torrent.recheck), torrent.durability.take_doubt());
+        if all {
+            self.start_checking(now, id);
+        } else if some {
+            let geometry = torrent.download.geometry();
+            let mut known = Bitfield::full(geometry.pieces);
+            torrent.undurable().for_each(|piece| assert!(known.remove(piece), "ours: the set was full"));
+            torrent.checking = Some(Check::except(geometry, known, Bitfield::new(geometry.pieces)));
+            self.go_on_checking(now, id);
+        }
+    }
+
+    /// Finds out whether the device takes by now what a sync could not bring to it.
+    pub(super) fn try_to_sync(&mut self, now: Instant, id: TorrentId) {
+        if self.torrents[id.0 as usize].durability.begin_trial(now) {
+            self.actions.push_back(Action::Sync { torrent: id, everything: true });
+        }
+    }
+
+    /// The device takes everything: what was in doubt is read, and what waits is stored.
+    pub(super) fn end_trial(&mut self, now: Instant, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        let Some(stall) = torrent.stall.as_mut().filter(|stall| stall.is_unsynced) else { return };
+        (stall.is_unsynced, stall.retry) = (false, now);
+        self.check_doubtful(now, id);
+        self.retry_stores(now, id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+    use crate::meta::Metainfo;
+    use crate::session::{Event, Phase, Report, Settings};
+    use alloc::sync::Arc;
+    use alloc::vec::Vec;
+    use core::time::Duration;
+    use sha1::{Digest, Sha1};
+
+    const ID: TorrentId = TorrentId(0);
+    const PIECE: usize = 9;
+    const FULL: StorageFault =
+        StorageFault { kind: StorageFaultKind::NoSpace, file: 0, os_error: 28, missing_bytes: 0 };
+    const CHANGED: StorageFault = StorageFault { kind: StorageFaultKind::Changed, ..FULL };
+
+    /// A torrent of two pieces, what is on its disk, and the time.
+    struct Rig {
+        session: Session,
+        disk: [u8; 2 * PIECE],
+        now: Instant,
+    }
+
+    /// What the session wishes for, in a word.
+    #[derive(Debug, PartialEq, Eq)]
+    enum Wish {
+        Load(u64),
+        Sync,
+        Complete,
+        Said(&'static str),
+        Finish(Outcome),
+    }
+
+    impl Rig {
+        /// Both pieces are there; nothing has been read.
+        fn new(give_up: Option<Duration>) -> Self {
+            let disk = *b"the nine and nine.";
+            let hashes: Vec<u8> = disk.chunks(PIECE).flat_map(Sha1::digest).collect();
+            let head = b"d4:infod6:lengthi18e4:name1:a12:piece lengthi9e6:pieces40:";
+            let torrent = [&head[..], &hashes, b"ee"].concat();
+            let settings = Settings {
+                memory_bytes: 1 << 20,
+                max_peers: 9,
+                port: 0,
+                peers: Vec::new(),
+                give_up,
+                check_only: false,
+            };
+            let now = Instant::from_micros(1_000_000);
+            let mut session = Session::new(now, Rng::new(1), settings);
+            session.add_torrent(now, Arc::new(Metainfo::parse(&torrent).unwrap()), false);
+            Self { session, disk, now }
+        }
+
+        fn tell(&mut self, event: Event<'_>) -> Vec<Wish> {
+            self.session.handle(self.now, event);
+            self.wishes()
+        }
+
+        /// As much time goes by as until a store is tried again.
+        fn wait(&mut self) -> Vec<Wish> {
+            self.now = self.now + STORE_RETRY_INTERVAL;
+            self.session.on_time(self.now);
+            self.wishes()
+        }
+
+        fn wishes(&mut self) -> Vec<Wish> {
+            let wish = |action| match action {
+                Action::Load { offset, .. } => Some(Wish::Load(offset)),
+                Action::Sync { everything, .. } => everything.then_some(Wish::Sync),
+                Action::Complete { .. } => Some(Wish::Complete),
+                Action::Say(Report::Note(Note::StorageFault { .. })) => Some(Wish::Said("fault")),
+                Action::Say(Report::Note(Note::StorageRecovered { .. })) => Some(Wish::Said("recovered")),
+                Action::Say(Report::Note(Note::Complete { .. })) => Some(Wish::Said("complete")),
+                Action::Finish(outcome) => Some(Wish::Finish(outcome)),
+                _ => None,
+            };
+            core::iter::from_fn(|| self.session.next_action()).filter_map(wish).collect()
+        }
+
+        /// Reads all that is wished for, as it is on the disk; what is wished for then.
+        fn read(&mut self, mut wishes: Vec<Wish>) -> Vec<Wish> {
+            while let [.., Wish::Load(offset)] = wishes[..] {
+                let (at, disk) = (offset as usize, self.disk);
+                wishes = self.tell(Event::Loaded { torrent: ID, offset, bytes: &disk[at..at + PIECE] });
+            }
+            wishes
+        }
+
+        /// What is on the disk was read at the start.
+        fn started(give_up: Option<Duration>) -> Self {
+            let mut rig = Self::new(give_up);
+            let wishes = rig.wishes();
+            assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+            assert_eq!(rig.tell(Event::Synced { torrent: ID }), []);
+            rig
+        }
+
+        fn phase(&self) -> Phase {
+            self.session.torrents[0].phase()
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_full_at_the_end_is_waited_for_and_what_is_in_doubt_is_read() {
+        let mut rig = Rig::started(None);
+        let failed = Event::CompleteFailed { torrent: ID, fault: FULL };
+        assert_eq!(rig.tell(failed), [Wish::Said("fault")]);
+        for _ in 0..9 {
+            assert_eq!((rig.phase(), rig.wait()), (Phase::Stalled, Vec::from([Wish::Sync])));
+            assert_eq!(rig.wait(), [], "one sync at a time");
+            assert_eq!(rig.tell(Event::SyncFailed { torrent: ID, fault: FULL }), [], "it is said once");
+        }
+        assert_eq!(rig.wait(), [Wish::Sync]);
+        // Both pieces were durable before; nothing has to be read.
+        let wishes = rig.tell(Event::Synced { torrent: ID });
+        assert!(wishes.contains(&Wish::Complete) && wishes.contains(&Wish::Said("recovered")), "{wishes:?}");
+        let wishes = rig.tell(Event::Completed { torrent: ID });
+        assert!(wishes.contains(&Wish::Said("complete")), "{wishes:?}");
+    }
+
+    #[test]
+    fn what_no_sync_has_made_durable_is_read_and_what_is_lost_waits_for_room() {
+        let mut rig = Rig::new(None);
+        let wishes = rig.wishes();
+        assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+        let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: FULL });
+        assert_eq!(wishes, [Wish::Said("fault"), Wish::Load(0)]);
+        assert_eq!(rig.tell(Event::Completed { torrent: ID }), [], "what is in doubt is not complete");
+        assert_eq!(rig.read(wishes), []);
+        assert_eq!(rig.wait(), [Wish::Sync]);
+        // What the device seemed to have is lost with the next try.
+        let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: FULL });
+        rig.disk[PIECE] ^= 1;
+        assert_eq!((wishes.len(), rig.read(wishes)), (1, Vec::new()));
+        assert_eq!((rig.phase(), rig.wait()), (Phase::Stalled, Vec::from([Wish::Sync])));
+        let wishes = rig.tell(Event::Synced { torrent: ID });
+        assert_eq!(wishes, [Wish::Said("recovered"), Wish::Sync], "a try proves nothing");
+        assert_eq!((rig.phase(), rig.session.torrents[0].download.have().count()), (Phase::Downloading, 1));
+    }
+
+    #[test]
+    fn who_does_not_wait_for_room_waits_no_longer_however_often_it_seems_to_pass() {
+        let mut rig = Rig::started(Some(STORE_RETRY_INTERVAL * 3));
+        rig.session.reached = true;
+        assert_eq!(rig.tell(Event::CompleteFailed { torrent: ID, fault: FULL }), [Wish::Said("fault")]);
+        assert_eq!(rig.wait(), [Wish::Sync]);
+        // The kernel forgets what it could not write, and has nothing left to fail.
+        rig.tell(Event::Synced { torrent: ID });
+        assert_eq!(rig.tell(Event::CompleteFailed { torrent: ID, fault: FULL }), [Wish::Said("fault")]);
+        assert_eq!(rig.wait(), [Wish::Sync]);
+        rig.tell(Event::SyncFailed { torrent: ID, fault: FULL });
+        assert_eq!(rig.wait(), [Wish::Sync]);
+        let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: FULL });
+        assert_eq!(wishes, [Wish::Finish(Outcome::NoSpace)]);
+    }
+
+    #[test]
+    fn who_quits_while_it_is_not_durable_is_not_told_that_it_is_complete() {
+        let mut rig = Rig::started(None);
+        rig.tell(Event::CompleteFailed { torrent: ID, fault: FULL });
+        assert_eq!(rig.tell(Event::Quit), [Wish::Finish(Outcome::Incomplete)]);
+    }
+
+    #[test]
+    fn after_files_were_changed_durable_pieces_are_read_too() {
+        let events: [fn() -> Event<'static>; 2] = [
+            || Event::CompleteFailed { torrent: ID, fault: CHANGED },
+            || Event::SyncFailed { torrent: ID, fault: CHANGED },
+        ];
+        for event in events {
+            let mut rig = Rig::started(None);
+            assert_eq!(rig.tell(event()), [Wish::Said("fault"), Wish::Load(0)]);
+            rig.disk[0] ^= 1;
+            assert_eq!(rig.read(Vec::from([Wish::Load(0)])), []);
+            let torrent = &rig.session.torrents[0];
+            assert_eq!(torrent.download.have().iter().collect::<Vec<_>>(), [1]);
+            assert_eq!(torrent.undurable().collect::<Vec<_>>(), [1], "the state vouches for nothing");
+        }
+    }
+
+    #[test]
+    fn files_that_change_each_time_end_the_run() {
+        let mut rig = Rig::started(None);
+        for _ in 0..crate::base::limits::STORE_TRIES_MAX {
+            let wishes = rig.tell(Event::CompleteFailed { torrent: ID, fault: CHANGED });
+            assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+            rig.tell(Event::Synced { torrent: ID });
+        }
+        let wishes = rig.tell(Event::CompleteFailed { torrent: ID, fault: CHANGED });
+        assert_eq!(wishes, [Wish::Said("fault"), Wish::Finish(Outcome::IoError)]);
+    }
+
+    #[test]
+    fn an_answer_to_an_earlier_wish_to_complete_does_not_make_it_complete() {
+        let mut rig = Rig::new(None);
+        let wishes = rig.wishes();
+        assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+        let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: CHANGED });
+        assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+        assert_eq!(rig.tell(Event::Completed { torrent: ID }), []);
+        let wishes = rig.tell(Event::Completed { torrent: ID });
+        assert!(wishes.contains(&Wish::Said("complete")), "{wishes:?}");
+    }
+
+    #[test]
+    fn bytes_of_a_check_that_has_begun_anew_are_not_taken_for_others() {
+        let mut rig = Rig::started(None);
+        rig.tell(Event::CompleteFailed { torrent: ID, fault: CHANGED });
+        let bytes = &[7; PIECE];
+        assert_eq!(rig.tell(Event::Loaded { torrent: ID, offset: PIECE as u64, bytes }), []);
+        assert_eq!(rig.read(Vec::from([Wish::Load(0)])), [Wish::Sync, Wish::Complete]);
+    }
+}
