@@ -9,17 +9,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use swarmlet::base::limits::{ARRIVALS_MAX, HALF_OPEN_MAX};
 
-/// How many times slower than usual the program is built: a sanitizer's is.
-fn times_slower() -> u32 {
-    std::env::var("TIMES_SLOWER").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
-}
-
 const TOTAL_BYTES: usize = 12 << 20;
 /// What the honest seeder gives, in bytes a second: a download of 6 s.
 const RATE: u64 = 2 << 20;
 /// Memory of its own beyond `--memory 8` that attackers may take, in KiB; a sanitizer needs more for itself.
 fn memory_more_kib() -> u64 {
     std::env::var("MEMORY_MORE_KIB").ok().and_then(|text| text.parse().ok()).unwrap_or(6 << 10)
+}
+
+/// How many times slower than usual the program is built: a sanitizer's is.
+fn times_slower() -> u32 {
+    std::env::var("TIMES_SLOWER").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
 /// Descriptors that a quiet download needs, and some more.
