@@ -116,10 +116,10 @@ mod tests {
     #[test]
     fn a_peer_that_does_not_read_costs_a_bounded_amount() {
         let mut outbox = Outbox::default();
-        let fitting = (0..100_000).filter(|&piece| outbox.push(Message::Have(piece))).count();
+        let fitting = (0..10_000).filter(|&piece| outbox.push(Message::Have(piece))).count();
         assert_eq!(fitting, OUTBOX_BYTES_MAX / 9);
         // Sending and filling again moves the waiting bytes, it does not pile them up.
-        for _ in 0..1000 {
+        for _ in 0..300 {
             outbox.consume(9 * 100);
             while outbox.push(Message::Have(0)) {}
         }
