@@ -112,6 +112,8 @@ pub struct Storage {
     backend: Backend,
     /// Files are tried before bytes are stored, as long as that can be done.
     tries_first: bool,
+    /// A try was answered: nothing is stored while files are synced.
+    waits_for_syncs: bool,
     /// Tries in a row that a file refused although nothing was being synced.
     refusals: u8,
     write_back: WriteBack,
@@ -158,6 +160,7 @@ impl Storage {
             needed_bytes,
             backend: Backend::new(options.map),
             tries_first: true,
+            waits_for_syncs: false,
             refusals: 0,
             now: Instant::ZERO,
         };
@@ -265,7 +268,8 @@ impl Storage {
         if !self.tries_first {
             return true;
         }
-        if self.tasks.is_syncing() {
+        let is_syncing = self.tasks.is_syncing();
+        if is_syncing && self.waits_for_syncs {
             return false;
         }
         let metainfo = Arc::clone(&self.metainfo);
@@ -279,11 +283,14 @@ impl Storage {
         let slice = [IoSlice::new(&first[..block as usize])];
         match sys::write_at_once(&open.file, &slice, segment.file_offset) {
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {
+                if is_syncing {
+                    return false;
+                }
                 self.refusals += 1;
                 self.tries_first = self.refusals < REFUSALS_MAX;
             }
             Err(_) => self.tries_first = false,
-            Ok(_) => self.refusals = 0,
+            Ok(_) => (self.refusals, self.waits_for_syncs) = (0, true),
         }
         true
     }
