@@ -31,6 +31,7 @@ mod parts;
 mod positioned;
 mod prices;
 mod pulse;
+mod readiness;
 mod reserve;
 mod send;
 mod sigbus;
@@ -54,7 +55,7 @@ pub use sync::{Synced, Syncer};
 pub use tasks::{Done, Task};
 
 use crate::base::limits::{
-    BLOCK_BYTES, EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX, STORE_SLICE_FILES,
+    EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX, STORE_SLICE_FILES,
 };
 use crate::base::units::Bytes;
 use crate::base::{Bitfield, Instant, Printable};
@@ -64,9 +65,10 @@ use crate::session::{StorageFault, StorageFaultKind};
 use backend::Backend;
 use files::Files;
 use parts::Parts;
+use readiness::Readiness;
 use reserve::Reserver;
 use state::{Locked, StateFile};
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
@@ -75,9 +77,6 @@ use std::sync::Arc;
 use tasks::Tasks;
 use tree::Tree;
 use write_back::{Range, WriteBack};
-
-/// So many refused tries in a row, none of them while a file was being synced, and files are tried no more.
-const REFUSALS_MAX: u8 = 2;
 
 /// How the files of a torrent are written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,12 +109,7 @@ pub struct Storage {
     /// Bytes that the files still need on the device, as far as that is known.
     needed_bytes: u64,
     backend: Backend,
-    /// Files are tried before bytes are stored, as long as that can be done.
-    tries_first: bool,
-    /// A try was answered: nothing is stored while files are synced.
-    waits_for_syncs: bool,
-    /// Tries in a row that a file refused although nothing was being synced.
-    refusals: u8,
+    readiness: Readiness,
     write_back: WriteBack,
     /// For each file how it was when it was last synced, or at the start.
     stamps: Box<[Stamp]>,
@@ -159,9 +153,7 @@ impl Storage {
             reserver: Reserver::new(options.allocate),
             needed_bytes,
             backend: Backend::new(options.map),
-            tries_first: true,
-            waits_for_syncs: false,
-            refusals: 0,
+            readiness: Readiness::default(),
             now: Instant::ZERO,
         };
         Ok((storage, existing))
@@ -255,42 +247,6 @@ impl Storage {
             if opened.is_ok_and(|open| !act(&open.file, segment.file_offset, segment.length)) {
                 return false;
             }
-        }
-        true
-    }
-
-    /// True if the file in which `offset` of the torrent lies takes bytes without waiting, as far as can be told. btrfs
-    /// holds a file's lock at some time while it is synced, for as long as the device takes; it is known by taking bytes
-    /// only if that needs no wait, with which it is tried: the first block of `parts` behind `done` bytes. Where that cannot
-    /// be tried (ext4, which holds nothing; FUSE) it is true, and also where the file refuses for reasons that do not pass
-    /// (xfs, for any page that is not in memory yet).
-    pub fn takes_bytes(&mut self, offset: u64, parts: &[&[u8]], done: u64) -> bool {
-        if !self.tries_first {
-            return true;
-        }
-        let is_syncing = self.tasks.is_syncing();
-        if is_syncing && self.waits_for_syncs {
-            return false;
-        }
-        let metainfo = Arc::clone(&self.metainfo);
-        let block = u64::from(BLOCK_BYTES);
-        let first = Parts::new(parts, done).first();
-        let mut segments = metainfo.layout.segments(offset + done, first.len() as u64);
-        // Part of a page would have to be read first.
-        let whole = |segment: &Segment| segment.length >= block && segment.file_offset.is_multiple_of(block);
-        let Some(segment) = segments.next().filter(whole) else { return true };
-        let Some(open) = self.files.peek(segment.file).filter(|open| open.writable) else { return true };
-        let slice = [IoSlice::new(&first[..block as usize])];
-        match sys::write_at_once(&open.file, &slice, segment.file_offset) {
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {
-                if is_syncing {
-                    return false;
-                }
-                self.refusals += 1;
-                self.tries_first = self.refusals < REFUSALS_MAX;
-            }
-            Err(_) => self.tries_first = false,
-            Ok(_) => (self.refusals, self.waits_for_syncs) = (0, true),
         }
         true
     }
