@@ -37,6 +37,8 @@ const LIFE_MS: std::ops::Range<u32> = 1_500..8_000;
 const PIECE_BYTES: usize = 256 << 10;
 /// Lengths of the files of the torrent.
 const FILES: [usize; 5] = [5_000_123, 0, 700_000, 11, 24_000_000];
+/// They are holes for file systems that look closely: good before anything is stored.
+const PIECES_OF_ZEROS: std::ops::Range<u32> = 3..5;
 /// What each seeder gives, in KiB/s: a download lasts for some lives.
 const UP_LIMIT: &str = "1400";
 /// `--memory` of the program that is killed, in MiB.
@@ -63,8 +65,8 @@ fn text(value: &str) -> String {
 fn make(folder: &Path, torrent: &Path) -> Vec<u8> {
     let mut content = vec![0; FILES.iter().sum()];
     Rng::new(11).fill(&mut content);
-    // A piece of zeros is a hole for file systems that look closely.
-    content[3 * PIECE_BYTES..5 * PIECE_BYTES].fill(0);
+    let zeros = PIECES_OF_ZEROS.start as usize * PIECE_BYTES..PIECES_OF_ZEROS.end as usize * PIECE_BYTES;
+    content[zeros].fill(0);
     let (mut at, mut list) = (0, String::new());
     fs::create_dir_all(folder.join("t")).unwrap();
     for (nth, length) in FILES.into_iter().enumerate() {
@@ -176,14 +178,18 @@ impl Victim<'_> {
         state.map_or(Bitfield::new(pieces), |state| state.durable)
     }
 
-    /// A byte of a piece that is durable: its file, opened, and its place there and in the torrent.
+    /// A byte of a piece that is durable: its file, opened, and its place there and in the torrent. None if nothing is, or
+    /// if the piece is one of zeros whose file is not there, or not as long, yet: missing bytes are zeros as well.
     fn target(&self, rng: &mut Rng) -> Option<Target> {
         let durable: Vec<u32> = self.durable().iter().collect();
         let piece = *durable.get(rng.below(durable.len().max(1) as u32) as usize)?;
         let at = (piece as usize * PIECE_BYTES + rng.below(PIECE_BYTES as u32) as usize) as u64;
         let segment = self.metainfo.layout.segments(at, 1).find(|segment| segment.length > 0)?;
         let path = self.folder.join(format!("t/{}", segment.file));
-        let file = File::options().read(true).write(true).open(path).unwrap();
+        let file = File::options().read(true).write(true).open(path).ok();
+        let file = file.filter(|file| file.metadata().unwrap().len() > segment.file_offset);
+        assert!(file.is_some() || PIECES_OF_ZEROS.contains(&piece), "{piece} is durable and not there");
+        let file = file?;
         Some(Target { piece, file, file_index: segment.file, offset: segment.file_offset })
     }
 
