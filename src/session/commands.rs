@@ -202,42 +202,16 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Rng;
-    use crate::meta::Metainfo;
-    use crate::session::{Event, Settings};
-    use alloc::sync::Arc;
-
-    const NOW: Instant = Instant::from_micros(1_000_000);
-
-    fn session() -> Session {
-        let torrent =
-            [&b"d4:infod6:lengthi9e4:name1:a12:piece lengthi9e6:pieces20:"[..], &[b'x'; 20], b"ee"].concat();
-        let settings = Settings {
-            memory_bytes: 1 << 20,
-            max_peers: 9,
-            port: 0,
-            peers: Vec::new(),
-            give_up: None,
-            check_only: false,
-        };
-        let mut session = Session::new(NOW, Rng::new(1), settings);
-        session.add_torrent(NOW, Arc::new(Metainfo::parse(&torrent).unwrap()), true);
-        session
-    }
+    use crate::session::rig::{self, session, settings};
 
     /// The answer to `line`.
     fn said(session: &mut Session, line: &str) -> String {
-        session.handle(NOW, Event::Command(Command::parse(line).unwrap().unwrap()));
-        let answer = |action| match action {
-            Action::Say(Report::Done(text)) => Some(text),
-            _ => None,
-        };
-        core::iter::from_fn(|| session.next_action()).find_map(answer).unwrap()
+        rig::said(session, Command::parse(line).unwrap().unwrap())
     }
 
     #[test]
     fn who_adds_a_peer_hears_what_becomes_of_it() {
-        let mut session = session();
+        let mut session = session(settings(), true);
         session.torrents[0].candidates.add_own("9.9.9.1:5".parse().unwrap());
         session.torrents[0].candidates.ban("9.9.9.2:5".parse().unwrap());
         let cases = [
@@ -256,7 +230,7 @@ mod tests {
 
     #[test]
     fn limits_are_said_as_they_are_from_then_on() {
-        let mut session = session();
+        let mut session = session(settings(), true);
         assert_eq!(said(&mut session, "limit down 5"), "down is limited to 5 KiB/s");
         assert_eq!(said(&mut session, "limit up 0"), "up is not limited");
     }

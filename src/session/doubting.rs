@@ -115,15 +115,13 @@ impl Session {
 mod tests {
     use super::*;
     use crate::base::Rng;
-    use crate::meta::Metainfo;
+    use crate::session::rig::{NOW, PIECE_BYTES as PIECE, settings, torrent};
     use crate::session::{Event, Phase, Report, Settings};
-    use alloc::sync::Arc;
     use alloc::vec::Vec;
     use core::time::Duration;
     use sha1::{Digest, Sha1};
 
     const ID: TorrentId = TorrentId(0);
-    const PIECE: usize = 9;
     const FULL: StorageFault =
         StorageFault { kind: StorageFaultKind::NoSpace, file: 0, os_error: 28, missing_bytes: 0 };
     const CHANGED: StorageFault = StorageFault { kind: StorageFaultKind::Changed, ..FULL };
@@ -149,21 +147,10 @@ mod tests {
         /// Both pieces are there; nothing has been read.
         fn new(give_up: Option<Duration>) -> Self {
             let disk = *b"the nine and nine.";
-            let hashes: Vec<u8> = disk.chunks(PIECE).flat_map(Sha1::digest).collect();
-            let head = b"d4:infod6:lengthi18e4:name1:a12:piece lengthi9e6:pieces40:";
-            let torrent = [&head[..], &hashes, b"ee"].concat();
-            let settings = Settings {
-                memory_bytes: 1 << 20,
-                max_peers: 9,
-                port: 0,
-                peers: Vec::new(),
-                give_up,
-                check_only: false,
-            };
-            let now = Instant::from_micros(1_000_000);
-            let mut session = Session::new(now, Rng::new(1), settings);
-            session.add_torrent(now, Arc::new(Metainfo::parse(&torrent).unwrap()), false);
-            Self { session, disk, now }
+            let hashes: Vec<[u8; 20]> = disk.chunks(PIECE).map(|piece| Sha1::digest(piece).into()).collect();
+            let mut session = Session::new(NOW, Rng::new(1), Settings { give_up, ..settings() });
+            session.add_torrent(NOW, torrent(&hashes), false);
+            Self { session, disk, now: NOW }
         }
 
         fn tell(&mut self, event: Event<'_>) -> Vec<Wish> {

@@ -3,10 +3,11 @@
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
-//! the way to the files, `backpressure` who waits for memory, `durable` and `resuming` what lasts longer than the run, `doubting` what may be lost,
-//! `announces` trackers, `relaying` the datagrams that a proxy carries, `dialing` and `listening` new connections, `culling`
-//! who gives way to them, `uploads` what peers ask of us, `hearing` how much of that at a time, `choking` who of them is
-//! served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time` deadlines, `pausing` and
+//! the way to the files, `backpressure` who waits for memory, `durable` and `resuming` what lasts longer than the run,
+//! `doubting` what may be lost, `announces` trackers, `relaying` the datagrams that a proxy carries, `dialing` and `listening`
+//! new connections, `culling` who gives way to them, `uploads` what peers ask of us, `hearing` how much of that at a time,
+//! `choking` who of them is served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time`
+//! deadlines, `our_id` who we say we are, `pausing` and
 //! `commands` the user and the end.
 
 mod action;
@@ -33,6 +34,8 @@ mod relaying;
 mod report;
 mod requests;
 mod resuming;
+#[cfg(test)]
+mod rig;
 mod scatter;
 mod secure_fault;
 mod seeding;

@@ -73,41 +73,10 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::base::Rng;
     use crate::download::Check;
-    use crate::meta::Metainfo;
+    use crate::session::rig::{NOW, said, session, settings};
     use crate::session::torrents::{Stall, Torrent};
-    use crate::session::{Action, Command, Event, Report, Settings, StorageFault, StorageFaultKind};
-    use alloc::sync::Arc;
-
-    const NOW: Instant = Instant::from_micros(1_000_000);
-
-    fn session() -> Session {
-        let torrent =
-            [&b"d4:infod6:lengthi9e4:name1:a12:piece lengthi9e6:pieces20:"[..], &[b'x'; 20], b"ee"].concat();
-        let peers = Vec::new();
-        let settings = Settings {
-            memory_bytes: 1 << 20,
-            max_peers: 9,
-            port: 0,
-            peers,
-            give_up: None,
-            check_only: false,
-        };
-        let mut session = Session::new(NOW, Rng::new(1), settings);
-        session.add_torrent(NOW, Arc::new(Metainfo::parse(&torrent).unwrap()), true);
-        session
-    }
-
-    fn said(session: &mut Session, command: Command) -> String {
-        session.handle(NOW, Event::Command(command));
-        let answer = |action| match action {
-            Action::Say(Report::Done(text)) => Some(text),
-            _ => None,
-        };
-        core::iter::from_fn(|| session.next_action()).find_map(answer).unwrap()
-    }
+    use crate::session::{Command, StorageFault, StorageFaultKind};
 
     #[test]
     fn the_answer_says_what_goes_on() {
@@ -133,7 +102,7 @@ mod tests {
             ),
         ];
         for (change, on_pause, on_resume) in cases {
-            let mut session = session();
+            let mut session = session(settings(), true);
             change(&mut session.torrents[0]);
             assert_eq!(said(&mut session, Command::Pause), on_pause);
             assert_eq!(said(&mut session, Command::Resume), on_resume);

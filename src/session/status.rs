@@ -141,27 +141,13 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Rng;
-    use crate::meta::Metainfo;
+    use crate::session::rig::{NOW, session, settings};
     use crate::session::{Action, Event, Settings};
-    use alloc::sync::Arc;
-
-    const NOW: Instant = Instant::from_micros(1_000_000);
 
     /// A session with one torrent of one piece, and a peer past its handshake that has nothing.
     fn with_peer() -> (Session, crate::base::StreamId) {
-        let torrent =
-            [&b"d4:infod6:lengthi9e4:name1:a12:piece lengthi9e6:pieces20:"[..], &[b'x'; 20], b"ee"].concat();
-        let settings = Settings {
-            memory_bytes: 1 << 20,
-            max_peers: 9,
-            port: 0,
-            peers: alloc::vec!["9.9.9.9:5".parse().unwrap()],
-            give_up: None,
-            check_only: false,
-        };
-        let mut session = Session::new(NOW, Rng::new(1), settings);
-        session.add_torrent(NOW, Arc::new(Metainfo::parse(&torrent).unwrap()), true);
+        let peers = alloc::vec!["9.9.9.9:5".parse().unwrap()];
+        let mut session = session(Settings { peers, ..settings() }, true);
         let connect = |action| if let Action::Connect { stream, .. } = action { Some(stream) } else { None };
         let stream = core::iter::from_fn(|| session.next_action()).find_map(connect).unwrap();
         session.handle(NOW, Event::Connected { stream });

@@ -149,28 +149,20 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Rng;
-    use crate::meta::Metainfo;
+    use crate::session::rig::{NOW, session, settings};
     use crate::session::{Action, Command, Event, Settings};
-    use alloc::sync::Arc;
     use core::time::Duration;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
     fn at(seconds: u64) -> Instant {
-        Instant::ZERO + Duration::from_secs(1 + seconds)
+        NOW + Duration::from_secs(seconds)
     }
 
     /// A session whose one torrent is being checked.
     fn checking(check_only: bool) -> Session {
-        let torrent =
-            [&b"d4:infod6:lengthi9e4:name1:a12:piece lengthi9e6:pieces20:"[..], &[b'x'; 20], b"ee"].concat();
         let peers = alloc::vec![([9, 9, 9, 9], 5).into()];
-        let give_up = Some(PATIENCE);
-        let settings = Settings { memory_bytes: 1 << 20, max_peers: 9, port: 0, peers, give_up, check_only };
-        let mut session = Session::new(at(0), Rng::new(1), settings);
-        session.add_torrent(at(0), Arc::new(Metainfo::parse(&torrent).unwrap()), false);
-        session
+        session(Settings { peers, give_up: Some(PATIENCE), check_only, ..settings() }, false)
     }
 
     /// The outcome, if all that is due by `now` is done.

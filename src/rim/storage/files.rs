@@ -1,6 +1,6 @@
 //! The files that are open: a few, the least recently used is closed for the next. A torrent may have a million.
 
-use super::known::Known;
+use super::known::{Known, stale};
 use super::tree::Tree;
 use crate::base::Instant;
 use crate::base::limits::OPEN_FILES_MAX;
@@ -30,7 +30,7 @@ impl OpenFile {
     pub(super) fn unchanged(&self) -> io::Result<Metadata> {
         let metadata = self.file.metadata()?;
         let changed = metadata.len() < self.length || metadata.nlink() == 0;
-        if changed { Err(io::Error::from_raw_os_error(libc::ESTALE)) } else { Ok(metadata) }
+        if changed { Err(stale()) } else { Ok(metadata) }
     }
 }
 
@@ -82,7 +82,7 @@ impl Files {
             };
             let metadata = opened.metadata()?;
             if !metadata.is_file() || metadata.len() > file.length {
-                return Err(io::Error::from_raw_os_error(libc::ESTALE));
+                return Err(stale());
             }
             self.recognise(index, &opened, &metadata)?;
             self.add(OpenFile { index, file: opened, writable, length: metadata.len(), used: now });
@@ -107,7 +107,7 @@ impl Files {
             // Some file systems give a new number each time that they look: then the rest has to tell.
             let is_same_inode = (ours.dev(), ours.ino()) == (metadata.dev(), metadata.ino());
             if !is_same_inode && Known::of(&open.file, &ours) != now {
-                return Err(io::Error::from_raw_os_error(libc::ESTALE));
+                return Err(stale());
             }
         }
         let known = self.known.get(index as usize).copied().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Bytes of files on their way to a socket: the kernel passes them on, they never come into our memory. A page that
 //! cannot be had is an error number here, and no SIGBUS.
 
+use super::known::stale;
 use super::sys;
 use std::fs::File;
 use std::io;
@@ -28,7 +29,7 @@ pub(super) fn send_file(
 ) -> Result<usize, SendFault> {
     match sys::retry(|| sys::send_file(to, file, offset, length)) {
         // The file ends before the torrent says.
-        Ok(0) => Err(SendFault::File(io::Error::from_raw_os_error(libc::ESTALE))),
+        Ok(0) => Err(SendFault::File(stale())),
         Ok(count) => Ok(count),
         Err(error) if is_unknown(&error) => send_copy(file, offset, length, to),
         Err(error) if is_of_file(&error) => Err(SendFault::File(error)),
@@ -42,7 +43,7 @@ fn send_copy(file: &File, offset: u64, length: usize, to: BorrowedFd<'_>) -> Res
     let length = length.min(COPY_BYTES);
     let count = sys::retry(|| file.read_at(&mut buffer[..length], offset)).map_err(SendFault::File)?;
     if count == 0 {
-        return Err(SendFault::File(io::Error::from_raw_os_error(libc::ESTALE)));
+        return Err(SendFault::File(stale()));
     }
     sys::retry(|| crate::rim::sys::send(to, &buffer[..count], false)).map_err(SendFault::Socket)
 }
