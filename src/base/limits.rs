@@ -212,6 +212,10 @@ pub const SUPER_SEED_RUNS: u32 = 2;
 pub const SUPER_SEED_PASS_MAX: Duration = Duration::from_secs(15);
 /// A piece that a peer was told of and has not got for so long is given to another (BEP 16).
 pub const SUPER_SEED_TAKE_MAX: Duration = Duration::from_secs(60);
+/// Peers are told of new pieces at most this often: each time costs a write for each peer.
+pub const TELL_INTERVAL: Duration = Duration::from_millis(50);
+/// Pieces that peers are not told of yet, before they are told at once: 4 bytes each.
+pub const UNTOLD_MAX: usize = 1024;
 /// A peer that has not read what it was told that we have is told the rest after this.
 pub const TELL_REST_INTERVAL: Duration = Duration::from_secs(1);
 /// Super-seeding looks this often for peers that are late.

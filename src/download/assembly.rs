@@ -155,6 +155,11 @@ impl Assembly {
         Some((piece, entry.slots.into_iter().filter_map(|slot| slot.arrived).collect()))
     }
 
+    /// True if a block of an open piece is unrequested.
+    pub fn is_startable(&self) -> bool {
+        !self.startable.is_empty()
+    }
+
     /// The next unrequested block of the oldest open piece that `has` holds, noted as asked of `source`.
     pub fn request(&mut self, source: StreamId, has: &Bitfield, now: Instant) -> Option<Block> {
         let open = &self.open;

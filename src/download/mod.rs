@@ -194,6 +194,11 @@ impl Download {
         }
     }
 
+    /// False if [`Download::pick`] has nothing for anybody, but for blocks that are late.
+    pub fn has_work_for_peers(&self, pool: &Pool) -> bool {
+        self.assembly.is_startable() || pool.has_room_for(self.geometry.blocks(0))
+    }
+
     /// A block of what a seed suggests: it knows what it has given to nobody, and others are asked for what they have got.
     fn pick_suggested(
         &mut self,

@@ -142,12 +142,17 @@ impl Pool {
     /// Sets `blocks` aside, or none of them.
     #[must_use]
     pub fn reserve(&mut self, blocks: u32) -> bool {
-        let most = if self.is_filling() { self.safe_capacity() } else { self.capacity() };
-        let fits = self.reserved.checked_add(blocks).is_some_and(|sum| sum <= most);
+        let fits = self.has_room_for(blocks);
         if fits {
             self.reserved += blocks;
         }
         fits
+    }
+
+    /// True if `blocks` can be set aside.
+    pub fn has_room_for(&self, blocks: u32) -> bool {
+        let most = if self.is_filling() { self.safe_capacity() } else { self.capacity() };
+        self.reserved.checked_add(blocks).is_some_and(|sum| sum <= most)
     }
 
     /// Gives a reservation of `blocks` back.

@@ -148,6 +148,7 @@ impl Session {
             return;
         }
         torrent.complete = true;
+        self.tell_all(now, id);
         self.sync_at_the_end(now, id);
         self.actions.push_back(Action::Complete { torrent: id });
         self.keep_or_drop_peers(now, id);

@@ -6,7 +6,7 @@
 //! the way to the files, `backpressure` who waits for memory, `durable` and `resuming` what lasts longer than the run,
 //! `doubting` what may be lost, `announces` trackers, `relaying` the datagrams that a proxy carries, `dialing` and `listening`
 //! new connections, `culling` who gives way to them, `uploads` what peers ask of us, `hearing` how much of that at a time,
-//! `choking` who of them is served, `spreading` with which pieces first, `pacing` how fast, `seeding` for how long, `time`
+//! `choking` who of them is served, `spreading` with which pieces first, `telling` what they hear of, `pacing` how fast, `seeding` for how long, `time`
 //! deadlines, `our_id` who we say we are, `pausing` and
 //! `commands` the user and the end.
 
@@ -43,6 +43,7 @@ mod spreading;
 mod status;
 mod storing;
 mod streams;
+mod telling;
 mod time;
 mod torrents;
 mod uploads;
@@ -372,7 +373,7 @@ impl Session {
     /// What every handler ends with: others are asked for what came back, and the run ends if nothing holds it.
     fn settle(&mut self, now: Instant) {
         if core::mem::take(&mut self.returned) {
-            self.ask_starved(now);
+            self.give_returned(now);
         }
         self.end_waits(now);
         self.settle_looking(now);

@@ -110,7 +110,11 @@ impl Session {
     /// Both handshakes are exchanged: messages flow from here on.
     pub(super) fn open_up(&mut self, now: Instant, stream: StreamId, theirs: &Handshake) {
         let Some(connection) = self.streams.connection(stream) else { return };
-        let (id, address) = (connection.torrent, connection.address);
+        let id = connection.torrent;
+        // What it is greeted with is no news to it afterwards.
+        self.tell_all(now, id);
+        let Some(connection) = self.streams.connection(stream) else { return };
+        let address = connection.address;
         let torrent = &mut self.torrents[id.0 as usize];
         let geometry = torrent.download.geometry();
         let mut peer = Peer::new(now, address, theirs, geometry);

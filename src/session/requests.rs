@@ -62,15 +62,35 @@ impl Session {
         self.pool.capacity() / 2 / self.open_peers.max(1)
     }
 
-    /// Asks those again who could not be given anything, because something has been given back.
+    /// Asks those again who could not be given anything.
     pub(super) fn ask_starved(&mut self, now: Instant) {
+        self.ask_starved_if(now, |_, _| true);
+    }
+
+    /// Asks them because something has been given back, as long as there is something to be given. The first one is asked
+    /// in any case: that sends out what holds the memory. Whether blocks of others are late is looked at now and then.
+    pub(super) fn give_returned(&mut self, now: Instant) {
+        let mut is_first = true;
+        self.ask_starved_if(now, |session, stream| {
+            core::mem::take(&mut is_first) || session.has_work_for(stream)
+        });
+    }
+
+    fn ask_starved_if(&mut self, now: Instant, mut is_asked: impl FnMut(&mut Self, StreamId) -> bool) {
         let mut line = core::mem::take(&mut self.starved);
         let open = self.streams.iter_open();
         line.extend(open.filter(|(_, _, _, open)| open.starved).map(|(stream, ..)| stream));
         for stream in line.drain(..) {
-            self.ask(now, stream);
+            if is_asked(self, stream) {
+                self.ask(now, stream);
+            }
         }
         self.starved = line;
+    }
+
+    fn has_work_for(&mut self, stream: StreamId) -> bool {
+        let torrent = self.streams.open(stream).map(|(id, _)| &self.torrents[id.0 as usize]);
+        torrent.is_some_and(|torrent| torrent.download.has_work_for_peers(&self.pool))
     }
 
     /// Asks everybody, after a time in which nobody was asked: whoever could not be useful is not blamed for it.

@@ -4,8 +4,8 @@
 use super::streams::Open;
 use super::torrents::Torrent;
 use super::{Session, peers::Farewell};
-use crate::base::limits::{OUTBOX_HAVES_BYTES, SUPER_SEED_INTERVAL, SUPER_SEED_RUNS, TELL_REST_INTERVAL};
-use crate::base::{Bitfield, Block, Instant, Rng, StreamId, TorrentId};
+use crate::base::limits::{SUPER_SEED_INTERVAL, SUPER_SEED_RUNS};
+use crate::base::{Block, Instant, Rng, StreamId, TorrentId};
 use crate::upload::{Passed, Spread, SuperSeed};
 use crate::wire::Message;
 use alloc::vec::Vec;
@@ -207,61 +207,12 @@ impl Session {
         self.spread_by(now);
     }
 
-    /// Tells a peer of the pieces that were hidden from it, as many as it has read so far.
-    fn tell_rest(&mut self, now: Instant, stream: StreamId) {
-        let Some((id, open)) = self.streams.open(stream) else { return };
-        let have = self.torrents[id.0 as usize].download.have();
-        if !open.tell_rest(have) {
-            // What does not fit follows in the next round.
-            self.spread_by(now + TELL_REST_INTERVAL);
-        }
-        self.flush(stream);
-    }
-
     pub(super) fn spread_by(&mut self, due: Instant) {
         self.spread_deadline = Some(self.spread_deadline.map_or(due, |planned| planned.min(due)));
     }
 }
 
 impl Open {
-    /// Tells it of `pieces`, which are new in `have`. False if some of that waits until it has read more.
-    pub(super) fn tell_have(&mut self, have: &Bitfield, pieces: &[u32]) -> bool {
-        if self.told.is_some() {
-            return false;
-        }
-        for (nth, &piece) in pieces.iter().enumerate() {
-            if !self.peer.has.has(piece) && !self.push_have(piece) {
-                let mut told = have.clone();
-                pieces[nth..].iter().for_each(|&piece| _ = told.remove(piece));
-                self.told = Some(told);
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Tells it of all of `have` that it was not told of. False if some of that waits until it has read more. Looks at
-    /// every piece.
-    fn tell_rest(&mut self, have: &Bitfield) -> bool {
-        let Some(mut told) = self.told.take() else { return true };
-        for piece in have.iter() {
-            if told.has(piece) || self.peer.has.has(piece) {
-                continue;
-            }
-            if !self.push_have(piece) {
-                self.told = Some(told);
-                return false;
-            }
-            told.insert(piece);
-        }
-        true
-    }
-
-    fn push_have(&mut self, piece: u32) -> bool {
-        let outbox = &mut self.peer.outbox;
-        outbox.as_slice().len() < OUTBOX_HAVES_BYTES && outbox.push(Message::Have(piece))
-    }
-
     /// True if what was suggested is half used up: that it asks for it shows that it listens.
     fn needs_suggestions(&self, asked: Option<u32>) -> bool {
         let dealt = &self.service.dealt;

@@ -2,7 +2,7 @@
 
 use super::torrents::Stall;
 use super::{Action, Note, Outcome, Session, StorageFault, StorageFaultKind, StoreId, StoreView};
-use crate::base::limits::{READ_FAULTS_MAX, STORE_RETRY_INTERVAL, STORE_TRIES_MAX, TELL_REST_INTERVAL};
+use crate::base::limits::{READ_FAULTS_MAX, STORE_RETRY_INTERVAL, STORE_TRIES_MAX};
 use crate::base::{Instant, TorrentId};
 use crate::download::{Check, Verdict};
 use alloc::vec::Vec;
@@ -108,7 +108,7 @@ impl Session {
             torrent.done_bytes += torrent.wanted_bytes(piece);
             self.note(Note::PieceStored { torrent: id, piece });
         }
-        self.tell_have(now, id, &stored);
+        self.tell_soon(now, id, &stored);
         self.returned = true;
         self.torrents[id.0 as usize].durability.on_wholly_stored(&stored);
         self.check_doubtful(now, id);
@@ -136,25 +136,6 @@ impl Session {
             self.note(Note::StorageRecovered { torrent: id });
             self.ask_all(now);
             self.dial_candidates(now);
-        }
-    }
-
-    /// Only what is in its file is announced: `have` to everybody who lacks it.
-    fn tell_have(&mut self, now: Instant, id: TorrentId, pieces: &[u32]) {
-        let have = self.torrents[id.0 as usize].download.have();
-        let mut some_wait = false;
-        for (stream, torrent, open) in self.streams.iter_open_mut() {
-            if torrent != id {
-                continue;
-            }
-            some_wait |= !open.tell_have(have, pieces);
-            if !open.flushing && open.has_output() {
-                open.flushing = true;
-                self.actions.push_back(Action::Flush { stream });
-            }
-        }
-        if some_wait {
-            self.spread_by(now + TELL_REST_INTERVAL);
         }
     }
 
@@ -268,9 +249,7 @@ impl Session {
             torrent.durability.found(piece);
             torrent.done_bytes += torrent.wanted_bytes(piece);
             self.unwant(id, piece);
-        } else if !is_right && torrent.download.lost(piece) {
-            torrent.durability.lost(piece);
-            torrent.done_bytes -= torrent.wanted_bytes(piece);
+        } else if !is_right && torrent.lose(piece) {
             self.want_again(id, piece);
         }
     }

@@ -15,7 +15,8 @@ impl Session {
             let announce = torrent.trackers.next_deadline();
             let flush = torrent.download.next_deadline().filter(|_| torrent.stall.is_none());
             let durable = torrent.durable_deadline();
-            [announce, flush, torrent.stall.map(|stall| stall.retry), durable]
+            let told = torrent.untold.deadline();
+            [announce, flush, torrent.stall.map(|stall| stall.retry), durable, told]
         });
         let giving = [self.choke_deadline, self.spread_deadline, self.pace_deadline(), self.seed_deadline()];
         let giving = giving.into_iter().filter(|_| self.quitting.is_none());
@@ -34,6 +35,7 @@ impl Session {
             self.torrents[nth].download.on_time(now);
             self.wish_stores(id);
             self.retry_stores(now, id);
+            self.tell_in_time(now, id);
             self.make_durable(now, id);
         }
         if self.choke_deadline.is_some_and(|due| due <= now) {

@@ -2,6 +2,7 @@
 
 use super::durable::Durability;
 use super::spreading::Spreading;
+use super::telling::Untold;
 use crate::base::{Instant, Rate, Rng, TorrentId};
 use crate::candidates::{Added, Candidates, Source};
 use crate::download::{Check, Download};
@@ -31,6 +32,8 @@ pub struct Torrent {
     pub read_faults: u32,
     /// Everything is in its file.
     pub complete: bool,
+    /// What peers are to be told of.
+    pub untold: Untold,
     /// What is dealt out to peers, once it is complete.
     pub spreading: Option<Spreading>,
     /// When it was complete.
@@ -96,6 +99,7 @@ impl Torrent {
             stall: None,
             read_faults: 0,
             complete: false,
+            untold: Untold::default(),
             spreading: None,
             completed: None,
             ended: false,
@@ -161,6 +165,17 @@ impl Torrent {
     /// True if everything is there and is given to others.
     pub fn is_seeding(&self) -> bool {
         self.complete && !self.ended
+    }
+
+    /// `piece`, which was there, is not in its file any more. False if it was not there.
+    pub fn lose(&mut self, piece: u32) -> bool {
+        let was_there = self.download.lost(piece);
+        if was_there {
+            self.durability.lost(piece);
+            self.untold.lost(piece);
+            self.done_bytes -= self.wanted_bytes(piece);
+        }
+        was_there
     }
 
     /// Bytes of `piece` that are not padding.

@@ -180,11 +180,9 @@ impl Session {
     /// A piece that we had is not there any more.
     fn lose_piece(&mut self, now: Instant, id: TorrentId, piece: u32) {
         let torrent = &mut self.torrents[id.0 as usize];
-        if !torrent.download.lost(piece) {
+        if !torrent.lose(piece) {
             return;
         }
-        torrent.durability.lost(piece);
-        torrent.done_bytes = torrent.done_bytes.saturating_sub(torrent.wanted_bytes(piece));
         let was_complete = torrent.complete;
         (torrent.complete, torrent.durable, torrent.spreading) = (false, false, None);
         if was_complete {

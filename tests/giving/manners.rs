@@ -3,7 +3,10 @@
 use crate::stage::{self, PIECE_BYTES, Stage};
 use crate::{request, seeding, served};
 use core::time::Duration;
-use swarmlet::base::limits::{PARTING_TIME, SUPER_SEED_INTERVAL, SUPER_SEED_PASS_MAX};
+use std::collections::VecDeque;
+use swarmlet::base::limits::{
+    EXTENT_BYTES, PARTING_TIME, SUPER_SEED_INTERVAL, SUPER_SEED_PASS_MAX, TELL_INTERVAL,
+};
 use swarmlet::base::{Block, StreamId, TorrentId};
 use swarmlet::resume::Past;
 use swarmlet::session::{Event, Giving, Outcome};
@@ -34,6 +37,40 @@ fn pieces_are_told_in_one_go_and_not_to_those_who_have_them() {
     let told = stage.heard(knows_one);
     assert!(told.contains(&"Have(0)".to_string()) && !told.contains(&"Have(2)".to_string()), "{told:?}");
     assert!(stage.closed.contains(&source), "seeds have nothing to say to each other");
+}
+
+#[test]
+fn pieces_that_come_fast_are_told_of_together_and_to_newcomers_only_once() {
+    // A piece is an extent: it is stored as soon as it is whole.
+    let mut stage = Stage::cut(EXTENT_BYTES as usize, 8, seeding(), false, 200);
+    let (source, leecher) = (stage.peer("1.2.3.4:5", true), stage.peer("1.2.4.4:5", true));
+    stage.say(source, &[Message::HaveAll, Message::Unchoke]);
+    let told = |stage: &mut Stage, peer| {
+        let heard = stage.heard(peer).into_iter().filter(|words| words.starts_with("Have("));
+        heard.collect::<Vec<_>>()
+    };
+    let mut asked = VecDeque::new();
+    let mut fetch = |stage: &mut Stage, pieces: u64| {
+        let done_bytes = |stage: &Stage| stage.session.status(stage.now).torrents[0].done_bytes;
+        let wanted = done_bytes(stage) + pieces * EXTENT_BYTES;
+        while done_bytes(stage) < wanted {
+            asked.extend(stage.asked(source));
+            let block = asked.pop_front().expect("it asks for more");
+            stage.send_blocks(source, &[block]);
+        }
+    };
+    fetch(&mut stage, 1);
+    assert_eq!(told(&mut stage, leecher).len(), 1, "the first one is told at once");
+    fetch(&mut stage, 2);
+    assert_eq!(told(&mut stage, leecher).len(), 0, "what follows waits for more");
+    stage.wait(TELL_INTERVAL);
+    assert_eq!(told(&mut stage, leecher).len(), 2);
+    fetch(&mut stage, 1);
+    let newcomer = stage.peer("1.2.5.4:5", true);
+    assert_eq!(told(&mut stage, leecher).len(), 1, "nothing is left that the newcomer knows from the start");
+    stage.wait(TELL_INTERVAL);
+    assert_eq!(told(&mut stage, newcomer).len(), 0);
+    assert_eq!(stage.wait(TELL_INTERVAL), 0, "nothing wakes for nothing");
 }
 
 #[test]

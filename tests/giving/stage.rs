@@ -238,11 +238,31 @@ impl Stage {
         bytes
     }
 
+    /// The blocks that the session asks `stream` for. What else it sends is lost.
+    pub fn asked(&mut self, stream: StreamId) -> Vec<Block> {
+        let bytes = self.said(stream);
+        let (mut bytes, mut framer, mut blocks) =
+            (&bytes[..], Framer::new(self.metainfo.geometry()), Vec::new());
+        while let Some(item) = framer.next(&mut bytes).unwrap() {
+            if let Item::Message(Message::Request(block)) = item {
+                blocks.push(block);
+            }
+        }
+        blocks
+    }
+
+    /// All that the session sends, without our handshake.
+    fn said(&mut self, stream: StreamId) -> Vec<u8> {
+        let mut bytes = self.take(stream, usize::MAX);
+        if bytes.starts_with(b"\x13BitT") {
+            bytes.drain(..68);
+        }
+        bytes
+    }
+
     /// All that the session sends, without our handshake, as words: `Debug` of messages, `block P B L` for good blocks.
     pub fn heard(&mut self, stream: StreamId) -> Vec<String> {
-        let bytes = self.take(stream, usize::MAX);
-        let bytes = if bytes.starts_with(b"\x13BitT") { &bytes[68..] } else { &bytes[..] };
-        words(bytes, &self.metainfo, &self.content)
+        words(&self.said(stream), &self.metainfo, &self.content)
     }
 }
 

@@ -1,0 +1,125 @@
+//! What peers are told that we have: `have` to everybody who lacks a piece, when it is in its file (BEP 3).
+//!
+//! A fast download stores hundreds of pieces a second, and each is news for hundreds of peers: they are told of several
+//! pieces with one write. What comes seldom is told at once.
+
+use super::streams::Open;
+use super::{Action, Session};
+use crate::base::limits::{OUTBOX_HAVES_BYTES, TELL_INTERVAL, TELL_REST_INTERVAL, UNTOLD_MAX};
+use crate::base::{Bitfield, Instant, StreamId, TorrentId};
+use crate::wire::Message;
+use alloc::vec::Vec;
+
+/// Pieces of a torrent that are stored and that peers are not told of yet.
+#[derive(Debug, Default)]
+pub(super) struct Untold {
+    pieces: Vec<u32>,
+    /// When peers may be told again.
+    due: Instant,
+}
+
+impl Untold {
+    /// When peers are told next.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        (!self.pieces.is_empty()).then_some(self.due)
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        !self.pieces.is_empty() && (now >= self.due || self.pieces.len() >= UNTOLD_MAX)
+    }
+
+    /// `piece` is gone again.
+    pub(super) fn lost(&mut self, piece: u32) {
+        self.pieces.retain(|&other| other != piece);
+    }
+}
+
+impl Session {
+    /// `pieces` are in their files: peers are told, at once if they were not told of others just now.
+    pub(super) fn tell_soon(&mut self, now: Instant, id: TorrentId, pieces: &[u32]) {
+        self.torrents[id.0 as usize].untold.pieces.extend_from_slice(pieces);
+        self.tell_in_time(now, id);
+    }
+
+    /// Tells peers what they are to be told by now.
+    pub(super) fn tell_in_time(&mut self, now: Instant, id: TorrentId) {
+        if self.torrents[id.0 as usize].untold.is_due(now) {
+            self.tell_all(now, id);
+        }
+    }
+
+    /// Tells everybody everything.
+    pub(super) fn tell_all(&mut self, now: Instant, id: TorrentId) {
+        let torrent = &mut self.torrents[id.0 as usize];
+        let mut pieces = core::mem::take(&mut torrent.untold.pieces);
+        if pieces.is_empty() {
+            return;
+        }
+        let have = torrent.download.have();
+        let mut some_wait = false;
+        for (stream, _, open) in self.streams.iter_open_mut().filter(|(_, torrent, _)| *torrent == id) {
+            some_wait |= !open.tell_have(have, &pieces);
+            if !open.flushing && open.has_output() {
+                open.flushing = true;
+                self.actions.push_back(Action::Flush { stream });
+            }
+        }
+        pieces.clear();
+        let torrent = &mut self.torrents[id.0 as usize];
+        torrent.untold = Untold { pieces, due: now + TELL_INTERVAL };
+        if some_wait {
+            self.spread_by(now + TELL_REST_INTERVAL);
+        }
+    }
+
+    /// Tells a peer of the pieces that were hidden from it, as many as it has read so far.
+    pub(super) fn tell_rest(&mut self, now: Instant, stream: StreamId) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let have = self.torrents[id.0 as usize].download.have();
+        if !open.tell_rest(have) {
+            // What does not fit follows in the next round.
+            self.spread_by(now + TELL_REST_INTERVAL);
+        }
+        self.flush(stream);
+    }
+}
+
+impl Open {
+    /// Tells it of `pieces`, which are new in `have`. False if some of that waits until it has read more.
+    fn tell_have(&mut self, have: &Bitfield, pieces: &[u32]) -> bool {
+        if self.told.is_some() {
+            return false;
+        }
+        for (nth, &piece) in pieces.iter().enumerate() {
+            if !self.peer.has.has(piece) && !self.push_have(piece) {
+                let mut told = have.clone();
+                pieces[nth..].iter().for_each(|&piece| _ = told.remove(piece));
+                self.told = Some(told);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Tells it of all of `have` that it was not told of. False if some of that waits until it has read more. Looks at
+    /// every piece.
+    fn tell_rest(&mut self, have: &Bitfield) -> bool {
+        let Some(mut told) = self.told.take() else { return true };
+        for piece in have.iter() {
+            if told.has(piece) || self.peer.has.has(piece) {
+                continue;
+            }
+            if !self.push_have(piece) {
+                self.told = Some(told);
+                return false;
+            }
+            told.insert(piece);
+        }
+        true
+    }
+
+    fn push_have(&mut self, piece: u32) -> bool {
+        let outbox = &mut self.peer.outbox;
+        outbox.as_slice().len() < OUTBOX_HAVES_BYTES && outbox.push(Message::Have(piece))
+    }
+}
