@@ -71,7 +71,7 @@ mod tests {
     fn an_end_that_was_never_written_is_at_hand() {
         let file = file("end");
         file.set_len((1 << 20) + 12_345).expect("longer");
-        sys::reserve(&file, (1 << 20) + 12_345).expect("room");
+        sys::reserve(&file, 0, (1 << 20) + 12_345).expect("room");
         announce(&file, 1 << 20, 12_345);
         std::thread::sleep(Duration::from_millis(50));
         assert!(is_at_hand(&file, 1 << 20, 12_345) && is_at_hand(&file, (1 << 20) + 12_000, 345));

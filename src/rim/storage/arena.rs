@@ -20,8 +20,12 @@ pub fn arena(folder: &Path, bytes: u64) -> io::Result<&'static mut [u8]> {
     fs::create_dir_all(folder)?;
     let file = nameless_file(folder)?;
     sys::write_in_place(&file);
-    if Reserver::new(Allocate::Full).reserve(&file, bytes)?.is_none() {
-        fill(&file, bytes)?;
+    let (mut reserver, mut done) = (Reserver::new(Allocate::Full), 0);
+    while done < bytes {
+        if reserver.reserve(&file, &mut done, bytes)?.is_none() {
+            fill(&file, bytes)?;
+            break;
+        }
     }
     let length = usize::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     // SAFETY: nobody else has the file, so nobody shortens or changes it behind the map.

@@ -173,7 +173,14 @@ mod tests {
     fn store_into_empty_file(name: &str, known: u64, populate: bool) -> (io::Result<()>, u64) {
         let path = std::env::temp_dir().join(format!("swarmlet-backend-{name}-{}", std::process::id()));
         let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path).expect("new");
-        let open = OpenFile { index: 0, file, writable: true, length: known, used: Instant::ZERO };
+        let open = OpenFile {
+            index: 0,
+            file,
+            writable: true,
+            length: known,
+            reserved_bytes: 0,
+            used: Instant::ZERO,
+        };
         let mut backend = Backend { populate, ..Backend::new(Map::Auto) };
         let bytes = vec![7; EXTENT_BYTES as usize];
         let answer = backend.store(&open, true, 0, EXTENT_BYTES, &mut Parts::new(&[&bytes], 0));

@@ -21,6 +21,8 @@ pub(super) struct OpenFile {
     pub(super) writable: bool,
     /// It was at least this long when it was last seen, in bytes.
     pub(super) length: u64,
+    /// Up to here room was taken for it since it was opened, in bytes.
+    pub(super) reserved_bytes: u64,
     /// When it was last used.
     pub(super) used: Instant,
 }
@@ -85,7 +87,8 @@ impl Files {
                 return Err(stale());
             }
             self.recognise(index, &opened, &metadata)?;
-            self.add(OpenFile { index, file: opened, writable, length: metadata.len(), used: now });
+            let (length, reserved_bytes) = (metadata.len(), 0);
+            self.add(OpenFile { index, file: opened, writable, length, reserved_bytes, used: now });
         }
         Ok(&mut self.open[0])
     }
@@ -185,7 +188,7 @@ mod tests {
 
     fn open(index: u32, writable: bool, used: Instant) -> OpenFile {
         let file = File::open("/dev/null").expect("/dev/null is there");
-        OpenFile { index, file, writable, length: 0, used }
+        OpenFile { index, file, writable, length: 0, reserved_bytes: 0, used }
     }
 
     fn indexes(files: &Files) -> Vec<u32> {

@@ -375,12 +375,13 @@ impl Storage {
         open.unchanged()?;
         // A small file that is stored in one go gains nothing by being reserved first.
         let reserve = !reserved && (length < file.length || length >= EXTENT_BYTES);
-        let taken = if reserve { self.reserver.reserve(&open.file, file.length)? } else { None };
-        let is_new = !reserved && taken.is_none();
-        let reserved = reserved || taken.is_some();
+        let done = &mut open.reserved_bytes;
+        let taken = if reserve { self.reserver.reserve(&open.file, done, file.length)? } else { None };
+        let is_new = !reserved && at >= open.reserved_bytes;
+        let reserved = reserved || open.reserved_bytes >= file.length;
         self.backend.store(open, reserved, at, length, parts)?;
         self.needed_bytes =
-            self.needed_bytes.saturating_sub(taken.unwrap_or(if is_new { length } else { 0 }));
+            self.needed_bytes.saturating_sub(taken.unwrap_or(0) + if is_new { length } else { 0 });
         open.length = open.length.max(if reserved { file.length } else { at + length });
         if let Some(known) = self.reserved.get_mut(index as usize) {
             *known = reserved;

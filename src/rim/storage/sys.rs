@@ -63,13 +63,13 @@ pub(super) fn make_directory_at(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<
     })
 }
 
-/// Reserves the first `length` bytes of `file` on its device and makes the file that long, if it is shorter.
+/// Reserves `length` bytes of `file` from `offset` on on its device and makes the file reach so far, if it is shorter.
 ///
 /// Raw `fallocate(2)`: where the file system cannot do it, glibc's `posix_fallocate` writes into every block.
-pub(super) fn reserve(file: &File, length: u64) -> io::Result<()> {
-    let length = wire_offset(length)?;
+pub(super) fn reserve(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    let (offset, length) = (wire_offset(offset)?, wire_offset(length)?);
     // SAFETY: takes numbers only.
-    retry(|| checked(unsafe { libc::fallocate64(file.as_raw_fd(), 0, 0, length) })).map(drop)
+    retry(|| checked(unsafe { libc::fallocate64(file.as_raw_fd(), 0, offset, length) })).map(drop)
 }
 
 /// Writes the slices at `offset`; the number of bytes written, which may be less than all.
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn offsets_beyond_the_kernels_are_faults() {
         let file = File::open("/dev/null").expect("/dev/null is there");
-        for fault in [reserve(&file, u64::MAX), start_write_back(&file, 1 << 63, 1)] {
+        for fault in [reserve(&file, 0, u64::MAX), start_write_back(&file, 1 << 63, 1)] {
             assert_eq!(fault.expect_err("too far").raw_os_error(), Some(libc::EFBIG));
         }
     }
