@@ -12,6 +12,8 @@ from payload import Payload
 from seeder import Seeder
 
 EVERY_S = 0.1
+# What is asked of a run: answers at the 99th percentile, the rate as a share of the device's, anonymous memory.
+ANSWER_S, RATE_SHARE, ANON_KIB = 0.1, 0.9, 10 << 10
 
 
 def percentile(figures, share):
@@ -40,6 +42,15 @@ def words(times):
     return f"{len(figures)} answers in ms: {shares}, most {max(figures, default=float('nan')):.0f}"
 
 
+def judged(name, good):
+    print(f"  {'ok    ' if good else 'MISSED'} {name}", flush=True)
+    return good
+
+
+def answers_fast(times):
+    return percentile([took for took, _, _ in times], 0.99) < ANSWER_S
+
+
 def measure(built, work, kind, size, bytes_per_s, arguments, piece_bytes=256 << 10):
     """A download onto a throttled disk, then a check of it from there; prints what was seen."""
     payload = Payload(work, f"slow{size // MIB}", size, piece_bytes, "http://127.0.0.1:9/announce")
@@ -58,6 +69,11 @@ def measure(built, work, kind, size, bytes_per_s, arguments, piece_bytes=256 << 
         print(f"  download: {words(times)}")
         print(f"  ended with {code} after {took:.1f} s: {size / took / 1e6:.2f} MB/s, the device {rate / 1e6:.2f} MB/s")
         print(f"  memory: anonymous {client.peak_anon_kib / 1024:.1f} MiB, resident {client.peak_rss_kib / 1024:.1f} MiB")
+        bars = [
+            judged(f"status is answered within {1000 * ANSWER_S:.0f} ms (p99)", answers_fast(times)),
+            judged(f"{RATE_SHARE} of what the device takes", size / took >= RATE_SHARE * proof),
+            judged(f"anonymous memory below {ANON_KIB >> 10} MiB", client.peak_anon_kib < ANON_KIB),
+        ]
         for took, at, what in sorted(times, key=lambda one: -one[0])[:5]:
             done = what["torrents"][0]["done_bytes"] / 1e6
             print(f"    {1000 * took:6.0f} ms, asked at {at - start:5.1f} s with {done:.1f} MB there")
@@ -68,4 +84,5 @@ def measure(built, work, kind, size, bytes_per_s, arguments, piece_bytes=256 << 
             times = client.answer_times(EVERY_S, 10 * size / bytes_per_s + 60)
             code = client.process.poll()
         print(f"  check: ended with {code}; {words(times)}", flush=True)
-        return same and code == 0
+        bars.append(judged("and while it checks", answers_fast(times)))
+        return same and code == 0 and all(bars)
