@@ -139,11 +139,9 @@ impl Session {
     /// Another peer was faster.
     pub(super) fn cancel(&mut self, now: Instant, stream: StreamId, block: Block) {
         let Some((_, open)) = self.streams.open(stream) else { return };
-        // What was released is still owed: if it is wanted of the same peer again, it is taken up and not asked for twice.
-        if !open.pipeline.live().any(|live| live == block) {
+        if !open.pipeline.take_back(block) {
             return;
         }
-        open.pipeline.remove(block);
         // What does not fit is no loss: the block comes all the same, and is left.
         let _ = open.peer.outbox.push(Message::Cancel(block));
         self.ask(now, stream);
