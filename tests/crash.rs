@@ -357,6 +357,29 @@ fn download(victim: &Victim<'_>, seeder: &mut Seeder, rng: &mut Rng, tally: &mut
 }
 
 #[test]
+fn whatever_was_there_at_a_clean_end_is_believed() {
+    let scratch = Scratch::new();
+    let (data, torrent) = (scratch.folder("data"), scratch.path().join("t.torrent"));
+    let content = make(&data, &torrent);
+    let metainfo = Arc::new(Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap());
+    let seeder = Seeder::start(&torrent, &data);
+    let (folder, port) = (scratch.folder("out"), seeder.port);
+    let victim = Victim { torrent: &torrent, metainfo, content: &content, folder, port };
+    let mut believed = Bitfield::new(victim.metainfo.geometry().pieces);
+    for nth in 0..8 {
+        let mut run = victim.start();
+        // Some end when there is a state, some before that, when the last one is all that they leave.
+        std::thread::sleep(Duration::from_millis(if nth % 4 == 3 { 2_500 } else { 1_000 }));
+        let told = Command::new("kill").args(["-TERM", &run.0.id().to_string()]).status().unwrap();
+        assert!(told.success() && run.0.wait().unwrap().code() == Some(6));
+        victim.assert_believed(&believed);
+        let Judgement { durable, believed: all, .. } = victim.judge();
+        assert!(durable.count() > believed.count() && all == durable, "{nth}: {all:?} of {durable:?}");
+        believed = all;
+    }
+}
+
+#[test]
 fn a_second_process_on_the_same_output_is_told_so() {
     let scratch = Scratch::new();
     let (data, torrent) = (scratch.folder("data"), scratch.path().join("t.torrent"));

@@ -439,7 +439,7 @@ impl Storage {
 
 impl Drop for Storage {
     fn drop(&mut self) {
-        self.state.beat();
+        self.state.beat_last();
         self.state.remove_if_empty(&mut self.tree);
     }
 }

@@ -92,7 +92,8 @@ pub(super) fn is_stamped_by_kernel(before_ns: i64, changed_ns: i64) -> bool {
     changed_ns > before_ns - grain_ns(changed_ns) && changed_ns <= exact_clock_ns()
 }
 
-fn exact_clock_ns() -> i64 {
+/// What the clock on the wall shows, in nanoseconds since 1970.
+pub(super) fn exact_clock_ns() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

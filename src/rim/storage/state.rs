@@ -4,7 +4,7 @@
 //! Its lock says that somebody works on the output. What is in it is the session's business; see
 //! [`resume`](crate::resume).
 
-use super::pulse::{Heart, is_stamped_by_kernel, stamp_clock_ns};
+use super::pulse::{Heart, exact_clock_ns, is_stamped_by_kernel, stamp_clock_ns};
 use super::survey::stamp_of;
 use super::sys;
 use super::tree::Tree;
@@ -15,9 +15,14 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// How often the file may be replaced between opening and locking before that is a fault of its own.
 const TRIES: u32 = 10;
+
+/// The files' clock goes on at least once in half of this, unless the machine is busy elsewhere.
+const LAST_BEAT_TIME: Duration = Duration::from_millis(20);
 
 /// The state file of one torrent.
 pub(super) struct StateFile {
@@ -28,8 +33,9 @@ pub(super) struct StateFile {
     next: Option<Next>,
     /// The end of the file in its place, if this run has written it.
     heart: Option<Heart>,
-    /// By the clock of the files: when the last sign of life was given, and when bytes were stored last.
+    /// By the clock of the files: when the last sign of life was given.
     beat_ns: i64,
+    /// When bytes were stored last.
     stored_ns: i64,
     /// When somebody else was last noticed to have been at the files.
     doubted_ns: i64,
@@ -194,11 +200,20 @@ impl StateFile {
         }
     }
 
-    /// Bytes were stored.
-    pub(super) fn stored(&mut self) {
-        if self.heart.is_some() {
-            self.stored_ns = stamp_clock_ns();
+    /// The last sign of life: later than whatever was stored, so that the next run knows all of it for ours. For that it
+    /// waits until the files' clock goes on, which takes milliseconds.
+    pub(super) fn beat_last(&mut self) {
+        let start = Instant::now();
+        self.beat();
+        while self.awaits_beat() && start.elapsed() < LAST_BEAT_TIME {
+            thread::sleep(LAST_BEAT_TIME / 20);
+            self.beat();
         }
+    }
+
+    /// Bytes were stored. By the exact clock, because some kernels stamp by that, and the other may be some ticks behind.
+    pub(super) fn stored(&mut self) {
+        self.stored_ns = exact_clock_ns();
     }
 
     /// True if what was stored last is known to be ours only after another sign of life: the files' clock has not gone on
