@@ -141,7 +141,7 @@ impl Session {
     /// The last piece is stored: what is left is to make the files durable.
     pub(super) fn complete_if_done(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
-        let in_doubt = torrent.recheck || torrent.checking.is_some() || torrent.durability.is_in_doubt();
+        let in_doubt = torrent.is_doubted() || torrent.checking.is_some();
         // A sync under way tells only of what was stored before it began.
         let is_busy = in_doubt || torrent.is_unsynced() || torrent.durability.is_syncing();
         if torrent.complete || is_busy || !torrent.download.is_complete() {

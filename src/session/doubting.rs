@@ -15,6 +15,12 @@ impl Torrent {
         self.durability.suspect(self.download.partly_stored().collect());
     }
 
+    /// True if something that was stored has to be read before it is believed: others may have been at the files, or the
+    /// device may not have it. It stays so until all of that is read, also if the run ends before.
+    pub fn is_doubted(&self) -> bool {
+        self.recheck || self.unread || self.durability.is_in_doubt()
+    }
+
     /// True if nothing goes on before a sync of everything succeeds.
     pub fn is_unsynced(&self) -> bool {
         self.stall.is_some_and(|stall| stall.is_unsynced)
@@ -83,6 +89,7 @@ impl Session {
             return;
         }
         let (all, some) = (core::mem::take(&mut torrent.recheck), torrent.durability.take_doubt());
+        torrent.unread |= all || some;
         if all {
             self.start_checking(now, id);
         } else if some {
@@ -261,6 +268,27 @@ mod tests {
         let mut rig = Rig::started(None);
         rig.tell(Event::CompleteFailed { torrent: ID, fault: FULL });
         assert_eq!(rig.tell(Event::Quit), [Wish::Finish(Outcome::Incomplete)]);
+    }
+
+    #[test]
+    fn who_quits_before_what_is_in_doubt_is_read_leaves_it_in_doubt() {
+        let mut rig = Rig::started(None);
+        rig.tell(Event::CompleteFailed { torrent: ID, fault: CHANGED });
+        rig.now = rig.now + STORE_RETRY_INTERVAL;
+        assert_eq!(rig.tell(Event::Quit), [Wish::Finish(Outcome::Incomplete)], "a sync would prove nothing");
+        assert_eq!(rig.session.torrents[0].undurable().count(), 2);
+    }
+
+    #[test]
+    fn what_is_to_be_read_when_storing_works_is_not_durable_before() {
+        let mut rig = Rig::new(None);
+        rig.disk[PIECE] ^= 1;
+        let wishes = rig.wishes();
+        assert_eq!(rig.read(wishes), [Wish::Sync]);
+        rig.tell(Event::Synced { torrent: ID });
+        rig.session.torrents[0].distrust();
+        assert_eq!(rig.wait(), []);
+        assert_eq!(rig.session.torrents[0].undurable().count(), 1);
     }
 
     #[test]

@@ -4,14 +4,15 @@
 //! there is something to be synced, and no more than the device takes in about a second waits: above that stores wait,
 //! the buffers fill, nobody is asked for more, and the sockets are read no further.
 
+use super::bound::Bound;
 use super::torrents::Torrent;
 use super::{Action, Note, Session, StorageFault};
 use crate::base::limits::{
-    STATE_INTERVAL, STATE_TOTALS_INTERVAL, STORE_RETRY_INTERVAL, STORE_TRIES_MAX, SYNC_AGE_MAX, SYNC_AIM,
-    UNSYNCED_BYTES_MAX, UNSYNCED_BYTES_MIN, UNSYNCED_PER_MEMORY,
+    STATE_INTERVAL, STATE_TOTALS_INTERVAL, STORE_RETRY_INTERVAL, STORE_TRIES_MAX, SYNC_AGE_MAX,
 };
 use crate::base::{Bitfield, Instant, TorrentId};
 use crate::resume::{Era, Past, Stamp, State, Wall};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -23,7 +24,8 @@ pub(super) struct Durability {
     /// Pieces that will be when the sync under way is done.
     syncing: Bitfield,
     sync: Option<SyncUnderWay>,
-    /// Bytes of stores that are wished for and not answered.
+    /// Stores that are wished for and not answered, with their bytes, and all of these.
+    wished: BTreeMap<u32, u64>,
     wished_bytes: u64,
     /// Bytes stored since the last sync began, and since when there are any.
     dirty_bytes: u64,
@@ -71,32 +73,6 @@ struct Saving {
     has_failed: bool,
 }
 
-/// How many bytes may wait for the device.
-#[derive(Debug)]
-struct Bound {
-    bytes: u64,
-    most: u64,
-}
-
-impl Bound {
-    fn new(memory_bytes: u64) -> Self {
-        let most = memory_bytes.saturating_mul(UNSYNCED_PER_MEMORY);
-        Self { bytes: UNSYNCED_BYTES_MIN, most: most.clamp(UNSYNCED_BYTES_MIN, UNSYNCED_BYTES_MAX) }
-    }
-
-    /// A sync of `bytes` took so long.
-    fn learn(&mut self, bytes: u64, took: Duration) {
-        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
-        let aim_us = SYNC_AIM.as_micros() as u64;
-        // Of a few bytes most of the time is not theirs; but a sync that takes too long is too long.
-        if bytes >= self.bytes / 4 || took > SYNC_AIM {
-            let fitting = bytes.saturating_mul(aim_us) / took_us;
-            let fitting = fitting.clamp(self.bytes / 2, self.bytes * 2);
-            self.bytes = fitting.clamp(UNSYNCED_BYTES_MIN, self.most);
-        }
-    }
-}
-
 impl Durability {
     /// Nothing is there yet, of so many pieces.
     pub fn new(pieces: u32, memory_bytes: u64) -> Self {
@@ -104,6 +80,7 @@ impl Durability {
             durable: Bitfield::new(pieces),
             syncing: Bitfield::new(pieces),
             sync: None,
+            wished: BTreeMap::new(),
             wished_bytes: 0,
             dirty_bytes: 0,
             dirty_since: None,
@@ -143,14 +120,17 @@ impl Durability {
         fits
     }
 
-    /// A store of so many bytes is wished for.
-    pub fn wished(&mut self, bytes: u64) {
-        self.wished_bytes += bytes;
+    /// `store`, which has so many bytes, is wished for. False if it was, and is not answered yet.
+    pub fn wish(&mut self, store: u32, bytes: u64) -> bool {
+        let is_new = self.wished.insert(store, bytes).is_none();
+        self.wished_bytes += if is_new { bytes } else { 0 };
+        is_new
     }
 
-    /// A store is answered.
-    pub fn answered(&mut self, now: Instant, bytes: u64, stored: bool) {
-        self.wished_bytes = self.wished_bytes.saturating_sub(bytes);
+    /// `store` is answered.
+    pub fn answered(&mut self, now: Instant, store: u32, stored: bool) {
+        let bytes = self.wished.remove(&store).unwrap_or(0);
+        self.wished_bytes -= bytes;
         if stored && bytes > 0 {
             self.dirty_bytes += bytes;
             self.dirty_since.get_or_insert(now);
@@ -283,9 +263,10 @@ impl Durability {
     }
 
     /// True if nothing is on its way to the device, or is to be.
-    fn is_settled(&self) -> bool {
+    fn is_settled(&self, may_sync: bool) -> bool {
         let saved = self.saving.era.is_none() || !(self.saving.is_due || self.saving.is_under_way);
-        self.sync.is_none() && self.completing == 0 && self.dirty_bytes == 0 && saved
+        let synced = self.sync.is_none() && (self.dirty_bytes == 0 || !may_sync);
+        synced && self.completing == 0 && saved
     }
 }
 
@@ -293,8 +274,9 @@ impl Torrent {
     /// Begins a sync, if it is time for one.
     fn begin_sync(&mut self, now: Instant, hurry: bool) -> Option<Action> {
         let is_due = self.sync_deadline().is_some_and(|due| due <= now);
+        let is_doubted = self.is_doubted();
         let own = &mut self.durability;
-        let is_last = hurry && own.dirty_bytes > 0 && own.sync.is_none() && !own.recheck && !self.complete;
+        let is_last = hurry && own.dirty_bytes > 0 && own.sync.is_none() && !is_doubted && !self.complete;
         if !is_due && !is_last {
             return None;
         }
@@ -307,7 +289,7 @@ impl Torrent {
 
     fn sync_deadline(&self) -> Option<Instant> {
         // What is being read is not proven, and the sync of the end sees to everything.
-        let is_certain = self.checking.is_none() && !self.durability.recheck;
+        let is_certain = self.checking.is_none() && !self.is_doubted();
         let may_begin = is_certain && !self.complete && !self.is_unsynced();
         self.durability.sync_deadline().filter(|_| may_begin)
     }
@@ -351,7 +333,7 @@ impl Session {
         let Some(torrent) = self.torrents.get(id.0 as usize) else { return Vec::new() };
         let own = &torrent.durability;
         // While pieces are in doubt, only what is durable is said to be there.
-        let in_doubt = own.recheck || torrent.recheck || torrent.checking.is_some();
+        let in_doubt = torrent.is_doubted() || torrent.checking.is_some();
         let stored = if in_doubt { &own.durable } else { torrent.download.have() };
         let state = State {
             info_hash: torrent.metainfo.info_hash,
@@ -387,7 +369,7 @@ impl Session {
 
     /// True if the end of the run need not wait for this torrent's files.
     pub(super) fn is_settled(torrent: &Torrent) -> bool {
-        torrent.stall.is_some() || torrent.durability.is_settled()
+        torrent.stall.is_some() || torrent.durability.is_settled(!torrent.is_doubted())
     }
 
     pub(super) fn on_synced(&mut self, now: Instant, id: TorrentId) {
@@ -458,38 +440,17 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn the_bound_follows_the_device() {
-        // Bytes per second; the bound that it comes to.
-        let cases = [(1 << 18, 4 * MIB), (5 * MIB, 5 * MIB), (20 * MIB, 20 * MIB), (2_000 * MIB, 64 * MIB)];
-        for (rate, expected) in cases {
-            let mut bound = Bound::new(1 << 30);
-            for _ in 0..30 {
-                let bytes = bound.bytes / 2;
-                bound.learn(bytes, Duration::from_micros(bytes * 1_000_000 / rate));
-            }
-            let (least, most) = (expected * 9 / 10, expected * 11 / 10);
-            assert!((least..=most).contains(&bound.bytes), "{rate}: {}", bound.bytes);
-        }
-    }
-
-    #[test]
-    fn little_memory_bounds_what_waits() {
-        for (memory, most) in [(0, 4 * MIB), (2 * MIB, 8 * MIB), (16 * MIB, 64 * MIB), (u64::MAX, 64 * MIB)] {
-            assert_eq!(Bound::new(memory).most, most);
-        }
-    }
-
-    #[test]
     fn a_store_waits_while_too_much_is_not_synced_and_one_never_does() {
         let mut own = Durability::new(8, u64::MAX);
         let now = Instant::from_micros(5);
         assert!(own.admits(100 * MIB) && !own.waits);
-        own.wished(3 * MIB);
+        assert!(own.wish(7, 3 * MIB) && !own.wish(7, 3 * MIB), "a store is wished for once at a time");
         assert!(own.admits(MIB) && !own.admits(MIB + 1) && own.waits);
-        own.answered(now, 3 * MIB, true);
+        own.answered(now, 7, true);
         assert_eq!((own.unsynced_bytes(), own.dirty_since), (3 * MIB, Some(now)));
-        own.wished(MIB);
-        own.answered(now, MIB, false);
+        assert!(own.wish(7, MIB));
+        own.answered(now, 7, false);
+        own.answered(now, 8, true);
         assert_eq!(own.unsynced_bytes(), 3 * MIB, "what failed is not stored");
     }
 }

@@ -89,10 +89,9 @@ impl Session {
             if may_wish && may_wait && !torrent.durability.admits(bytes) {
                 break;
             }
-            let store = torrent.download.next_store().map(StoreId);
-            if let Some(store) = store.filter(|_| may_wish) {
-                torrent.durability.wished(bytes);
-                self.actions.push_back(Action::Store { torrent: id, store });
+            let store = torrent.download.next_store().filter(|_| may_wish);
+            if let Some(store) = store.filter(|&store| torrent.durability.wish(store, bytes)) {
+                self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
             }
         }
     }
@@ -100,7 +99,7 @@ impl Session {
     pub(super) fn on_stored(&mut self, now: Instant, id: TorrentId, store: StoreId) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         let mut stored: Vec<u32> = Vec::new();
-        torrent.durability.answered(now, torrent.download.store_bytes(store.0), true);
+        torrent.durability.answered(now, store.0, true);
         torrent.download.stored(store.0, &mut self.pool, |piece| stored.push(piece));
         self.recover(now, id);
         for &piece in &stored {
@@ -147,7 +146,7 @@ impl Session {
         fault: StorageFault,
     ) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
-        torrent.durability.answered(now, torrent.download.store_bytes(store.0), false);
+        torrent.durability.answered(now, store.0, false);
         let before = torrent.stall;
         let tries = before.map_or(0, |stall| stall.tries);
         let since = before.map_or(now, |stall| stall.since);
@@ -174,7 +173,7 @@ impl Session {
         }
     }
 
-    /// Tries all stores again that failed.
+    /// Tries all stores again that failed: those that are not answered yet are under way.
     pub(super) fn retry_stores(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
         let Some(stall) = torrent.stall.as_mut().filter(|stall| stall.retry <= now) else { return };
@@ -185,8 +184,9 @@ impl Session {
         stall.tries += 1;
         while torrent.download.next_store().is_some() {}
         for store in torrent.download.pending_stores() {
-            torrent.durability.wished(torrent.download.store_bytes(store));
-            self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
+            if torrent.durability.wish(store, torrent.download.store_bytes(store)) {
+                self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
+            }
         }
         if torrent.download.pending_stores().next().is_none() {
             self.recover(now, id);
@@ -206,7 +206,9 @@ impl Session {
         let (good, pieces) = (torrent.download.have().count(), torrent.download.geometry().pieces);
         self.note(Note::Checked { torrent: id, good, pieces });
         self.check_doubtful(now, id);
-        if self.torrents[id.0 as usize].checking.is_none() {
+        let torrent = &mut self.torrents[id.0 as usize];
+        if torrent.checking.is_none() {
+            torrent.unread = false;
             self.check_is_over(now, id);
             self.make_durable(now, id);
         }

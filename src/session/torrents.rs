@@ -26,6 +26,8 @@ pub struct Torrent {
     pub checking: Option<Check>,
     /// The files were changed by somebody else: they are checked again when storing works.
     pub recheck: bool,
+    /// What was in doubt is being read, or was not read to its end.
+    pub unread: bool,
     pub paused: bool,
     pub stall: Option<Stall>,
     /// Reads that failed, since the start or since the last check began.
@@ -95,6 +97,7 @@ impl Torrent {
             trackers,
             metainfo,
             recheck: false,
+            unread: false,
             paused: false,
             stall: None,
             read_faults: 0,

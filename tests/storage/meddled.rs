@@ -125,6 +125,41 @@ fn nothing_is_complete_over_files_that_somebody_has_changed() {
 }
 
 #[test]
+fn a_file_that_was_shortened_while_it_was_open_is_noticed_after_it_was_closed() {
+    let metainfo = torrent("x", &[("", 4 * E, "")]);
+    for (name, options) in [("full", FULL), ("sparse", SPARSE)] {
+        let place = Place::new(&format!("shortened-open-{name}"));
+        let path = place.path.join("x");
+        let begin = || {
+            let (mut storage, _) = open(&place.path, &metainfo, &options);
+            assert_eq!((store(&mut storage, 0, 4 * E), sync(&mut storage, false)), (Ok(()), Ok(())));
+            File::options().write(true).open(&path).and_then(|file| file.set_len(5)).expect("shorter");
+            storage
+        };
+        assert_eq!(completed(&mut begin()), CHANGED, "{name}");
+        let mut storage = begin();
+        storage.tick(Instant::ZERO + 2 * FILE_IDLE_MAX);
+        assert_eq!(store(&mut storage, E, E), CHANGED, "{name}");
+    }
+}
+
+#[test]
+fn whoever_looks_ahead_does_not_use_up_the_news_that_a_file_was_replaced() {
+    let place = Place::new("ahead");
+    let metainfo = torrent("x", &[("", 4 * E, "")]);
+    let (path, other) = (place.path.join("x"), place.path.join("y"));
+    let (mut storage, _) = open(&place.path, &metainfo, &FULL);
+    assert_eq!((store(&mut storage, 0, 4 * E), sync(&mut storage, false)), (Ok(()), Ok(())));
+    storage.tick(Instant::ZERO + 2 * FILE_IDLE_MAX);
+    // Shorter, as not all file systems tell when a file was made.
+    fs::write(&other, [7; 5]).and_then(|()| fs::rename(&other, &path)).expect("another file");
+    storage.is_at_hand(0, 16 << 10);
+    storage.announce(0, 4 * E);
+    let loaded = storage.load(0, &mut [0; 16]).map_err(|fault| fault.kind);
+    assert_eq!(loaded, CHANGED);
+}
+
+#[test]
 fn what_an_earlier_run_has_left_is_not_made_anew_at_the_end() {
     let place = Place::new("left");
     let metainfo = torrent("t", &[("a", E, ""), ("b", E, "")]);

@@ -93,11 +93,13 @@ impl Files {
         Ok(&mut self.open[0])
     }
 
-    /// An error (`ESTALE`) if the file is another one than it was before, or shorter; told once.
+    /// An error (`ESTALE`) if the file is another one than it was before, or shorter; until [`Files::forget`].
     fn recognise(&mut self, index: u32, file: &File, metadata: &Metadata) -> io::Result<()> {
         let Some(known) = self.known.get_mut(index as usize) else { return Ok(()) };
-        let before = std::mem::replace(known, Known::of(file, metadata));
-        before.fits(known)
+        let now = Known::of(file, metadata);
+        known.fits(&now)?;
+        *known = now;
+        Ok(())
     }
 
     /// An error (`ESTALE`) if `found`, which the name of the file `index` leads to, is not the file that is open under
@@ -174,9 +176,12 @@ impl Files {
     fn close_if(&mut self, is_closed: impl Fn(&OpenFile) -> bool) {
         while let Some(at) = self.open.iter().position(&is_closed) {
             let open = self.open.remove(at);
-            if open.writable {
-                // A file that cannot be looked at is known as it was.
-                let _ = self.note(open.index, &open.file);
+            // A file that cannot be looked at is known as it was, and one that somebody has shortened or deleted as it
+            // would be without that.
+            let is_noted =
+                !open.writable || open.unchanged().is_ok() && self.note(open.index, &open.file).is_ok();
+            if let Some(known) = self.known.get_mut(open.index as usize).filter(|_| !is_noted) {
+                known.is_at_least(open.length);
             }
         }
     }

@@ -38,6 +38,11 @@ impl Known {
         Self { birth, ..Self::of_stamp(&stamp_of(metadata)) }
     }
 
+    /// The file was this long, in bytes, or longer.
+    pub(super) fn is_at_least(&mut self, length: u64) {
+        self.length = self.length.max(length);
+    }
+
     /// An error (`ESTALE`) if `now` is another file than this one, or shorter.
     pub(super) fn fits(self, now: &Self) -> io::Result<()> {
         let is_another = self.birth != 0 && now.birth != 0 && self.birth != now.birth;
