@@ -266,7 +266,7 @@ impl Cli {
 /// What is given, and how fast everything may go.
 fn giving(raw: &Raw) -> Result<Giving, Fault> {
     let limit = |option: &str, text: &Option<String>| {
-        let kib = number(option, text.as_deref(), 0, 1..=limits::LIMIT_KIB_MAX, "KiB/s")?;
+        let kib = number(option, text.as_deref(), 0, 0..=limits::LIMIT_KIB_MAX, "KiB/s")?;
         Ok(kib * u64::from(KIB))
     };
     let slots = number("--up-slots", raw.up_slots.as_deref(), 1, 1..=limits::UP_SLOTS_MAX, "peers")?;
@@ -300,6 +300,12 @@ fn read(plain: &Plain) -> Result<Raw, Fault> {
 
 fn job_of(raw: &Raw) -> Result<Job, Fault> {
     let fault = |text: &str| Err(Fault(text.to_string()));
+    if raw.output.as_deref() == Some("") {
+        return fault("--output is empty: name a directory, or leave it out");
+    }
+    if raw.torrents.iter().chain(&raw.create).any(String::is_empty) {
+        return fault("an empty name is no file");
+    }
     let chosen = [raw.show, raw.check, raw.create.is_some()];
     if chosen.iter().filter(|is_chosen| **is_chosen).count() > 1 {
         return fault("--show, --check and --create exclude each other");
@@ -453,7 +459,7 @@ mod tests {
             ("--port 9-8 a", "--port '9-8': allowed is"),
             ("--bind x/y a", "--bind 'x/y': allowed is an address"),
             ("--proxy socks4://me:secret@g:1 a", "--proxy: a proxy is socks5:// or http://"),
-            ("--up-limit 0 a", "--up-limit '0': allowed is KiB/s from 1"),
+            ("--up-limit x a", "--up-limit 'x': allowed is KiB/s from 0"),
             ("--up-slots 0 a", "--up-slots '0': allowed is peers from 1"),
             ("--seed-ratio -1 a", "--seed-ratio '-1': allowed is a number"),
             ("--seed-time x a", "--seed-time 'x': allowed is minutes"),

@@ -54,6 +54,7 @@ impl From<Outcome> for Exit {
             Outcome::Incomplete => Self::Incomplete,
             Outcome::NoSpace => Self::NoSpace,
             Outcome::IoError => Self::IoError,
+            Outcome::Occupied { .. } => Self::OutputTaken,
             Outcome::CheckFailed => Self::CheckFailed,
             Outcome::GaveUp => Self::GaveUp,
         }
@@ -90,13 +91,15 @@ impl From<Exit> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::TorrentId;
 
     #[test]
     fn only_a_complete_download_ends_with_zero() {
-        use Outcome::{CheckFailed, Complete, GaveUp, Incomplete, IoError, NoSpace};
-        let codes =
-            [Complete, IoError, NoSpace, Incomplete, CheckFailed, GaveUp].map(|o| Exit::from(o).code());
-        assert_eq!(codes, [0, 1, 4, 6, 7, 8]);
+        use Outcome::{CheckFailed, Complete, GaveUp, Incomplete, IoError, NoSpace, Occupied};
+        let taken = Occupied { torrent: TorrentId(0) };
+        let codes = [Complete, IoError, NoSpace, taken, Incomplete, CheckFailed, GaveUp]
+            .map(|o| Exit::from(o).code());
+        assert_eq!(codes, [0, 1, 4, 5, 6, 7, 8]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::app::memory::{self, Remark, Shares};
 use crate::app::network;
 use crate::app::screen::View;
 use crate::app::text;
-use crate::app::torrents::{Torrent, Torrents};
+use crate::app::torrents::{Torrent, Torrents, shown};
 use crate::base::units::{Bytes, Span};
 use crate::proxy::Routes;
 use crate::rim::storage::{self, Allocate, Existing, Options, Storage, wall};
@@ -136,8 +136,8 @@ impl App {
             let state = self.take(torrent, &mut storage)?;
             let empty = existing == Existing::Nothing;
             let (holes, era) = (storage.holes(), storage.era());
-            let (stamps, wall) = (storage.stamps(), wall());
-            let remains = Remains { state: &state, stamps, holes, era, wall, empty };
+            let (stamps, wall, foreign) = (storage.stamps(), wall(), !storage.was_ours());
+            let remains = Remains { state: &state, stamps, holes, era, wall, empty, foreign };
             session.resume_torrent(start, Arc::clone(&torrent.metainfo), remains);
             files.push(storage);
         }
@@ -146,7 +146,7 @@ impl App {
             View::new(Arc::clone(&torrents), self.console.clone(), self.filter.clone(), json, quiet);
         let outcome = rim.run(&mut session, files, &mut view).map_err(|error| self.system("poll", &error))?;
         self.console.lock().clear();
-        if let Some(why) = self.why(outcome) {
+        if let Some(why) = self.why(outcome, &torrents) {
             self.error(&why, Exit::from(outcome));
         }
         let now = rim.now();
@@ -168,11 +168,17 @@ impl App {
     }
 
     /// What an outcome needs to have said beside the summary.
-    fn why(&self, outcome: Outcome) -> Option<String> {
+    fn why(&self, outcome: Outcome, torrents: &Torrents) -> Option<String> {
         match outcome {
             Outcome::Complete | Outcome::Incomplete | Outcome::CheckFailed => None,
             Outcome::NoSpace => Some("there is no space left for the output".to_string()),
             Outcome::IoError => Some("the output cannot be read or written".to_string()),
+            Outcome::Occupied { torrent } => {
+                let place = torrents.get(torrent).map_or_else(String::new, |torrent| shown(&torrent.output));
+                Some(format!(
+                    "{place}: exists and holds nothing of this torrent: move it away, or choose another --output"
+                ))
+            }
             Outcome::GaveUp => {
                 let span = Span(self.cli.give_up.unwrap_or_default());
                 Some(format!("no peer and no tracker was reached within {span}"))
@@ -242,6 +248,10 @@ impl App {
                 self.console.lock().answer(&json::torrent(number as u32, torrent).end());
             } else {
                 self.news(Level::Info, &text::torrent::start(torrent));
+            }
+            if torrent.metainfo.tiers.is_empty() && self.cli.peers.is_empty() && self.cli.job != Job::Check {
+                let line = "it names no tracker: give --peer, or wait for peers that connect";
+                self.news(Level::Warn, &format!("{}: {line}", torrent.name()));
             }
             for what in &torrent.metainfo.cleaned {
                 self.news(Level::Info, &format!("{}: {}", torrent.name(), text::clean(what.as_bytes())));

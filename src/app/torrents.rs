@@ -31,7 +31,9 @@ impl Torrent {
     /// # Errors
     /// [`Unreadable`] says why it is none.
     pub fn read(file: &Path, directory: &Path) -> Result<Self, Unreadable> {
-        let metainfo = read_bounded(file).and_then(|bytes| Metainfo::parse(&bytes).map_err(Why::Metainfo));
+        let metainfo = no_link(file)
+            .and_then(read_bounded)
+            .and_then(|bytes| Metainfo::parse(&bytes).map_err(Why::Metainfo));
         let metainfo = metainfo.map_err(|why| Unreadable { file: file.to_path_buf(), why })?;
         let output = directory.join(OsStr::from_bytes(&metainfo.name));
         Ok(Self { file: file.to_path_buf(), metainfo: Arc::new(metainfo), output })
@@ -40,6 +42,20 @@ impl Torrent {
     /// Its name, fit for a terminal.
     pub fn name(&self) -> String {
         clean(&self.metainfo.name)
+    }
+}
+
+/// What people give who have no .torrent yet.
+fn no_link(file: &Path) -> Result<&Path, Why> {
+    let text = file.as_os_str().as_bytes();
+    let is_url =
+        [&b"http://"[..], b"https://", b"ftp://", b"file://"].iter().any(|head| text.starts_with(head));
+    if text.starts_with(b"magnet:") {
+        Err(Why::Magnet)
+    } else if is_url {
+        Err(Why::Url)
+    } else {
+        Ok(file)
     }
 }
 
@@ -72,6 +88,8 @@ pub struct Unreadable {
 
 #[derive(Debug)]
 enum Why {
+    Magnet,
+    Url,
     Io(io::Error),
     Directory,
     Empty,
@@ -84,6 +102,8 @@ impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", shown(&self.file))?;
         match &self.why {
+            Why::Magnet => f.write_str("is a magnet link; only .torrent files are taken"),
+            Why::Url => f.write_str("is a URL; fetch the .torrent first, for instance with wget"),
             Why::Io(error) => write!(f, "cannot be read: {error}"),
             Why::Directory => f.write_str("is a directory, not a .torrent"),
             Why::Empty => f.write_str("is empty"),

@@ -120,6 +120,11 @@ pub enum Outcome {
     NoSpace,
     /// A file could not be read or written.
     IoError,
+    /// What is in the place of a torrent's files holds nothing of it, and nobody knows it for ours.
+    Occupied {
+        /// Whose place it is.
+        torrent: TorrentId,
+    },
     /// `--check` found pieces that are bad or missing.
     CheckFailed,
     /// No peer and no tracker could be reached within `--give-up`.

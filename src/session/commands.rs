@@ -129,6 +129,10 @@ impl Session {
             }
             return;
         }
+        let torrent = &self.torrents[id.0 as usize];
+        if torrent.foreign && torrent.download.have().count() == 0 {
+            return self.fail(now, Outcome::Occupied { torrent: id });
+        }
         self.complete_if_done(now, id);
         if !self.torrents[id.0 as usize].complete {
             self.announce_due(now, id);

@@ -22,6 +22,8 @@ pub struct Remains<'a> {
     pub wall: Wall,
     /// Nothing is there, so that nothing has to be read.
     pub empty: bool,
+    /// No earlier run is known to have worked on the files: if nothing in them is of the torrent, they are somebody's own.
+    pub foreign: bool,
 }
 
 impl Session {
@@ -34,8 +36,9 @@ impl Session {
         remains: Remains<'_>,
     ) -> TorrentId {
         let id = self.enter(now, metainfo);
-        let Remains { state, stamps, holes, era, wall, empty } = remains;
+        let Remains { state, stamps, holes, era, wall, empty, foreign } = remains;
         let torrent = &mut self.torrents[id.0 as usize];
+        torrent.foreign = foreign && holes.count() < holes.len();
         let mut belief = Belief::new(&torrent.metainfo, state, &Present { stamps, era, wall });
         if self.settings.check_only {
             belief = Belief::nothing(holes.len());

@@ -26,6 +26,8 @@ pub struct Torrent {
     pub checking: Option<Check>,
     /// The files were changed by somebody else: they are checked again when storing works.
     pub recheck: bool,
+    /// What is on disk may be somebody's own: nothing is stored over it before a piece of it is right.
+    pub foreign: bool,
     /// What was in doubt is being read, or was not read to its end.
     pub unread: bool,
     pub paused: bool,
@@ -97,6 +99,7 @@ impl Torrent {
             trackers,
             metainfo,
             recheck: false,
+            foreign: false,
             unread: false,
             paused: false,
             stall: None,

@@ -160,8 +160,8 @@ impl World {
         self.lend();
         let (device, instant) = (&self.disk.device, Instant::from_micros(self.now));
         let (state, holes, wall) = (device.state(), self.disk.holes(), device.wall(self.now));
-        let remains =
-            Remains { state: &state, stamps: device.stamps(), holes, era: device.era(), wall, empty: false };
+        let (stamps, era) = (device.stamps(), device.era());
+        let remains = Remains { state: &state, stamps, holes, era, wall, empty: false, foreign: false };
         self.session.resume_torrent(instant, self.torrent.metainfo.clone(), remains);
         self.turn();
     }

@@ -304,6 +304,11 @@ impl Storage {
         }
     }
 
+    /// True if an earlier run has worked on the output, as far as can be told after [`Storage::take`].
+    pub fn was_ours(&self) -> bool {
+        self.state.was_there()
+    }
+
     /// True if neither the state nor the output is there, and nothing can be made beside it: `error` is why.
     fn cannot_begin(&self, error: &io::Error) -> bool {
         let is_missing = |name: &[u8]| {

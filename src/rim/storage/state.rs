@@ -39,6 +39,8 @@ pub(super) struct StateFile {
     stored_ns: i64,
     /// When somebody else was last noticed to have been at the files.
     doubted_ns: i64,
+    /// It was there when it was to be locked: an earlier run has worked on the output.
+    was_there: bool,
     /// Nothing was ever written to it.
     is_empty: bool,
     /// Nothing is to be kept any more.
@@ -90,6 +92,7 @@ impl StateFile {
             beat_ns: 0,
             stored_ns: 0,
             doubted_ns: 0,
+            was_there: false,
             is_empty: true,
             is_forgotten: false,
             absence: libc::ENOLCK,
@@ -99,6 +102,11 @@ impl StateFile {
     /// The name of the file within the output directory.
     pub(super) fn name(&self) -> &[u8] {
         &self.name
+    }
+
+    /// True if it was there before this run.
+    pub(super) fn was_there(&self) -> bool {
+        self.was_there
     }
 
     /// Makes the file, if it is missing, locks and reads it.
@@ -120,6 +128,7 @@ impl StateFile {
     fn try_lock(&mut self, tree: &mut Tree) -> io::Result<Option<Locked>> {
         let root = tree.root(true)?;
         let open = |flags| sys::retry(|| sys::open_at(root, &self.name, flags, 0o666)).map(File::from);
+        self.was_there |= open(libc::O_PATH).is_ok();
         let mut file = open(libc::O_RDWR | libc::O_CREAT)?;
         if !sys::try_lock(&file)? {
             return Ok(Some(Locked::Busy));
