@@ -112,7 +112,8 @@ fn the_version_is_that_of_the_package() {
 
 #[test]
 fn bad_arguments_are_one_line_and_code_2() {
-    let cases: [(&[&str], &[&str]); 12] = [
+    let cases: [(&[&str], &[&str]); 13] = [
+        (&["-o", "", "a"], &["--output is empty"]),
         (&[], &["no FILE.torrent given"]),
         (&["--memory", "1", "a"], &["--memory", "'1'", "2 to 1024"]),
         (&["--memory=x", "a"], &["--memory", "'x'"]),
@@ -155,6 +156,8 @@ fn what_is_no_torrent_is_one_line_and_code_3() {
     run(&[&zeros]).assert_fault(3, &["zeros.torrent", "50.0 MiB"]);
     run(&[&directory.join("missing.torrent")]).assert_fault(3, &["missing.torrent", "No such file"]);
     run(&[&directory]).assert_fault(3, &["is a directory"]);
+    run(&["magnet:?xt=urn:btih:0"]).assert_fault(3, &["is a magnet link"]);
+    run(&["http://example.com/a.torrent"]).assert_fault(3, &["is a URL", "wget"]);
     let line_feed = directory.join("line\nfeed");
     run(&[&line_feed]).assert_fault(3, &["line\\x0afeed"]);
 }
@@ -296,6 +299,14 @@ fn output_that_is_something_else_is_code_5_and_stays_as_it_is() {
     fs::write(out.join("a"), [7; 3000]).unwrap();
     run(&arguments).assert_fault(5, &["3000 bytes"]);
     assert_eq!(fs::read(out.join("a")).unwrap(), [7; 3000]);
+    // Somebody's own file, shorter than the torrent's: nothing in it is of the torrent. It is refused each time.
+    fs::write(out.join("a"), [7; 300]).unwrap();
+    for _ in 0..2 {
+        let ran = run(&[OsStr::new("-q"), OsStr::new("-o"), out.as_os_str(), path.as_os_str()]);
+        ran.assert_fault(5, &["out/a: exists and holds nothing of this torrent"]);
+        assert_eq!(fs::read(out.join("a")).unwrap(), [7; 300]);
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "nothing is left beside it");
+    }
 }
 
 #[test]

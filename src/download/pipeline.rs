@@ -6,8 +6,8 @@
 //! that this is the way's time and not the queue's, the queue runs empty now and then ([`Probe`]).
 
 use crate::base::limits::{
-    BLOCK_BYTES, REQQ_DEFAULT, REQUESTS_EAGER, REQUESTS_MAX, REQUESTS_MIN, REQUESTS_START, SUGGESTED_MAX,
-    SUGGESTED_REST,
+    BLOCK_BYTES, REQQ_DEFAULT, REQUESTS_EAGER, REQUESTS_MAX, REQUESTS_MIN, REQUESTS_START, SNUB_MAX,
+    SUGGESTED_MAX, SUGGESTED_REST,
 };
 use crate::base::{Block, Instant};
 use crate::download::cancelled::Cancelled;
@@ -282,9 +282,11 @@ impl Pipeline {
         self.probe = Probe::default();
     }
 
-    /// When the silence will have been too long; `None` while nothing is outstanding.
+    /// When the silence will have been too long; `None` while nothing is outstanding. What a snubbed peer still owes is
+    /// waited for longer, but not for ever: it may have dropped the request.
     pub fn snub_deadline(&self) -> Option<Instant> {
-        (self.live > 0).then(|| self.rhythm.deadline())
+        let owed = self.requests.back().filter(|_| self.snubbed).map(|request| request.sent + SNUB_MAX);
+        if self.live > 0 { Some(self.rhythm.deadline()) } else { owed }
     }
 
     /// The peer could not be heard until now: that was no silence of its own.

@@ -40,7 +40,7 @@ impl Session {
     }
 
     /// Takes back the plan of a read that found nothing: the block in progress keeps its buffer.
-    fn unplan(&mut self) {
+    pub(super) fn unplan(&mut self) {
         if let Some(rest) = self.scatter.take_rest() {
             let owner = self.planned_for.and_then(|stream| self.streams.open(stream));
             match owner {
@@ -232,6 +232,8 @@ impl Session {
         match arrival {
             Arrival::Kept { cancel } => {
                 open.useful_at = now;
+                // Blocks that crossed our cancels are no flood of somebody who sends what is wanted as well.
+                open.unasked_bytes = open.unasked_bytes.saturating_sub(bytes);
                 cancel.into_iter().flatten().for_each(|other| self.cancel(now, other, block));
             }
             Arrival::Duplicate => {

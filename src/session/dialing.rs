@@ -30,7 +30,9 @@ impl Session {
     }
 
     fn has_room_for_a_peer(&self) -> bool {
-        let open = self.open_peers + self.arrivals as u32;
+        // Those who come and say nothing must not keep us from calling others.
+        let arrivals = (self.arrivals as u32).min(self.settings.max_peers / 4);
+        let open = self.open_peers + arrivals;
         self.half_open < HALF_OPEN_MAX && open + (self.half_open as u32) < self.settings.max_peers
     }
 

@@ -136,28 +136,43 @@ impl Session {
         welcome.then_some(TorrentId(nth as u32))
     }
 
-    /// If the peer `id` is connected already, ends one of the two connections. True if this one stays.
+    /// If the peer `id` is connected already from the same host, ends one of the two connections: from another one it may
+    /// be somebody who only says its id. True if this one stays.
     pub(super) fn settle_twins(&mut self, now: Instant, stream: StreamId, id: PeerId) -> bool {
         let Some(connection) = self.streams.connection(stream) else { return false };
         let (torrent, incoming, address) = (connection.torrent, connection.incoming, connection.address);
-        let twin = self
-            .streams
-            .iter_open()
-            .find(|(other, of, _, open)| *other != stream && *of == torrent && open.peer.id == id);
+        let host = |address: SocketAddr| address.ip().to_canonical();
+        let twin = self.streams.iter_open().find(|(other, of, connection, open)| {
+            let is_same = open.peer.id == id && host(connection.address) == host(address);
+            *other != stream && *of == torrent && is_same
+        });
         let Some((twin, _, other, open)) = twin else { return true };
         // Both sides see the same two connections and have to keep the same one: the one that was opened by the side
         // with the lower id.
         let opened_by_us = self.our_id.0 < id.0;
         let in_doubt = other.incoming != incoming && now.since(open.opened) < TWIN_AGE_MAX;
-        if in_doubt && incoming != opened_by_us {
-            self.drop_peer(now, twin, Farewell::Twin);
-            return true;
+        let newer_stays = in_doubt && incoming != opened_by_us;
+        let (stays, goes) = if newer_stays { (stream, twin) } else { (twin, stream) };
+        self.drop_twin(now, stays, goes);
+        newer_stays
+    }
+
+    /// Ends the connection `goes`. If we have dialled its address, the one that stays is known by it, so that it is dialled
+    /// again when that is gone; or else it is dialled again later.
+    fn drop_twin(&mut self, now: Instant, stays: StreamId, goes: StreamId) {
+        if let Some((id, address)) = self
+            .streams
+            .connection(goes)
+            .filter(|gone| !gone.incoming)
+            .map(|gone| (gone.torrent, gone.address))
+        {
+            match self.streams.connection(stays).filter(|other| other.incoming && other.listens_at.is_none())
+            {
+                Some(other) => other.listens_at = Some(address),
+                None => self.torrents[id.0 as usize].candidates.closed(now, address, false, &mut self.rng),
+            }
         }
-        if !incoming && let Some(other) = self.streams.connection(twin).filter(|other| other.incoming) {
-            other.listens_at = Some(address);
-        }
-        self.drop_peer(now, stream, Farewell::Twin);
-        false
+        self.drop_peer(now, goes, Farewell::Twin);
     }
 
     /// A peer that came to us has said where it listens: it can be dialled there later, and not now.

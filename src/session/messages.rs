@@ -48,12 +48,15 @@ impl Session {
             open.pipeline.release(|block| download.unrequest(stream, block));
         }
         download.forget(stream);
+        open.pipeline.search.restart();
         self.returned = true;
     }
 
     fn on_unchoke(&mut self, stream: StreamId) {
         if let Some((_, open)) = self.streams.open(stream) {
             open.pipeline.forget_released();
+            // It was for what may be asked of it while it chokes.
+            open.pipeline.search.restart();
         }
     }
 
@@ -114,7 +117,9 @@ impl Session {
                 self.torrents[id.0 as usize].download.add_availability(piece);
             }
             let none = || Bitfield::new(open.peer.has.len());
-            open.allowed_fast.get_or_insert_with(none).insert(piece);
+            if open.allowed_fast.get_or_insert_with(none).insert(piece) {
+                open.pipeline.search.restart();
+            }
         }
     }
 

@@ -144,6 +144,8 @@ pub struct Session {
     some_wait: bool,
     /// Room for a list of peers, for a moment.
     starved: Vec<StreamId>,
+    /// Who of them is asked first: counts up.
+    first_asked: usize,
     /// Memory or blocks came back: peers that could not be given anything are asked again.
     returned: bool,
     /// Addresses of peers that are gone, for the case that they prove guilty later.
@@ -208,6 +210,7 @@ impl Session {
             waiting: VecDeque::new(),
             some_wait: false,
             starved: Vec::new(),
+            first_asked: 0,
             returned: false,
             departed: VecDeque::new(),
             choker: Choker::default(),

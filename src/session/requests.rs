@@ -80,6 +80,10 @@ impl Session {
         let mut line = core::mem::take(&mut self.starved);
         let open = self.streams.iter_open();
         line.extend(open.filter(|(_, _, _, open)| open.starved).map(|(stream, ..)| stream));
+        // Memory that comes back is for each in turn.
+        self.first_asked = self.first_asked.wrapping_add(1);
+        let first = self.first_asked.checked_rem(line.len()).unwrap_or(0);
+        line.rotate_left(first);
         for stream in line.drain(..) {
             if is_asked(self, stream) {
                 self.ask(now, stream);
@@ -154,9 +158,17 @@ impl Session {
         }
     }
 
-    /// The peer fell silent with requests outstanding: others are asked instead.
-    pub(super) fn snub(&mut self, stream: StreamId) {
+    /// The peer fell silent with requests outstanding: others are asked instead. If it was silent before and nothing else
+    /// is asked of it, what it owes is taken back, and one request finds out whether it has become better.
+    pub(super) fn snub(&mut self, now: Instant, stream: StreamId) {
+        self.unplan();
         let Some((id, open)) = self.streams.open(stream) else { return };
+        // The block that it has begun may never end, and others need the memory.
+        open.landing.take().into_iter().for_each(|buffer| self.pool.give(buffer));
+        if open.pipeline.outstanding() == 0 {
+            open.pipeline.withdraw(|block| open.peer.outbox.push(Message::Cancel(block)));
+            return self.ask(now, stream);
+        }
         let download = &mut self.torrents[id.0 as usize].download;
         open.pipeline.snub();
         open.pipeline.release(|block| download.unrequest(stream, block));

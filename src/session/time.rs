@@ -92,7 +92,7 @@ impl Session {
         }
         if let Some((_, open)) = self.streams.open(stream) {
             if open.silence_deadline().is_some_and(|due| due <= now) {
-                self.snub(stream);
+                self.snub(now, stream);
             }
             self.update_interest(stream);
             self.flush(stream);

@@ -115,6 +115,7 @@ impl Session {
             return None;
         }
         if open.service.sending.is_none() && open.service.queue.is_empty() {
+            open.flushing = open.has_output();
             return None;
         }
         let allowed = self.up_pacer.allowed(now, stream, &mut open.service.up);

@@ -5,7 +5,7 @@ use crate::{request, seeding, served};
 use core::time::Duration;
 use std::collections::VecDeque;
 use swarmlet::base::limits::{
-    EXTENT_BYTES, PARTING_TIME, SUPER_SEED_INTERVAL, SUPER_SEED_PASS_MAX, TELL_INTERVAL,
+    EXTENT_BYTES, PARTING_TIME, SNUB_MAX, SUPER_SEED_INTERVAL, SUPER_SEED_PASS_MAX, TELL_INTERVAL,
 };
 use swarmlet::base::{Block, StreamId, TorrentId};
 use swarmlet::resume::Past;
@@ -71,6 +71,46 @@ fn pieces_that_come_fast_are_told_of_together_and_to_newcomers_only_once() {
     stage.wait(TELL_INTERVAL);
     assert_eq!(told(&mut stage, newcomer).len(), 0);
     assert_eq!(stage.wait(TELL_INTERVAL), 0, "nothing wakes for nothing");
+}
+
+#[test]
+fn a_peer_that_was_told_nothing_at_first_is_told_when_there_is_something() {
+    let mut stage = Stage::new(4, seeding(), false);
+    // Without extensions nobody who has nothing says anything after the handshake.
+    let (source, leecher) = (stage.peer("1.2.3.4:5", false), stage.peer("1.2.4.4:5", false));
+    assert_eq!(stage.heard(leecher), [""; 0]);
+    stage.flushed.clear();
+    stage.say(source, &[Message::Bitfield(&[0xf0]), Message::Unchoke]);
+    for block in stage.asked(source) {
+        stage.send_blocks(source, &[block]);
+    }
+    for piece in 0..4 {
+        (0..PIECE_BYTES).step_by(16 << 10).for_each(|begin| stage.send_block(source, piece, begin));
+    }
+    assert!(stage.flushed.contains(&leecher), "what is said has to be sent");
+    assert_eq!(stage.heard(leecher).len(), 4);
+}
+
+#[test]
+fn a_peer_that_drops_a_request_is_asked_again_in_the_end() {
+    let mut stage = Stage::new(4, seeding(), false);
+    let source = stage.peer("1.2.3.4:5", false);
+    stage.say(source, &[Message::Bitfield(&[0xf0]), Message::Unchoke]);
+    let mut dropped = None;
+    while let blocks = stage.asked(source)
+        && !blocks.is_empty()
+    {
+        for block in blocks {
+            if *dropped.get_or_insert(block) != block {
+                stage.send_blocks(source, &[block]);
+            }
+        }
+    }
+    stage.wait(SNUB_MAX * 2);
+    let again = stage.asked(source);
+    assert_eq!(again.first(), dropped.as_ref(), "{again:?}");
+    stage.send_blocks(source, &again[..1]);
+    assert_eq!(stage.session.status(stage.now).torrents[0].pieces_have, 4);
 }
 
 #[test]

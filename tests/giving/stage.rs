@@ -20,6 +20,8 @@ pub struct Stage {
     pub content: Vec<u8>,
     pub piece_bytes: usize,
     pub closed: HashSet<StreamId>,
+    /// To whom the session wishes to send something.
+    pub flushed: HashSet<StreamId>,
     /// What peers have written and the session has not read.
     pub unread: HashMap<StreamId, Vec<u8>>,
     pub outcome: Option<Outcome>,
@@ -68,7 +70,8 @@ impl Stage {
         let mut session = Session::new(now, Rng::new(1), settings);
         session.give(now, giving);
         session.add_torrent(now, metainfo.clone(), !complete);
-        let (closed, dialled, announces) = (HashSet::new(), Vec::new(), Vec::new());
+        let (closed, flushed) = (HashSet::new(), HashSet::new());
+        let (dialled, announces) = (Vec::new(), Vec::new());
         let (unread, outcome) = (HashMap::new(), None);
         let mut stage = Self {
             session,
@@ -77,6 +80,7 @@ impl Stage {
             content,
             piece_bytes,
             closed,
+            flushed,
             unread,
             outcome,
             dialled,
@@ -110,6 +114,9 @@ impl Stage {
                     self.session.handle(self.now, Event::Stored { torrent, store });
                 }
                 Action::Resume { stream } => self.read(stream),
+                Action::Flush { stream } => {
+                    self.flushed.insert(stream);
+                }
                 Action::Finish(outcome) => self.outcome = Some(outcome),
                 _ => {}
             }
