@@ -285,7 +285,7 @@ impl Pipeline {
     /// When the silence will have been too long; `None` while nothing is outstanding. What a snubbed peer still owes is
     /// waited for longer, but not for ever: it may have dropped the request.
     pub fn snub_deadline(&self) -> Option<Instant> {
-        let owed = self.requests.back().filter(|_| self.snubbed).map(|request| request.sent + SNUB_MAX);
+        let owed = self.requests.back().filter(|_| self.snubbed).map(|request| request.sent + SNUB_MAX * 2);
         if self.live > 0 { Some(self.rhythm.deadline()) } else { owed }
     }
 

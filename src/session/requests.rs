@@ -163,8 +163,10 @@ impl Session {
     pub(super) fn snub(&mut self, now: Instant, stream: StreamId) {
         self.unplan();
         let Some((id, open)) = self.streams.open(stream) else { return };
-        // The block that it has begun may never end, and others need the memory.
-        open.landing.take().into_iter().for_each(|buffer| self.pool.give(buffer));
+        // The block that it has begun is welcome, but it may never end, and others may need the memory.
+        if self.pool.is_filling() {
+            open.landing.take().into_iter().for_each(|buffer| self.pool.give(buffer));
+        }
         if open.pipeline.outstanding() == 0 {
             open.pipeline.withdraw(|block| open.peer.outbox.push(Message::Cancel(block)));
             return self.ask(now, stream);

@@ -106,7 +106,7 @@ fn a_peer_that_drops_a_request_is_asked_again_in_the_end() {
             }
         }
     }
-    stage.wait(SNUB_MAX * 2);
+    stage.wait(SNUB_MAX * 3);
     let again = stage.asked(source);
     assert_eq!(again.first(), dropped.as_ref(), "{again:?}");
     stage.send_blocks(source, &again[..1]);

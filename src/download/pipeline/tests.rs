@@ -70,7 +70,7 @@ fn silence_is_judged_by_the_peers_own_rhythm() {
     );
     pipeline.snub();
     pipeline.release(|_| {});
-    let owes = (0, Some(at(5_900) + SNUB_MAX));
+    let owes = (0, Some(at(5_900) + SNUB_MAX * 2));
     assert_eq!((pipeline.window(100), pipeline.snub_deadline()), owes, "it owes a block");
     pipeline.arrived(at(9000), block(50)).unwrap();
     assert!(!pipeline.is_snubbed() && pipeline.window(100) > 1);
