@@ -160,15 +160,12 @@ impl Session {
     /// Ends the connection `goes`. If we have dialled its address, the one that stays is known by it, so that it is dialled
     /// again when that is gone; or else it is dialled again later.
     fn drop_twin(&mut self, now: Instant, stays: StreamId, goes: StreamId) {
-        if let Some((id, address)) = self
-            .streams
-            .connection(goes)
-            .filter(|gone| !gone.incoming)
-            .map(|gone| (gone.torrent, gone.address))
-        {
-            match self.streams.connection(stays).filter(|other| other.incoming && other.listens_at.is_none())
-            {
-                Some(other) => other.listens_at = Some(address),
+        let gone = self.streams.connection(goes).filter(|gone| !gone.incoming);
+        if let Some((id, address)) = gone.map(|gone| (gone.torrent, gone.address)) {
+            let heir =
+                self.streams.connection(stays).filter(|heir| heir.incoming && heir.listens_at.is_none());
+            match heir {
+                Some(heir) => heir.listens_at = Some(address),
                 None => self.torrents[id.0 as usize].candidates.closed(now, address, false, &mut self.rng),
             }
         }

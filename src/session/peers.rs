@@ -109,8 +109,7 @@ impl Session {
 
     /// Both handshakes are exchanged: messages flow from here on.
     pub(super) fn open_up(&mut self, now: Instant, stream: StreamId, theirs: &Handshake) {
-        let Some(connection) = self.streams.connection(stream) else { return };
-        let id = connection.torrent;
+        let Some(id) = self.streams.connection(stream).map(|connection| connection.torrent) else { return };
         // What it is greeted with is no news to it afterwards.
         self.tell_all(now, id);
         let Some(connection) = self.streams.connection(stream) else { return };
