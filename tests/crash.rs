@@ -81,6 +81,10 @@ fn make(folder: &Path, torrent: &Path) -> Vec<u8> {
     content
 }
 
+fn read(torrent: &Path) -> Arc<Metainfo> {
+    Arc::new(Metainfo::parse(&fs::read(torrent).unwrap()).unwrap())
+}
+
 /// The program as a seeder, which tells how much it has sent.
 struct Seeder {
     _child: Running,
@@ -269,7 +273,7 @@ fn whatever_moment_it_is_killed_at_little_is_fetched_again_and_nothing_wrong_is_
     let scratch = Scratch::new();
     let (data, torrent) = (scratch.folder("data"), scratch.path().join("t.torrent"));
     let content = make(&data, &torrent);
-    let metainfo = Arc::new(Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap());
+    let metainfo = read(&torrent);
     let kills = std::env::var("CRASH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
     let lane = |nth: usize| {
         let mut tally = Tally::default();
@@ -361,7 +365,7 @@ fn whatever_was_there_at_a_clean_end_is_believed() {
     let scratch = Scratch::new();
     let (data, torrent) = (scratch.folder("data"), scratch.path().join("t.torrent"));
     let content = make(&data, &torrent);
-    let metainfo = Arc::new(Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap());
+    let metainfo = read(&torrent);
     let seeder = Seeder::start(&torrent, &data);
     let (folder, port) = (scratch.folder("out"), seeder.port);
     let victim = Victim { torrent: &torrent, metainfo, content: &content, folder, port };
