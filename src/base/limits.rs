@@ -2,6 +2,9 @@
 //! Where bounds depend on each other, the compiler checks it in `fit`.
 
 mod fit;
+mod places;
+
+pub use places::*;
 
 use crate::base::units::{KIB, MIB};
 use core::time::Duration;
@@ -101,16 +104,6 @@ pub const TURN_ACCEPTS_MAX: usize = 32;
 /// Of two connections with the same peer, opened by either side, each side keeps the same one if they are younger than
 /// this; an older one stays.
 pub const TWIN_AGE_MAX: Duration = Duration::from_secs(10);
-/// A peer with which nothing was exchanged gives way to a new one when it is older than this, if all places are taken.
-pub const USELESS_AGE_MIN: Duration = Duration::from_secs(120);
-/// A peer is not judged by what it might become before it is this old.
-pub const CULL_AGE_MIN: Duration = Duration::from_secs(20);
-/// Where all places are taken, one peer at most gives way in this time.
-pub const CULL_INTERVAL: Duration = Duration::from_secs(1);
-/// Where nobody can give way, those that wait are thought of again after this.
-pub const CULL_LOOK_INTERVAL: Duration = Duration::from_secs(10);
-/// A slow peer gives way to one of whom nothing is known this often at most.
-pub const TURNOVER_INTERVAL: Duration = Duration::from_secs(60);
 /// Without descriptors for another connection, those that wait to be accepted are looked at again after this.
 pub const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Addresses remembered per torrent.
@@ -123,8 +116,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A peer that is silent for longer is dropped (BEP 3 suggests two minutes between keep-alives).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
-/// When all places are taken and other addresses wait, a peer that has sent no block for longer gives way.
-pub const USELESS_MAX: Duration = Duration::from_secs(60);
 /// We send a keep-alive after this long without sending anything, at the latest.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(110);
 /// So much earlier it is sent if we are awake anyway: peers that came one after another do not wake us one after another.

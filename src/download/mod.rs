@@ -2,6 +2,7 @@
 //!
 //! Knows peers only by their stream's name and by what they have; knows no connection, no file and no tracker.
 
+mod alone;
 mod answers;
 mod assembly;
 mod audit;
