@@ -189,6 +189,9 @@ pub const ALLOWED_FAST_GRANTED: usize = 10;
 /// Pieces that a peer may have suggested (BEP 6) and that have not been opened; more are ignored. Two runs of the
 /// smallest pieces that fill an extent.
 pub const SUGGESTED_MAX: usize = 256;
+/// Pieces of a run that a seed suggests or tells one peer of: those of 16 KiB that fill an extent. Of smaller ones more would
+/// not find room among what waits to be sent.
+pub const RUN_PIECES_MAX: u32 = 128;
 /// A seed that has suggested something is not asked for anything else before this has passed, unless little is asked of
 /// it: what it suggests next is on its way.
 pub const SUGGESTED_REST: Duration = Duration::from_secs(1);

@@ -99,6 +99,10 @@ impl Session {
             if open.told.is_none() || hidden.count_of(stream) > most - torrent.download.run_pieces() {
                 return;
             }
+            if !open.has_room_for_haves() {
+                // It has not read what it was told of before.
+                return self.spread_by(now + SUPER_SEED_INTERVAL);
+            }
             let is_new = |piece: u32| !open.peer.has.has(piece) && !open.knows_of(piece);
             let Some(run) = torrent.next_run(now, is_new) else {
                 return self.end_hiding_if_over(now, id);

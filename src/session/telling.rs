@@ -118,8 +118,12 @@ impl Open {
         true
     }
 
+    /// True if it may be told of a few pieces more before it has read what waits for it.
+    pub(super) fn has_room_for_haves(&self) -> bool {
+        self.peer.outbox.as_slice().len() < OUTBOX_HAVES_BYTES
+    }
+
     fn push_have(&mut self, piece: u32) -> bool {
-        let outbox = &mut self.peer.outbox;
-        outbox.as_slice().len() < OUTBOX_HAVES_BYTES && outbox.push(Message::Have(piece))
+        self.has_room_for_haves() && self.peer.outbox.push(Message::Have(piece))
     }
 }
