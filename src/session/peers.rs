@@ -52,7 +52,7 @@ impl fmt::Display for Farewell {
             Self::NeverReads => f.write_str("it does not read what we send"),
             Self::Guilty(fault) => write!(f, "{fault}"),
             Self::Banned => f.write_str("it sent a bad block"),
-            Self::OurFault => f.write_str("we cannot read our own file"),
+            Self::OurFault => f.write_str("what it was being sent is lost on our disk"),
             Self::Twin => f.write_str("connected twice"),
             Self::Full => f.write_str("no room for more peers"),
             Self::Useless => f.write_str("it has nothing for us, and others wait for its place"),

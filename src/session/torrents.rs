@@ -28,6 +28,8 @@ pub struct Torrent {
     pub recheck: bool,
     /// What is on disk may be somebody's own: nothing is stored over it before a piece of it is right.
     pub foreign: bool,
+    /// The same, and what is in them has not been read since: none of it is given to anybody.
+    pub changed: bool,
     /// What was in doubt is being read, or was not read to its end.
     pub unread: bool,
     pub paused: bool,
@@ -44,6 +46,8 @@ pub struct Torrent {
     pub completed: Option<Instant>,
     /// It is complete and is not given to others (any more).
     pub ended: bool,
+    /// Peers were told that we download nothing (BEP 21).
+    pub says_upload_only: bool,
     /// It was given for as long as was wished: its peers leave by then.
     pub parting: Option<Instant>,
     /// Everything is on the disk, and has been said so.
@@ -99,6 +103,7 @@ impl Torrent {
             trackers,
             metainfo,
             recheck: false,
+            changed: false,
             foreign: false,
             unread: false,
             paused: false,
@@ -109,6 +114,7 @@ impl Torrent {
             spreading: None,
             completed: None,
             ended: false,
+            says_upload_only: false,
             parting: None,
             durable: false,
             started: now,
@@ -166,6 +172,11 @@ impl Torrent {
     /// True if more peers are welcome.
     pub fn wants_peers(&self) -> bool {
         matches!(self.phase(), Phase::Downloading | Phase::Stalled | Phase::Seeding)
+    }
+
+    /// True if what is there is given to others.
+    pub fn gives(&self) -> bool {
+        !self.ended && !self.changed
     }
 
     /// True if everything is there and is given to others.

@@ -25,7 +25,12 @@ impl Queue {
         found.is_some_and(|at| self.0.remove(at).is_some())
     }
 
-    /// The next block to be sent, off the queue.
+    /// The next block to be sent.
+    pub fn first(&self) -> Option<Block> {
+        self.0.front().copied()
+    }
+
+    /// The same, off the queue.
     pub fn pop(&mut self) -> Option<Block> {
         let block = self.0.pop_front();
         if self.0.is_empty() && self.0.capacity() > 16 {

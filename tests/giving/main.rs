@@ -1,6 +1,7 @@
 //! What the session gives, to whom and how fast; and what strangers who misuse that get.
 
 mod hearing;
+mod losing;
 mod manners;
 mod places;
 mod stage;
