@@ -156,6 +156,8 @@ pub struct Session {
     choke_deadline: Option<Instant>,
     /// When peers are looked at that were told of some pieces only.
     spread_deadline: Option<Instant>,
+    /// Pieces looked at so far for them.
+    tell_steps: u64,
     up_pacer: Pacer,
     down_pacer: Pacer,
     queries: Vec<Query>,
@@ -217,6 +219,7 @@ impl Session {
             served: 0,
             choke_deadline: None,
             spread_deadline: None,
+            tell_steps: 0,
             up_pacer: Pacer::default(),
             down_pacer: Pacer::default(),
             queries: Vec::new(),
@@ -417,7 +420,7 @@ impl Session {
     #[doc(hidden)]
     pub fn steps(&self) -> u64 {
         let rooms: u64 = self.torrents.iter().map(|torrent| torrent.download.steps()).sum();
-        let own = rooms + self.culling.steps;
+        let own = rooms + self.culling.steps + self.tell_steps;
         own + self.streams.iter_open().map(|(.., open)| open.pipeline.search.steps).sum::<u64>()
     }
 

@@ -1,6 +1,7 @@
 //! A connection from dialling to farewell.
 
 use super::streams::{Connection, Open, Outgoing, Role, Stage};
+use super::telling::Told;
 use super::uploads::Service;
 use super::{Action, CloseCause, Note, Session};
 use crate::base::limits::{CONNECT_TIMEOUT, DEPARTED_MAX, HANDSHAKE_TIMEOUT, KEEP_ALIVE_INTERVAL};
@@ -118,8 +119,9 @@ impl Session {
         let geometry = torrent.download.geometry();
         let mut peer = Peer::new(now, address, theirs, geometry);
         let hides = torrent.is_hiding();
-        let told = hides.then(|| Bitfield::new(geometry.pieces));
-        peer.greet(told.as_ref().unwrap_or(torrent.download.have()), self.settings.port);
+        let told = if hides { Told::Only(Bitfield::new(geometry.pieces)) } else { Told::All };
+        let have = if let Told::Only(none) = &told { none } else { torrent.download.have() };
+        peer.greet(have, self.settings.port);
         connection.stage = Stage::Open(Box::new(Open {
             peer,
             opened: now,

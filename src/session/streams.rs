@@ -1,5 +1,6 @@
 //! The table of streams: who is behind a name, as long as the name is good.
 
+use super::telling::Told;
 use super::uploads::Service;
 use crate::base::{Bitfield, Instant, StreamId, TorrentId};
 use crate::download::{Buffer, Pipeline};
@@ -122,8 +123,8 @@ pub struct Open {
     pub service: Service,
     /// A wish to flush is under way.
     pub flushing: bool,
-    /// What it was told that we have, while it does not know everything (BEP 16).
-    pub told: Option<Bitfield>,
+    /// What it was told that we have.
+    pub told: Told,
     /// Bytes of blocks that nobody had asked for.
     pub unasked_bytes: u64,
 }

@@ -1,12 +1,13 @@
 //! What peers are told that we have: `have` to everybody who lacks a piece, when it is in its file (BEP 3).
 //!
 //! A fast download stores hundreds of pieces a second, and each is news for hundreds of peers: they are told of several
-//! pieces with one write. What comes seldom is told at once.
+//! pieces with one write. What comes seldom is told at once. Who reads slowly is told as many as it has read, and of the
+//! others later.
 
 use super::streams::Open;
 use super::{Action, Session};
 use crate::base::limits::{OUTBOX_HAVES_BYTES, TELL_INTERVAL, TELL_REST_INTERVAL, UNTOLD_MAX};
-use crate::base::{Bitfield, Instant, StreamId, TorrentId};
+use crate::base::{Backlog, Bitfield, Instant, StreamId, TorrentId};
 use crate::wire::Message;
 use alloc::vec::Vec;
 
@@ -31,6 +32,34 @@ impl Untold {
     /// `piece` is gone again.
     pub(super) fn lost(&mut self, piece: u32) {
         self.pieces.retain(|&other| other != piece);
+    }
+}
+
+/// What a peer was told that we have.
+#[derive(Debug, Default)]
+pub(super) enum Told {
+    /// Everything, but for what nobody was told of yet.
+    #[default]
+    All,
+    /// These pieces; of the others it is not to know (BEP 16).
+    Only(Bitfield),
+    /// Everything but these: of them it is told when it has read more.
+    AllBut(Backlog),
+}
+
+impl Told {
+    /// True if it may know that we have `piece`, which we have.
+    pub(super) fn has(&self, piece: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(told) => told.has(piece),
+            Self::AllBut(untold) => !untold.has(piece),
+        }
+    }
+
+    /// True if pieces are hidden from it, or were when it was told last.
+    pub(super) fn is_partly_hidden(&self) -> bool {
+        matches!(self, Self::Only(_))
     }
 }
 
@@ -76,7 +105,7 @@ impl Session {
     pub(super) fn tell_rest(&mut self, now: Instant, stream: StreamId) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let have = self.torrents[id.0 as usize].download.have();
-        if !open.tell_rest(have) {
+        if !open.tell_rest(have, &mut self.tell_steps) {
             // What does not fit follows in the next round.
             self.spread_by(now + TELL_REST_INTERVAL);
         }
@@ -87,33 +116,43 @@ impl Session {
 impl Open {
     /// Tells it of `pieces`, which are new in `have`. False if some of that waits until it has read more.
     fn tell_have(&mut self, have: &Bitfield, pieces: &[u32]) -> bool {
-        if self.told.is_some() {
-            return false;
+        match &mut self.told {
+            Told::All => {}
+            Told::Only(_) => return false,
+            Told::AllBut(untold) => {
+                pieces.iter().for_each(|&piece| untold.insert(piece));
+                return false;
+            }
         }
         for (nth, &piece) in pieces.iter().enumerate() {
             if !self.peer.has.has(piece) && !self.push_have(piece) {
-                let mut told = have.clone();
-                pieces[nth..].iter().for_each(|&piece| _ = told.remove(piece));
-                self.told = Some(told);
+                let mut untold = Backlog::new(have.len());
+                pieces[nth..].iter().for_each(|&piece| untold.insert(piece));
+                self.told = Told::AllBut(untold);
                 return false;
             }
         }
         true
     }
 
-    /// Tells it of all of `have` that it was not told of. False if some of that waits until it has read more. Looks at
-    /// every piece.
-    fn tell_rest(&mut self, have: &Bitfield) -> bool {
-        let Some(mut told) = self.told.take() else { return true };
-        for piece in have.iter() {
-            if told.has(piece) || self.peer.has.has(piece) {
-                continue;
-            }
-            if !self.push_have(piece) {
-                self.told = Some(told);
+    /// Tells it of all of `have` that it was not told of. False if some of that waits until it has read more. `steps` counts
+    /// the pieces that are looked at.
+    fn tell_rest(&mut self, have: &Bitfield, steps: &mut u64) -> bool {
+        if let Told::Only(told) = &self.told {
+            let mut untold = Backlog::new(have.len());
+            have.minus(told).iter().for_each(|piece| untold.insert(piece));
+            *steps += u64::from(have.len());
+            self.told = Told::AllBut(untold);
+        }
+        let Told::AllBut(mut untold) = core::mem::take(&mut self.told) else { return true };
+        while let Some(piece) = untold.first() {
+            *steps += 1;
+            let is_news = have.has(piece) && !self.peer.has.has(piece);
+            if is_news && !self.push_have(piece) {
+                self.told = Told::AllBut(untold);
                 return false;
             }
-            told.insert(piece);
+            untold.remove(piece);
         }
         true
     }

@@ -97,7 +97,7 @@ impl Session {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let IpAddr::V4(ip) = open.peer.address.ip() else { return };
         let download = &self.torrents[id.0 as usize].download;
-        if !open.peer.fast || open.told.is_some() || download.have().count() == 0 {
+        if !open.peer.fast || open.told.is_partly_hidden() || download.have().count() == 0 {
             return;
         }
         let (hash, pieces) = (&self.torrents[id.0 as usize].metainfo.info_hash, download.geometry().pieces);
