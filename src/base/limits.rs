@@ -128,7 +128,7 @@ pub const RECONNECT_MAX: Duration = Duration::from_secs(15 * 60);
 pub const CONNECT_FAILURES_MAX: u8 = 6;
 /// Addresses per torrent that are not spoken to again; the oldest gives way.
 pub const BANS_MAX: usize = 256;
-/// Addresses per torrent remembered as our own; a machine has few.
+/// Addresses per torrent remembered as our own; a machine has few. The oldest gives way.
 pub const OWN_ADDRESSES_MAX: usize = 16;
 
 // ---- Requests ----------------------------------------------------------------------------------------------

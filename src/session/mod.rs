@@ -328,7 +328,8 @@ impl Session {
                 Stage::Open(open) if connection.handshake.rest().is_empty() => open.messages(),
                 _ => connection.handshake.rest(),
             },
-            Some(Role::Arrival(_) | Role::Relay) | None => &[],
+            Some(Role::Arrival(arrival)) => arrival.answer.rest(),
+            Some(Role::Relay) | None => &[],
         }
     }
 
@@ -343,7 +344,8 @@ impl Session {
                 }
                 _ => connection.handshake.consume(count),
             },
-            Some(Role::Arrival(_) | Role::Relay) | None => {}
+            Some(Role::Arrival(_)) => self.answered_ourselves(stream, count),
+            Some(Role::Relay) | None => {}
         }
     }
 

@@ -214,9 +214,12 @@ impl Session {
         useful: Option<bool>,
         why: Farewell,
     ) {
+        if why == Farewell::Guilty(Misbehaved::SelfConnection) {
+            // Each torrent may have got it from its tracker.
+            return self.torrents.iter_mut().for_each(|torrent| torrent.candidates.add_own(address));
+        }
         let candidates = &mut self.torrents[id.0 as usize].candidates;
         match (why, useful) {
-            (Farewell::Guilty(Misbehaved::SelfConnection), _) => candidates.add_own(address),
             // Our own poverty says nothing about the peer, and neither does a broken proxy.
             (Farewell::Closed(cause), _) if cause.is_on_our_side() => candidates.put_back(now, address),
             (Farewell::Guilty(_) | Farewell::NeverReads, Some(_)) => {

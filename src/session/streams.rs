@@ -65,6 +65,8 @@ pub struct Arrival {
     pub address: SocketAddr,
     pub deadline: Instant,
     pub reader: HandshakeReader,
+    /// What is said to it if we turn out to be it ourselves.
+    pub answer: Outgoing,
 }
 
 /// A connection to a peer.

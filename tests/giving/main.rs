@@ -202,7 +202,8 @@ fn strangers_ourselves_and_twins_are_dropped() {
     assert!(stage.closed.contains(&second) && !stage.closed.contains(&first));
     let ourselves = stage.arrival("1.2.3.4:9").unwrap();
     stage.shake(ourselves, our_id, true);
-    assert!(stage.closed.contains(&ourselves));
+    assert_eq!(stage.take(ourselves, usize::MAX)[48..], our_id.0);
+    assert!(stage.closed.contains(&ourselves), "whoever says our id hears it, and no more");
 }
 
 #[test]
