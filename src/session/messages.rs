@@ -128,7 +128,7 @@ impl Session {
     fn on_reject(&mut self, now: Instant, stream: StreamId, block: Block) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         // We have taken it back ourselves: this is how it says that it has heard that.
-        if open.pipeline.settle_cancelled(block) {
+        if open.pipeline.settle_cancelled(now, block) {
             return;
         }
         if let Some(request) = open.pipeline.remove(block) {

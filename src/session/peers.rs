@@ -126,7 +126,7 @@ impl Session {
             peer,
             opened: now,
             framer: Some(Framer::new(geometry)),
-            pipeline: Pipeline::default(),
+            pipeline: Pipeline::new(theirs.fast),
             allowed_fast: None,
             landing: None,
             wanted: 0,

@@ -26,6 +26,8 @@ impl Session {
             self.walk_by(due);
             return self.flush(stream);
         }
+        open.pipeline.forget_unanswered(now);
+        open.starved = open.pipeline.outstanding() == 0 && open.pipeline.is_held_up_by_cancelled();
         while is_low && open.pipeline.has_room(share) {
             if open.peer.outbox.free_bytes() < REQUEST_MESSAGE_BYTES {
                 // It is asked when it has read what waits for it.
@@ -143,7 +145,7 @@ impl Session {
     /// Another peer was faster.
     pub(super) fn cancel(&mut self, now: Instant, stream: StreamId, block: Block) {
         let Some((_, open)) = self.streams.open(stream) else { return };
-        if !open.pipeline.take_back(block) {
+        if !open.pipeline.take_back(now, block) {
             return;
         }
         // What does not fit is no loss: the block comes all the same, and is left.
@@ -168,7 +170,7 @@ impl Session {
             open.landing.take().into_iter().for_each(|buffer| self.pool.give(buffer));
         }
         if open.pipeline.outstanding() == 0 {
-            open.pipeline.withdraw(|block| open.peer.outbox.push(Message::Cancel(block)));
+            open.pipeline.withdraw(now, |block| open.peer.outbox.push(Message::Cancel(block)));
             return self.ask(now, stream);
         }
         let download = &mut self.torrents[id.0 as usize].download;
