@@ -242,6 +242,11 @@ impl Candidates {
         self.known.len()
     }
 
+    /// How many of them were dialled.
+    pub fn tried(&self) -> u32 {
+        self.known.values().filter(|candidate| candidate.tried != Instant::ZERO).count() as u32
+    }
+
     /// True if no address is known.
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()

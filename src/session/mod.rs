@@ -6,8 +6,8 @@
 //! the way to the files, `backpressure` who waits for memory, `durable`, `bound` and `resuming` what lasts longer than the run,
 //! `doubting` what may be lost, `announces` trackers, `relaying` the datagrams that a proxy carries, `dialing` and `listening`
 //! new connections, `culling` who gives way to them, `uploads` what peers ask of us, `hearing` how much of that at a time,
-//! `choking` who of them is served, `spreading` with which pieces first, `telling` what they hear of, `pacing` how fast, `seeding` for how long, `time`
-//! deadlines, `our_id` who we say we are, `pausing` and
+//! `choking` who of them is served, `spreading` with which pieces first, `telling` what they hear of, `pacing` how fast, `seeding` for how long, `looking`
+//! how long nobody may be found, `time` deadlines, `our_id` who we say we are, `pausing` and
 //! `commands` the user and the end.
 
 mod action;
@@ -26,6 +26,7 @@ mod event;
 mod giving;
 mod hearing;
 mod listening;
+mod looking;
 mod messages;
 mod our_id;
 mod pacing;
@@ -53,6 +54,7 @@ pub use action::{Action, Outcome};
 pub use command::{COMMANDS, Command, CommandFault};
 pub use event::{CloseCause, Event, StorageFault, StorageFaultKind, StoreId};
 pub use giving::Giving;
+pub use looking::Efforts;
 pub use report::*;
 pub use resuming::Remains;
 pub use scatter::Scatter;
@@ -91,7 +93,7 @@ pub struct Settings {
     pub port: u16,
     /// Peers to connect to beside the trackers' (`--peer`).
     pub peers: Vec<SocketAddr>,
-    /// End with `GaveUp` when no peer or tracker was reached within this span.
+    /// End with `GaveUp` when within this span every tracker failed and no peer answered.
     pub give_up: Option<Duration>,
     /// Only check what is on disk, then finish.
     pub check_only: bool,
@@ -179,8 +181,10 @@ pub struct Session {
     culling: Culling,
     /// When all peers are looked at.
     peers_deadline: Option<Instant>,
-    /// A peer or a tracker was reached.
+    /// A tracker has given what it was asked for, or a peer has shaken hands.
     reached: bool,
+    /// What was done for that.
+    efforts: Efforts,
     /// Since when peers are looked for, as long as none was reached and the user does not want to wait for ever.
     looking_since: Option<Instant>,
     /// Everything is there; the trackers are told until then.
@@ -234,6 +238,7 @@ impl Session {
             culling: Culling::default(),
             peers_deadline: None,
             reached: false,
+            efforts: Efforts::default(),
             looking_since: None,
             leaving: None,
             quitting: None,

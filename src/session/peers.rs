@@ -200,7 +200,11 @@ impl Session {
             self.settle_candidate(now, id, address, useful, why);
         }
         let guilty = matches!(why, Farewell::Guilty(_) | Farewell::Banned | Farewell::NeverReads);
-        self.note(Note::PeerGone { torrent: id, address, why: why.to_string(), guilty });
+        let why = why.to_string();
+        if !incoming {
+            self.note_peer_fault(address, &why);
+        }
+        self.note(Note::PeerGone { torrent: id, address, why, guilty });
         self.settle_hunger(id);
         true
     }
