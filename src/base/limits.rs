@@ -1,9 +1,11 @@
 //! Every bound on what strangers may make us store, wait for or do; each with its unit and its reason.
 //! Where bounds depend on each other, the compiler checks it in `fit`.
 
+mod connections;
 mod fit;
 mod places;
 
+pub use connections::*;
 pub use places::*;
 
 use crate::base::units::{KIB, MIB};
@@ -52,10 +54,10 @@ pub const REQUEST_BYTES_MAX: u32 = 128 * KIB;
 pub const PIECE_HEADER_BYTES: usize = 13;
 /// A whole `request` message, in bytes.
 pub const REQUEST_MESSAGE_BYTES: usize = 17;
-/// Longest extended message (BEP 10) that is stored, in bytes. Only the handshake is of use, and real ones have some
-/// hundred.
-pub const EXTENDED_BYTES_MAX: usize = 64 << 10;
-/// Longest message of an id that we do not know: skipped without storing, so only patience bounds it.
+/// Longest extended message (BEP 10) that is stored, in bytes; longer ones are skipped. Only the handshake is of use, and
+/// real ones have some hundred.
+pub const EXTENDED_BYTES_MAX: usize = 2 << 10;
+/// Longest message that is skipped, because we do not know its id or it is too long to be stored: only patience bounds it.
 pub const UNKNOWN_BYTES_MAX: usize = MIB as usize;
 /// Bytes waiting to be sent to one peer. Requests and haves fill it; a peer that never reads stops there.
 pub const OUTBOX_BYTES_MAX: usize = 32 << 10;
@@ -231,7 +233,8 @@ pub const SEND_PATIENCE: Duration = Duration::from_secs(120);
 pub const MEMORY_DEFAULT_MIB: u32 = 10;
 /// What the program needs by itself, in bytes: heap and stack without peers.
 pub const PROGRAM_BYTES: usize = 1 << 20;
-/// What a peer costs that sends and is asked for more, beside its bitfield, in bytes.
+/// What is set aside for a peer beside its bitfield, in bytes: more than most take that send and are asked for more. See
+/// [`peers_bytes`].
 pub const BUSY_PEER_BYTES: usize = 4 << 10;
 /// What a piece of a torrent costs, whether it is there or not, in bytes: its hash, its place in the order, its rarity.
 pub const PIECE_STATE_BYTES: usize = 32;

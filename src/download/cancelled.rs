@@ -26,6 +26,11 @@ impl Cancelled {
         (self.since, self.others) = (now, 0);
     }
 
+    /// Bytes of memory held beside the set itself.
+    pub fn held_bytes(&self) -> usize {
+        self.blocks.capacity() * size_of::<(Block, u32)>()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.blocks.len()

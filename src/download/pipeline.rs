@@ -20,6 +20,9 @@ use core::time::Duration;
 /// own pauses.
 const QUEUE_TIME: Duration = Duration::from_millis(250);
 
+/// Room for so many requests is kept when none is outstanding, because the next ones follow soon.
+const REQUESTS_KEPT: usize = 16;
+
 /// A request that the peer has not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -255,7 +258,17 @@ impl Pipeline {
         let nth = self.requests.iter().position(|request| request.block == block)?;
         let request = self.requests.remove(nth)?;
         self.live -= u32::from(!request.released);
+        if self.requests.is_empty() && self.requests.capacity() > REQUESTS_KEPT {
+            self.requests = VecDeque::new();
+        }
         Some(request)
+    }
+
+    /// Bytes of memory held beside the pipeline itself.
+    pub fn held_bytes(&self) -> usize {
+        self.requests.capacity() * size_of::<Request>()
+            + self.cancelled.held_bytes()
+            + self.suggested.capacity() * size_of::<u32>()
     }
 
     /// Takes a request back. False if there is none, or if it was released: such a block is still owed, and if it is wanted of

@@ -88,6 +88,7 @@ impl Session {
             Ok(()) => self.ask(now, stream),
             Err(fault) => self.punish(now, stream, fault),
         }
+        self.shed(now);
     }
 
     /// Settles what landed by plan. What turns out to be something else is put into `line`, in the order of the stream.

@@ -7,8 +7,8 @@
 //! `doubting` what may be lost, `announces` trackers, `relaying` the datagrams that a proxy carries, `dialing` and `listening`
 //! new connections, `culling` who gives way to them, `uploads` what peers ask of us, `hearing` how much of that at a time,
 //! `choking` who of them is served, `spreading` with which pieces first, `telling` what they hear of, `pacing` how fast, `seeding` for how long, `looking`
-//! how long nobody may be found, `time` deadlines, `our_id` who we say we are, `pausing` and
-//! `commands` the user and the end.
+//! how long nobody may be found, `time` deadlines, `our_id` who we say we are, `weighing` what
+//! connections hold, `pausing` and `commands` the user and the end.
 
 mod action;
 mod announces;
@@ -49,6 +49,7 @@ mod telling;
 mod time;
 mod torrents;
 mod uploads;
+mod weighing;
 
 pub use action::{Action, Outcome};
 pub use command::{COMMANDS, Command, CommandFault};
@@ -81,6 +82,7 @@ use peers::Farewell;
 use relaying::Relaying;
 use streams::{Open, Role, Stage, Streams};
 use torrents::Torrent;
+use weighing::Held;
 
 /// What the user chose, for the whole run.
 #[derive(Clone, Debug)]
@@ -169,6 +171,8 @@ pub struct Session {
     relaying: Relaying,
     /// Open connections to peers, over all torrents.
     open_peers: u32,
+    /// What they hold.
+    held: Held,
     /// Connections being opened or shaking hands.
     half_open: usize,
     /// Who came to us and has not said for which torrent.
@@ -200,6 +204,7 @@ impl Session {
     pub fn new(now: Instant, mut rng: Rng, settings: Settings) -> Self {
         Self {
             pool: Pool::new(settings.memory_bytes),
+            held: Held::new(settings.max_peers),
             settings,
             giving: Giving::default(),
             routes: Arc::default(),
@@ -266,6 +271,7 @@ impl Session {
 
     fn enter(&mut self, now: Instant, metainfo: Arc<Metainfo>) -> TorrentId {
         let id = TorrentId(self.torrents.len() as u32);
+        self.held.expect(metainfo.geometry());
         let identity =
             Identity { info_hash: metainfo.info_hash, peer_id: self.our_id, port: self.settings.port };
         let memory_bytes = self.settings.memory_bytes;
@@ -345,6 +351,7 @@ impl Session {
             Some(Role::Peer(connection)) => match &mut connection.stage {
                 Stage::Open(open) if connection.handshake.rest().is_empty() => {
                     open.peer.on_sent(now, count);
+                    open.weigh(&mut self.held);
                     self.count_sent(now, stream, count);
                 }
                 _ => connection.handshake.consume(count),
@@ -390,6 +397,7 @@ impl Session {
             self.give_returned(now);
         }
         self.end_waits(now);
+        self.shed(now);
         self.settle_looking(now);
         self.leave_if_told(now);
         self.finish_if_quiet(now);
@@ -411,6 +419,7 @@ impl Session {
         assert!(!self.pool.is_overdrawn() || !unfinished, "more is promised than can be kept");
         assert!(self.pool.made_bytes() <= self.pool.limit_bytes());
         self.check_buffers();
+        self.check_weights();
         self.check_availability();
         self.streams.iter_open().for_each(|(stream, id, _, open)| self.check_open(stream, id, open));
         assert!(self.departed.len() <= DEPARTED_MAX && self.half_open <= HALF_OPEN_MAX);
@@ -441,11 +450,9 @@ impl Session {
     fn check_availability(&self) {
         for (nth, torrent) in self.torrents.iter().enumerate() {
             let own = self.streams.iter_open().filter(|(_, id, ..)| id.0 as usize == nth);
-            let counted = own.filter_map(|(.., open)| match &open.allowed_fast {
-                _ if open.counted => Some(&open.peer.has),
-                allowed => allowed.as_ref(),
-            });
-            let told: u64 = counted.map(|pieces| u64::from(pieces.count())).sum();
+            let counted =
+                |open: &Open| if open.counted { open.peer.has.count() } else { open.allowed.len() as u32 };
+            let told: u64 = own.map(|(.., open)| u64::from(counted(open))).sum();
             let pieces = 0..torrent.metainfo.geometry().pieces;
             let known: u64 = pieces.map(|piece| u64::from(torrent.download.availability(piece))).sum();
             assert_eq!(told, known, "availability");

@@ -11,6 +11,7 @@ use crate::peer::Peer;
 use crate::wire::{Framer, Handshake, HandshakeReader, Misbehaved};
 use alloc::boxed::Box;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
@@ -37,6 +38,8 @@ pub(super) enum Farewell {
     OurFault,
     /// There is no room for it.
     Full,
+    /// It holds more memory than others, and there is not enough for all.
+    Greedy,
     /// It has sent nothing for long, and others wait for its place.
     Useless,
     /// The torrent is complete, so is the peer; or the run ends.
@@ -56,6 +59,7 @@ impl fmt::Display for Farewell {
             Self::OurFault => f.write_str("what it was being sent is lost on our disk"),
             Self::Twin => f.write_str("connected twice"),
             Self::Full => f.write_str("no room for more peers"),
+            Self::Greedy => f.write_str("it takes more memory than there is for all peers"),
             Self::Useless => f.write_str("it has nothing for us, and others wait for its place"),
             Self::Finished => f.write_str("nothing left to exchange"),
         }
@@ -127,7 +131,7 @@ impl Session {
             opened: now,
             framer: Some(Framer::new(geometry)),
             pipeline: Pipeline::new(theirs.fast),
-            allowed_fast: None,
+            allowed: Vec::new(),
             landing: None,
             wanted: 0,
             counted: false,
@@ -140,6 +144,7 @@ impl Session {
             flushing: true,
             told,
             unasked_bytes: 0,
+            weight: 0,
         }));
         torrent.connecting -= 1;
         torrent.peers += 1;
@@ -151,6 +156,7 @@ impl Session {
         self.walk_by(now + KEEP_ALIVE_INTERVAL);
         self.note(Note::PeerConnected { torrent: id, address });
         self.grant_fast(stream);
+        self.weigh(stream);
         self.settle_hunger(id);
         self.reveal(now, stream);
     }
@@ -176,6 +182,7 @@ impl Session {
             Stage::Open(open) => {
                 torrent.peers -= 1;
                 self.open_peers -= 1;
+                self.held.change(open.weight as usize, 0);
                 self.give_slot_back(now, &open);
                 let useful = open.peer.down.total_bytes() > 0;
                 // Who has sent nothing cannot have spoiled anything: a crowd that comes and goes does not make us forget
@@ -226,7 +233,7 @@ impl Session {
         match (why, useful) {
             // Our own poverty says nothing about the peer, and neither does a broken proxy.
             (Farewell::Closed(cause), _) if cause.is_on_our_side() => candidates.put_back(now, address),
-            (Farewell::Guilty(_) | Farewell::NeverReads, Some(_)) => {
+            (Farewell::Guilty(_) | Farewell::NeverReads | Farewell::Greedy, Some(_)) => {
                 candidates.closed(now, address, false, &mut self.rng);
             }
             // It is connected the other way.
@@ -245,9 +252,9 @@ impl Session {
         torrent.download.forget(stream);
         self.unspread(id, stream);
         let torrent = &mut self.torrents[id.0 as usize];
-        let counted = if open.counted { Some(&open.peer.has) } else { open.allowed_fast.as_ref() };
-        let counted = counted.into_iter().flat_map(Bitfield::iter);
-        counted.for_each(|piece| torrent.download.remove_availability(piece));
+        let counted = open.counted.then_some(&open.peer.has).into_iter().flat_map(Bitfield::iter);
+        let allowed = open.allowed.iter().copied().filter(|_| !open.counted);
+        counted.chain(allowed).for_each(|piece| torrent.download.remove_availability(piece));
         torrent.seeds -= u32::from(open.peer.has.is_full());
         if let Some(buffer) = open.landing.take() {
             self.pool.give(buffer);

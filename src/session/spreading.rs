@@ -90,6 +90,7 @@ impl Session {
     /// BEP 16: tells a peer of pieces as long as it has not too many that nobody else has got from it.
     pub(super) fn reveal(&mut self, now: Instant, stream: StreamId) {
         loop {
+            let allowance = self.held.allowance();
             let Some((id, open)) = self.streams.open(stream) else { return };
             let torrent = &mut self.torrents[id.0 as usize];
             let Some(hidden) = torrent.spreading.as_ref().and_then(|spreading| spreading.hidden.as_ref())
@@ -101,7 +102,7 @@ impl Session {
             {
                 return;
             }
-            if !open.has_room_for_haves() {
+            if !open.has_room_for_haves(allowance) {
                 // It has not read what it was told of before.
                 return self.spread_by(now + SUPER_SEED_INTERVAL);
             }

@@ -2,7 +2,7 @@
 
 use super::telling::Told;
 use super::uploads::Service;
-use crate::base::{Bitfield, Instant, StreamId, TorrentId};
+use crate::base::{Instant, StreamId, TorrentId};
 use crate::download::{Buffer, Pipeline};
 use crate::peer::Peer;
 use crate::tracker::Handle;
@@ -103,8 +103,8 @@ pub struct Open {
     /// Not here while its items are being handled.
     pub framer: Option<Framer>,
     pub pipeline: Pipeline,
-    /// Pieces that it answers requests for while choking us (BEP 6), as far as it has them.
-    pub allowed_fast: Option<Bitfield>,
+    /// Pieces that it answers requests for while choking us (BEP 6), as far as it has them; few.
+    pub allowed: Vec<u32>,
     /// Where the block in progress lands; `None` if nobody needs it.
     pub landing: Option<Buffer>,
     /// Pieces that the peer has and we have not verified.
@@ -129,6 +129,8 @@ pub struct Open {
     pub told: Told,
     /// Bytes of blocks that nobody had asked for.
     pub unasked_bytes: u64,
+    /// Bytes of memory that it held when that was counted last.
+    pub weight: u32,
 }
 
 impl Open {

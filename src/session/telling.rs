@@ -5,8 +5,9 @@
 //! others later.
 
 use super::streams::Open;
+use super::weighing::Allowance;
 use super::{Action, Session};
-use crate::base::limits::{OUTBOX_HAVES_BYTES, TELL_INTERVAL, TELL_REST_INTERVAL, UNTOLD_MAX};
+use crate::base::limits::{TELL_INTERVAL, TELL_REST_INTERVAL, UNTOLD_MAX};
 use crate::base::{Backlog, Bitfield, Instant, StreamId, TorrentId};
 use crate::wire::Message;
 use alloc::vec::Vec;
@@ -87,7 +88,8 @@ impl Session {
         let have = torrent.download.have();
         let mut some_wait = false;
         for (stream, _, open) in self.streams.iter_open_mut().filter(|(_, torrent, _)| *torrent == id) {
-            some_wait |= !open.tell_have(have, &pieces);
+            some_wait |= !open.tell_have(have, &pieces, self.held.allowance());
+            open.weigh(&mut self.held);
             if !open.flushing && open.has_output() {
                 open.flushing = true;
                 self.actions.push_back(Action::Flush { stream });
@@ -105,7 +107,7 @@ impl Session {
     pub(super) fn tell_rest(&mut self, now: Instant, stream: StreamId) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let have = self.torrents[id.0 as usize].download.have();
-        if !open.tell_rest(have, &mut self.tell_steps) {
+        if !open.tell_rest(have, self.held.allowance(), &mut self.tell_steps) {
             // What does not fit follows in the next round.
             self.spread_by(now + TELL_REST_INTERVAL);
         }
@@ -115,19 +117,19 @@ impl Session {
 
 impl Open {
     /// Tells it of `pieces`, which are new in `have`. False if some of that waits until it has read more.
-    fn tell_have(&mut self, have: &Bitfield, pieces: &[u32]) -> bool {
+    fn tell_have(&mut self, have: &Bitfield, pieces: &[u32], allowance: Allowance) -> bool {
         match &mut self.told {
             Told::All => {}
             Told::Only(_) => return false,
             Told::AllBut(untold) => {
-                pieces.iter().for_each(|&piece| untold.insert(piece));
+                pieces.iter().for_each(|&piece| untold.add(piece));
                 return false;
             }
         }
         for (nth, &piece) in pieces.iter().enumerate() {
-            if !self.peer.has.has(piece) && !self.push_have(piece) {
+            if !self.peer.has.has(piece) && !self.push_have(piece, allowance) {
                 let mut untold = Backlog::new(have.len());
-                pieces[nth..].iter().for_each(|&piece| untold.insert(piece));
+                pieces[nth..].iter().for_each(|&piece| untold.add(piece));
                 self.told = Told::AllBut(untold);
                 return false;
             }
@@ -137,10 +139,10 @@ impl Open {
 
     /// Tells it of all of `have` that it was not told of. False if some of that waits until it has read more. `steps` counts
     /// the pieces that are looked at.
-    fn tell_rest(&mut self, have: &Bitfield, steps: &mut u64) -> bool {
+    fn tell_rest(&mut self, have: &Bitfield, allowance: Allowance, steps: &mut u64) -> bool {
         if let Told::Only(told) = &self.told {
             let mut untold = Backlog::new(have.len());
-            have.minus(told).iter().for_each(|piece| untold.insert(piece));
+            have.minus(told).iter().for_each(|piece| untold.add(piece));
             *steps += u64::from(have.len());
             self.told = Told::AllBut(untold);
         }
@@ -148,21 +150,21 @@ impl Open {
         while let Some(piece) = untold.first() {
             *steps += 1;
             let is_news = have.has(piece) && !self.peer.has.has(piece);
-            if is_news && !self.push_have(piece) {
+            if is_news && !self.push_have(piece, allowance) {
                 self.told = Told::AllBut(untold);
                 return false;
             }
-            untold.remove(piece);
+            untold.remove_first();
         }
         true
     }
 
     /// True if it may be told of a few pieces more before it has read what waits for it.
-    pub(super) fn has_room_for_haves(&self) -> bool {
-        self.peer.outbox.as_slice().len() < OUTBOX_HAVES_BYTES
+    pub(super) fn has_room_for_haves(&self, allowance: Allowance) -> bool {
+        self.peer.outbox.as_slice().len() < allowance.haves_bytes
     }
 
-    fn push_have(&mut self, piece: u32) -> bool {
-        self.has_room_for_haves() && self.peer.outbox.push(Message::Have(piece))
+    fn push_have(&mut self, piece: u32, allowance: Allowance) -> bool {
+        self.has_room_for_haves(allowance) && self.peer.outbox.push(Message::Have(piece))
     }
 }

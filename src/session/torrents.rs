@@ -3,7 +3,7 @@
 use super::durable::Durability;
 use super::spreading::Spreading;
 use super::telling::Untold;
-use crate::base::{Instant, Rate, Rng, TorrentId};
+use crate::base::{Bitfield, Instant, Rate, Rng, TorrentId};
 use crate::candidates::{Added, Candidates, Source};
 use crate::download::{Check, Download};
 use crate::meta::{FileKind, Metainfo};
@@ -19,6 +19,8 @@ pub struct Torrent {
     pub id: TorrentId,
     pub metainfo: Arc<Metainfo>,
     pub download: Download,
+    /// For a moment, the pieces that a peer answers requests for while choking us; else empty.
+    pub allowed: Bitfield,
     pub durability: Durability,
     pub candidates: Candidates,
     pub trackers: Trackers,
@@ -98,6 +100,7 @@ impl Torrent {
             checking: None,
             durability: Durability::new(download.geometry().pieces, memory_bytes),
             id,
+            allowed: Bitfield::new(0),
             download,
             candidates: Candidates::default(),
             trackers,
@@ -135,6 +138,16 @@ impl Torrent {
             self.candidates.allow_loopback();
         }
         self.candidates.add(now, address, Source::User)
+    }
+
+    /// Notes `pieces` in [`Torrent::allowed`], or takes them out again. So they need no set for each peer.
+    pub fn note_allowed(&mut self, pieces: &[u32], are_in: bool) {
+        if !pieces.is_empty() && self.allowed.is_empty() {
+            self.allowed = Bitfield::new(self.download.geometry().pieces);
+        }
+        for &piece in pieces {
+            _ = if are_in { self.allowed.insert(piece) } else { self.allowed.remove(piece) };
+        }
     }
 
     /// What it is doing.

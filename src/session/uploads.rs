@@ -174,6 +174,7 @@ impl Session {
         open.flushing = open.has_output();
         self.torrents[id.0 as usize].up.add(now, count as u64);
         if let Some(block) = sent {
+            self.weigh(stream);
             self.hear_again(now, stream);
             self.on_block_sent(now, stream, block);
         }

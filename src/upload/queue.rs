@@ -53,9 +53,14 @@ impl Queue {
         }
     }
 
-    /// Requests that may be taken in.
-    pub fn places(&self) -> u32 {
-        REQQ.saturating_sub(self.len())
+    /// Requests that may be taken in, if no more than `most` are to wait.
+    pub fn places(&self, most: u32) -> u32 {
+        most.saturating_sub(self.len())
+    }
+
+    /// Bytes of memory held beside the queue itself.
+    pub fn held_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Block>()
     }
 
     /// Requests that wait.

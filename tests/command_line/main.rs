@@ -326,7 +326,7 @@ fn who_finds_nobody_hears_who_was_tried_and_what_went_wrong() {
     fs::write(&path, file).unwrap();
     let refuses = |stream: std::io::Result<TcpStream>| {
         let mut stream = stream?;
-        stream.read(&mut [0; 4096])?;
+        let _ = stream.read(&mut [0; 4096])?;
         stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nd14:failure reason15:not registered.e")
     };
     std::thread::spawn(move || tracker.incoming().for_each(|stream| drop(refuses(stream))));

@@ -103,7 +103,7 @@ impl Stage {
 
     /// The disk reads what waits.
     pub fn load(&mut self) {
-        self.unloaded.take().into_iter().flatten().for_each(|action| self.perform(action));
+        self.unloaded.take().into_iter().flatten().for_each(|action| self.perform(&action));
         self.act();
     }
 
@@ -112,14 +112,14 @@ impl Stage {
         while let Some(action) = self.session.next_action() {
             match (&mut self.unloaded, action) {
                 (Some(waiting), action @ Action::Load { .. }) => waiting.push(action),
-                (_, action) => self.perform(action),
+                (_, action) => self.perform(&action),
             }
         }
         self.session.check();
     }
 
-    fn perform(&mut self, action: Action) {
-        match action {
+    fn perform(&mut self, action: &Action) {
+        match *action {
             Action::Load { torrent, offset, .. }
                 if self.unreadable == Some((offset / self.piece_bytes as u64) as u32) =>
             {
