@@ -475,14 +475,15 @@ pub const NO_PROXY_MAX: usize = 256;
 /// TLS connections at a time, over all torrents; others wait. See [`TLS_CONNECTION_BYTES_MAX`].
 pub const TLS_CONNECTIONS_MAX: usize = 16;
 /// Memory that one TLS connection may take, in bytes; it is not part of `--memory`. rustls joins handshake messages of at
-/// most 64 KiB, and keeps a record of 16 KiB as it came and decrypted. A test measures 15 KB for one that waits for its
-/// answer.
+/// most 64 KiB, keeps the certificates in them, and a record of 16 KiB as it came and decrypted. A test measures 15 KB for one
+/// that waits for its answer, and 107 KB where the server sends as many certificates as it can.
 pub const TLS_CONNECTION_BYTES_MAX: usize = 128 << 10;
 /// Most bytes read of one file with certificates of authorities. The usual one has 220 KB.
 pub const ROOTS_FILE_BYTES_MAX: u64 = 8 << 20;
 /// Most certificates of authorities that are taken from the system; there are about 150.
 pub const ROOTS_MAX: usize = 2_000;
-/// Servers with which TLS can be resumed: what is kept for one takes some kilobytes.
+/// Servers with which TLS can be resumed: what is kept for one takes some kilobytes, at most the 64 KiB of a ticket and those
+/// of its certificates.
 pub const TLS_RESUMED_SERVERS_MAX: usize = 8;
 
 // ---- The user ----------------------------------------------------------------------------------------------
