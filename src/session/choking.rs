@@ -47,11 +47,12 @@ impl Session {
                 contenders.push(contender(now, stream, open, needy));
             }
         }
-        let served = self.choker.round(now, &mut self.rng, slots, &mut contenders);
+        let mut served = self.choker.round(now, &mut self.rng, slots, &mut contenders);
+        served.sort_unstable();
         let others = self
             .streams
             .iter_open()
-            .filter(|(stream, .., open)| !open.peer.am_choking && !served.contains(stream));
+            .filter(|(stream, .., open)| !open.peer.am_choking && served.binary_search(stream).is_err());
         let others: Vec<StreamId> = others.map(|(stream, ..)| stream).collect();
         others.into_iter().for_each(|stream| self.choke(now, stream));
         served.into_iter().for_each(|stream| self.unchoke(now, stream));
