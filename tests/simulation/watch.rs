@@ -93,21 +93,18 @@ impl Watch {
                 }
             }
             (frames::HAVE_ALL, 0) => self.has.fill(true),
-            (frames::REJECT, 12) => self.settle(core::array::from_fn(|nth| frames::number(&body[4 * nth..]))),
+            // A block is as welcome as if it came for the last request for it, a reject is for the first.
+            (frames::REJECT, 12) => {
+                let block = core::array::from_fn(|nth| frames::number(&body[4 * nth..]));
+                _ = leave_out(&mut self.cancelled, block) || leave_out(&mut self.outstanding, block);
+            }
             (frames::PIECE, 8..) => {
                 self.blocks += 1;
-                self.settle([frames::number(body), frames::number(&body[4..]), body.len() as u32 - 8]);
+                let block = [frames::number(body), frames::number(&body[4..]), body.len() as u32 - 8];
+                _ = leave_out(&mut self.outstanding, block) || leave_out(&mut self.cancelled, block);
             }
             (frames::EXTENDED, 1..) if body[0] == 0 => self.reqq = frames::reqq(body).unwrap_or(self.reqq),
             _ => {}
-        }
-    }
-
-    fn settle(&mut self, block: [u32; 3]) {
-        if let Some(nth) = self.cancelled.iter().position(|other| *other == block) {
-            self.cancelled.remove(nth);
-        } else if let Some(nth) = self.outstanding.iter().position(|other| *other == block) {
-            self.outstanding.remove(nth);
         }
     }
 
@@ -134,8 +131,7 @@ impl Watch {
             frames::REQUEST => self.judge_request(frames::read_numbers(body).unwrap(), torrent, disk),
             frames::CANCEL => {
                 let block = frames::read_numbers(body).unwrap();
-                if let Some(nth) = self.outstanding.iter().position(|other| *other == block) {
-                    self.outstanding.remove(nth);
+                if leave_out(&mut self.outstanding, block) {
                     self.cancelled.extend((!self.heeds_cancels).then_some(block));
                 }
             }
@@ -193,4 +189,10 @@ impl Watch {
             }
         }
     }
+}
+
+/// Takes `block` out of `list`. False if it is not there.
+fn leave_out(list: &mut Vec<[u32; 3]>, block: [u32; 3]) -> bool {
+    let found = list.iter().position(|other| *other == block);
+    found.map(|nth| list.remove(nth)).is_some()
 }
