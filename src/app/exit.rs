@@ -64,8 +64,10 @@ impl From<Outcome> for Exit {
 impl From<&OpenFault> for Exit {
     fn from(fault: &OpenFault) -> Self {
         match fault {
-            OpenFault::NoSpace { .. } => Self::NoSpace,
-            OpenFault::Occupied { .. } | OpenFault::Busy { .. } => Self::OutputTaken,
+            OpenFault::NoSpace { .. } | OpenFault::TooLong { .. } => Self::NoSpace,
+            OpenFault::Occupied { .. } | OpenFault::Busy { .. } | OpenFault::Alike { .. } => {
+                Self::OutputTaken
+            }
             OpenFault::System { error, .. } => Self::of_system(error),
         }
     }

@@ -138,7 +138,10 @@ impl App {
             let (holes, era) = (storage.holes(), storage.era());
             let (stamps, wall, foreign) = (storage.stamps(), wall(), !storage.was_ours());
             let remains = Remains { state: &state, stamps, holes, era, wall, empty, foreign };
-            session.resume_torrent(start, Arc::clone(&torrent.metainfo), remains);
+            let id = session.resume_torrent(start, Arc::clone(&torrent.metainfo), remains);
+            if storage.fills_holes() {
+                session.fetch_in_order(id);
+            }
             files.push(storage);
         }
         let (json, quiet) = (self.cli.json, self.cli.quiet);

@@ -51,6 +51,8 @@ pub struct Download {
     have: Bitfield,
     picker: Picker,
     begun: Begun,
+    /// The first piece is fetched first, not the rarest.
+    in_order: bool,
     assembly: Assembly,
     /// Pieces whose blocks have all arrived.
     hasher: Hasher,
@@ -74,6 +76,7 @@ impl Download {
             have: Bitfield::new(geometry.pieces),
             picker: Picker::new(geometry.pieces, rng),
             begun: Begun::default(),
+            in_order: false,
             assembly: Assembly::new(geometry),
             hasher: Hasher::default(),
             shelf: Shelf::new(geometry, extents.clone()),
@@ -84,6 +87,11 @@ impl Download {
             metainfo,
             extents,
         }
+    }
+
+    /// From now on the first piece that a peer has is fetched first, not the rarest.
+    pub fn fetch_in_order(&mut self) {
+        self.in_order = true;
     }
 
     /// Pieces that are verified and stored.
@@ -161,11 +169,14 @@ impl Download {
         pipeline: &mut Pipeline,
         pool: &mut Pool,
     ) -> Pick {
-        if let Some(block) = self.pick_suggested(now, source, has, pipeline, pool) {
-            return Pick::Block(block);
-        }
-        if pipeline.awaits_suggestions(now) {
-            return Pick::Nothing;
+        // Whoever wants order takes no advice.
+        if !self.in_order {
+            if let Some(block) = self.pick_suggested(now, source, has, pipeline, pool) {
+                return Pick::Block(block);
+            }
+            if pipeline.awaits_suggestions(now) {
+                return Pick::Nothing;
+            }
         }
         if let Some(block) = self.assembly.request(source, has, now) {
             return Pick::Block(block);
@@ -306,12 +317,22 @@ impl Download {
 
     /// The next store to be wished for.
     pub fn next_store(&mut self) -> Option<u32> {
-        self.wishes.pop()
+        self.next_wish().map(|nth| self.wishes.swap_remove(nth))
     }
 
     /// Bytes of the store that [`Download::next_store`] gives next.
     pub fn next_store_bytes(&self) -> Option<u64> {
-        self.wishes.last().map(|&store| self.store_bytes(store))
+        self.next_wish().map(|nth| self.store_bytes(self.wishes[nth]))
+    }
+
+    /// Which of the wishes is the next: the last, or the first in the files if those are filled in order.
+    fn next_wish(&self) -> Option<usize> {
+        let wishes = 0..self.wishes.len();
+        if self.in_order {
+            wishes.min_by_key(|&nth| self.shelf.store_start(self.wishes[nth]))
+        } else {
+            wishes.last()
+        }
     }
 
     /// Bytes of a store; 0 if it is answered.
@@ -435,6 +456,9 @@ impl Download {
     fn choose(&mut self, rng: &mut Rng, has: &Bitfield, search: &mut Search) -> Found {
         if let Some(piece) = self.begun.choose(&self.geometry, &self.extents, &self.picker, has) {
             return Found::Piece(piece);
+        }
+        if self.in_order {
+            return self.picker.in_order(has, search);
         }
         let is_first = self.have.count() == 0 && self.shelf.is_empty();
         if is_first { self.picker.random(has, rng, search) } else { self.picker.rarest(has, search) }

@@ -24,6 +24,8 @@ pub struct Picker {
     availability: Vec<u16>,
     /// `first[n]` is where pieces with availability `n` or more begin in `order`; ends with a border beyond all.
     first: Vec<u32>,
+    /// No piece before this one may be opened.
+    lowest: u32,
     /// Swaps so far: what the picker's upkeep costs, for the test that it does not grow with the torrent.
     steps: u64,
 }
@@ -66,7 +68,14 @@ impl Picker {
         for (at, &piece) in order.iter().enumerate() {
             position[piece as usize] = at as u32;
         }
-        Self { order, position, availability: vec![0; pieces as usize], first: vec![0, pieces], steps: 0 }
+        Self {
+            order,
+            position,
+            availability: vec![0; pieces as usize],
+            first: vec![0, pieces],
+            lowest: 0,
+            steps: 0,
+        }
     }
 
     /// True if `piece` may be opened.
@@ -133,6 +142,7 @@ impl Picker {
         if self.contains(piece) || piece as usize >= self.position.len() {
             return;
         }
+        self.lowest = self.lowest.min(piece);
         let own = self.availability[piece as usize] as usize;
         self.grow_borders(own + 2);
         let mut hole = self.order.len() as u32;
@@ -170,6 +180,28 @@ impl Picker {
         let near = offered[start..].iter().take(SCAN_STEPS as usize).inspect(|_| search.steps += 1);
         let near = near.copied().find(|&piece| has.has(piece));
         near.map_or_else(|| self.rarest(has, search), Found::Piece)
+    }
+
+    /// The first piece by number that may be opened and that `has` holds, as far as a bounded number of steps reaches; if
+    /// those are not enough, the first behind where the peer's last search stopped.
+    pub fn in_order(&mut self, has: &Bitfield, search: &mut Search) -> Found {
+        if self.order.is_empty() {
+            return Found::Nothing;
+        }
+        // Each piece is passed once, until it comes back.
+        while !self.contains(self.lowest) {
+            self.lowest += 1;
+        }
+        let end = has.len().min(self.lowest.saturating_add(SCAN_STEPS));
+        let mut near = (self.lowest..end).inspect(|_| search.steps += 1);
+        if let Some(piece) = near.find(|&piece| has.has(piece) && self.contains(piece)) {
+            search.walked = 0;
+            return Found::Piece(piece);
+        }
+        if search.walked == 0 {
+            search.at = end % has.len();
+        }
+        self.walk(has, search)
     }
 
     /// The part of the array that a peer can have pieces of: what nobody counted has, only a peer that has
@@ -257,6 +289,28 @@ mod tests {
         some.insert(1);
         assert_eq!(picker.rarest(&some, &mut search), Found::Piece(0), "piece 1 is not to be had");
         assert_eq!(picker.rarest(&Bitfield::new(5), &mut search), Found::Nothing);
+    }
+
+    #[test]
+    fn in_order_the_first_comes_first_however_rare_the_others_are() {
+        let mut picker = Picker::new(1000, &mut Rng::new(1));
+        (0..500).for_each(|piece| picker.add_peer(piece));
+        let (all, mut search) = (Bitfield::full(1000), Search::default());
+        for piece in 0..10 {
+            assert_eq!(picker.in_order(&all, &mut search), Found::Piece(piece));
+            picker.remove(piece);
+        }
+        picker.insert(3);
+        assert_eq!(picker.in_order(&all, &mut search), Found::Piece(3));
+        let mut late = Bitfield::new(1000);
+        [700, 900].into_iter().for_each(|piece| assert!(late.insert(piece)));
+        assert_eq!(picker.in_order(&late, &mut search), Found::Piece(700), "it has nothing before that");
+        picker.remove(700);
+        assert_eq!(picker.in_order(&late, &mut search), Found::Piece(900));
+        picker.remove(900);
+        assert_eq!(picker.in_order(&late, &mut search), Found::Nothing);
+        (0..1000).for_each(|piece| picker.remove(piece));
+        assert_eq!(picker.in_order(&all, &mut search), Found::Nothing);
     }
 
     #[test]

@@ -149,6 +149,11 @@ impl Shelf {
         self.stores.get(&store).map_or(0, |range| range.end - range.start)
     }
 
+    /// Where the bytes of a store begin in the torrent; 0 if it is answered.
+    pub fn store_start(&self, store: u32) -> u64 {
+        self.stores.get(&store).map_or(0, |range| range.start)
+    }
+
     /// Pieces of which some bytes are stored.
     pub fn partly_stored(&self) -> impl Iterator<Item = u32> + '_ {
         let is_begun = |piece: u32, held: &Held| held.left_bytes < self.geometry.piece_length(piece);

@@ -117,6 +117,11 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             let Some(view) = self.machine.store(torrent, store) else { break None };
             let files = files_of(&mut self.files, torrent);
             let Errands { done_bytes, patience, pace, .. } = &mut self.errands;
+            if files.grows(view.offset + *done_bytes) {
+                // Nothing else can be done for it, however long it takes.
+                let _ = patience.lasts(start, READ_POLL_INTERVAL, Duration::MAX);
+                return false;
+            }
             let would_wait = !files.takes_bytes(view.offset, &view.parts, *done_bytes);
             if would_wait && patience.lasts(start, READ_POLL_INTERVAL, STORE_PATIENCE) {
                 return false;

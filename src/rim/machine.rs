@@ -136,6 +136,12 @@ pub trait Files {
         true
     }
 
+    /// True if the file in which `offset` of the torrent lies has to be made longer before bytes are stored there, which
+    /// [`Files::go_on`] does.
+    fn grows(&mut self, _offset: u64) -> bool {
+        false
+    }
+
     /// True if the bytes at `offset` of the torrent can be read without waiting for a device, as far as can be told. If
     /// not, they are on their way: ask again.
     fn is_at_hand(&mut self, _offset: u64, _length: usize) -> bool {
@@ -195,6 +201,10 @@ impl Files for Storage {
 
     fn takes_bytes(&mut self, offset: u64, parts: &[&[u8]], done: u64) -> bool {
         Self::takes_bytes(self, offset, parts, done)
+    }
+
+    fn grows(&mut self, offset: u64) -> bool {
+        Self::grows(self, offset)
     }
 
     fn is_at_hand(&mut self, offset: u64, length: usize) -> bool {

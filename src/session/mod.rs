@@ -270,6 +270,14 @@ impl Session {
         id
     }
 
+    /// Has the pieces of a torrent fetched from the first to the last, as far as peers have them: for files that are best
+    /// written so.
+    pub fn fetch_in_order(&mut self, id: TorrentId) {
+        if let Some(torrent) = self.torrents.get_mut(id.0 as usize) {
+            torrent.download.fetch_in_order();
+        }
+    }
+
     /// It is known what is missing: peers are looked for.
     fn start(&mut self, now: Instant, id: TorrentId) {
         self.settle_looking(now);

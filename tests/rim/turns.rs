@@ -41,6 +41,25 @@ fn reading_the_files_takes_a_turn_each_and_keeps_no_command_waiting() {
 }
 
 #[test]
+fn a_file_that_is_made_longer_first_keeps_no_command_waiting() {
+    let (commands, mut typed) = io::pipe().unwrap();
+    let run = play_with(&commands, Paper::default(), |desk, fact| match fact {
+        Fact::Start => {
+            desk.wish(Action::Store { torrent: TORRENT, store: StoreId(3) });
+            typed.write_all(b"status\n").unwrap();
+        }
+        fact => {
+            desk.note(format!("{fact:?}"));
+            if matches!(fact, Fact::Stored(_)) {
+                desk.finish();
+            }
+        }
+    });
+    assert_eq!(run.desk.notes, ["Command(Status)", "Stored(3)"]);
+    assert!(run.turns >= 5, "{} turns", run.turns);
+}
+
+#[test]
 fn storing_is_answered_with_success_or_the_fault() {
     let run = play(|desk, fact| match fact {
         Fact::Start => {

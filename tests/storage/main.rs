@@ -2,6 +2,7 @@
 //! Mounting needs root (`CAP_SYS_ADMIN`); without it these tests fail and say so.
 #![cfg(feature = "io")]
 
+mod growth;
 mod meddled;
 
 use std::fs::{self, File};
@@ -18,9 +19,9 @@ use swarmlet::rim::storage::{
 use swarmlet::session::{StorageFault, StorageFaultKind};
 
 const E: u64 = EXTENT_BYTES;
-const FULL: Options = Options { allocate: Allocate::Full, map: Map::Auto, claimed_bytes: 0 };
-const SPARSE: Options = Options { allocate: Allocate::Sparse, map: Map::Auto, claimed_bytes: 0 };
-const NEVER: Options = Options { allocate: Allocate::Full, map: Map::Never, claimed_bytes: 0 };
+const FULL: Options = Options { allocate: Allocate::Full, map: Map::Auto, claimed_bytes: 0, kind: None };
+const SPARSE: Options = Options { allocate: Allocate::Sparse, map: Map::Auto, claimed_bytes: 0, kind: None };
+const NEVER: Options = Options { allocate: Allocate::Full, map: Map::Never, claimed_bytes: 0, kind: None };
 
 /// A directory of this test, which goes with it.
 struct Place {

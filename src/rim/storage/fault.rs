@@ -20,6 +20,22 @@ pub enum OpenFault {
         /// Bytes free for us.
         free: u64,
     },
+    /// The file system does not have files as long as one of the torrent.
+    TooLong {
+        /// Which; may hold what a stranger wrote.
+        path: PathBuf,
+        /// The length that the torrent says, in bytes.
+        length: u64,
+        /// The longest that is possible, in bytes.
+        most: u64,
+    },
+    /// Two files of the torrent would be one.
+    Alike {
+        /// One of them; may hold what a stranger wrote.
+        path: PathBuf,
+        /// The other; may hold what a stranger wrote.
+        other: PathBuf,
+    },
     /// Where the output has to be there is something else, which we neither overwrite nor follow.
     Occupied {
         /// Where; may hold what a stranger wrote.
@@ -100,6 +116,22 @@ impl fmt::Display for OpenFault {
                     "not enough space: {missing} are missing, {needed} are needed and {free} are free; "
                 )?;
                 f.write_str("make room, choose another -o, or --allocate sparse")
+            }
+            Self::TooLong { path, length, most } => {
+                let (length, most) = (Bytes(*length), Bytes(*most));
+                write!(
+                    f,
+                    "{} is {length} long, and the file system has no files longer than {most}; ",
+                    printable(path)
+                )?;
+                f.write_str("choose another -o, on another file system than FAT")
+            }
+            Self::Alike { path, other } => {
+                let (path, other) = (printable(path), printable(other));
+                write!(
+                    f,
+                    "{path} and {other} are one file on this file system; choose another -o, not on FAT"
+                )
             }
             Self::Occupied { path, found } => {
                 write!(f, "output {} exists and is {found}", printable(path))

@@ -7,6 +7,9 @@
 //! | a few open files of many | `files` |
 //! | whether a file is the one that it was | `known` |
 //! | room on the device | `reserve` |
+//! | what a file system cannot do | `kind` |
+//! | files without holes | `growth` |
+//! | names that it does not take | `names` |
 //! | window or positioned write | `backend`, `window`, `positioned` |
 //! | bytes on their way to a peer | `send` |
 //! | bytes on their way from a slow device | `ahead` |
@@ -26,7 +29,10 @@ mod complete;
 mod era;
 mod fault;
 mod files;
+mod growth;
+mod kind;
 mod known;
+mod names;
 mod parts;
 mod positioned;
 mod prices;
@@ -47,6 +53,8 @@ mod write_back;
 pub use arena::arena;
 pub use backend::{Map, Tally};
 pub use fault::{Found, OpenFault};
+pub use kind::Kind;
+pub use names::Names;
 pub use pulse::wall;
 pub use reserve::Allocate;
 use send::SendFault;
@@ -64,6 +72,7 @@ use crate::resume::{Era, Stamp, State};
 use crate::session::{StorageFault, StorageFaultKind};
 use backend::Backend;
 use files::Files;
+use growth::Growth;
 use parts::Parts;
 use readiness::Readiness;
 use reserve::Reserver;
@@ -87,6 +96,8 @@ pub struct Options {
     pub map: Map,
     /// Bytes of the same disk that other torrents of the run need: only what is free beside them is counted.
     pub claimed_bytes: u64,
+    /// What the file system is taken for; by default for what it is.
+    pub kind: Option<Kind>,
 }
 
 /// Why bytes of a torrent could not be sent.
@@ -106,6 +117,10 @@ pub struct Storage {
     /// For each file, whether it has its whole length and room on the device.
     reserved: Box<[bool]>,
     reserver: Reserver,
+    kind: Kind,
+    /// A file that is made longer, and what came of that if it failed.
+    growth: Option<Growth>,
+    growth_fault: Option<io::Error>,
     /// Bytes that the files still need on the device, as far as that is known.
     needed_bytes: u64,
     backend: Backend,
@@ -135,6 +150,12 @@ impl Storage {
         sigbus::ignore_file_size_signal();
         let mut tree = Tree::new(root);
         let files = metainfo.layout.count();
+        let kind = options.kind.unwrap_or_else(|| Kind::of(&tree));
+        tree.take_names(kind.names);
+        kind.fits(&tree, &metainfo.layout)?;
+        if kind.fills_holes {
+            log::debug!("the file system knows no holes: files are filled from front to back");
+        }
         let mut stamps: Box<[Stamp]> = vec![Stamp::default(); files as usize].into();
         let (existing, needed_bytes) = survey::survey(&mut tree, &metainfo.layout, options, &mut stamps)?;
         let reserved = vec![false; files as usize].into();
@@ -146,11 +167,14 @@ impl Storage {
             files: Files::new(&stamps),
             stamps,
             tasks: Tasks::default(),
-            state: StateFile::new(&metainfo),
+            state: StateFile::new(&metainfo, kind.names),
             metainfo,
             tree,
             reserved,
-            reserver: Reserver::new(options.allocate),
+            reserver: Reserver::new(if kind.fills_holes { Allocate::Sparse } else { options.allocate }),
+            kind,
+            growth: None,
+            growth_fault: None,
             needed_bytes,
             backend: Backend::new(options.map),
             readiness: Readiness::default(),
@@ -304,6 +328,12 @@ impl Storage {
         }
     }
 
+    /// True if what is stored far from the end of a file has all before it written, too: files are best filled from front to
+    /// back.
+    pub fn fills_holes(&self) -> bool {
+        self.kind.fills_holes
+    }
+
     /// True if an earlier run has worked on the output, as far as can be told after [`Storage::take`].
     pub fn was_ours(&self) -> bool {
         self.state.was_there()
@@ -373,6 +403,9 @@ impl Storage {
     fn store_segment(&mut self, file: &File<'_>, segment: Segment, parts: &mut Parts<'_>) -> io::Result<()> {
         let Segment { file: index, file_offset: at, length, .. } = segment;
         let reserved = self.reserved.get(index as usize).copied().unwrap_or(false);
+        if let Some(error) = self.growth_fault.take() {
+            return Err(error);
+        }
         let open = self.files.get(&mut self.tree, index, file, true, self.now)?;
         if reserved {
             open.length = file.length;
@@ -424,6 +457,7 @@ impl Storage {
         }
         self.files.close(index);
         self.tree.forget();
+        self.growth = None;
         if let Some(reserved) = self.reserved.get_mut(index as usize) {
             *reserved = false;
         }

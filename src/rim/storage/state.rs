@@ -4,6 +4,7 @@
 //! Its lock says that somebody works on the output. What is in it is the session's business; see
 //! [`resume`](crate::resume).
 
+use super::names::Names;
 use super::pulse::{Heart, exact_clock_ns, is_stamped_by_kernel, stamp_clock_ns};
 use super::survey::stamp_of;
 use super::sys;
@@ -83,9 +84,9 @@ impl Next {
 
 impl StateFile {
     /// Nothing is opened or made yet.
-    pub(super) fn new(metainfo: &Metainfo) -> Self {
+    pub(super) fn new(metainfo: &Metainfo, names: Names) -> Self {
         Self {
-            name: name(metainfo),
+            name: names.fitting(&name(metainfo)).into_owned(),
             locked: None,
             next: None,
             heart: None,
@@ -312,7 +313,7 @@ mod tests {
             fs::create_dir(&path).expect("a new folder");
             let torrent = b"d4:infod6:lengthi1e4:name1:n12:piece lengthi1e6:pieces20:xxxxxxxxxxxxxxxxxxxxee";
             let metainfo = Metainfo::parse(torrent).expect("a good torrent");
-            Self { tree: Tree::new(&path), path, state: StateFile::new(&metainfo) }
+            Self { tree: Tree::new(&path), path, state: StateFile::new(&metainfo, Names::All) }
         }
 
         fn lock(&mut self) -> bool {

@@ -255,6 +255,16 @@ pub(super) fn free_bytes(file: &File) -> Option<u64> {
     (all != 0).then(|| free.saturating_mul(unit))
 }
 
+/// The number by which a kind of file system is known (linux/magic.h); `None` where the kernel does not tell.
+pub(super) fn magic(file: &File) -> Option<u32> {
+    // SAFETY: all fields of the structure are integers, for which zero is a value.
+    let mut answer: libc::statfs64 = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a structure of the kind that the call fills.
+    checked(unsafe { libc::fstatfs64(file.as_raw_fd(), &raw mut answer) }).ok()?;
+    // Signed or not, 32 bits or 64, by the target: the numbers have 32.
+    Some(answer.f_type as u32)
+}
+
 /// Processor time of this thread so far, in µs; 0 where the kernel does not tell.
 pub(super) fn thread_cpu_us() -> u64 {
     let ns = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);

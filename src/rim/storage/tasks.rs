@@ -1,6 +1,7 @@
 //! What takes the device's time, one task after the other, in steps that never wait: see [`Syncer`].
 
 use super::complete::complete_file;
+use super::growth::GROWTH;
 use super::survey::stamp_of;
 use super::sync::{Synced, Syncer};
 use super::{Storage, fault, sys};
@@ -85,12 +86,14 @@ impl Storage {
     /// True if [`Storage::go_on`] has something to do that waits for no answer of the device.
     pub fn is_busy(&self) -> bool {
         let settled = self.metainfo.layout.count();
-        self.tasks.current.as_ref().map_or(!self.tasks.waiting.is_empty(), |work| work.settling < settled)
+        let settles = |work: &Work| work.settling < settled && !self.waits_to_grow();
+        self.is_growing() || self.tasks.current.as_ref().map_or(!self.tasks.waiting.is_empty(), settles)
     }
 
     /// Goes on with the task under way, a bounded step; what is over, if one is.
     pub fn go_on(&mut self, torrent: TorrentId, syncer: &mut Syncer) -> Option<Done> {
         self.state.beat();
+        self.grow(torrent, syncer);
         let mut work = match self.tasks.current.take() {
             Some(work) => work,
             None => {
@@ -114,6 +117,9 @@ impl Storage {
 
     /// The device has answered.
     pub fn synced(&mut self, answer: Synced) {
+        if answer.number == GROWTH {
+            return self.has_grown_on_device(answer);
+        }
         let Some(mut work) = self.tasks.current.take() else { return };
         work.under_way = work.under_way.saturating_sub(1);
         match (answer.result, answer.number) {
@@ -178,6 +184,10 @@ impl Storage {
         let end = work.settling.saturating_add(TURN_FILES_MAX as u32).min(count);
         for index in work.settling..end {
             let Some(file) = metainfo.layout.file(index).filter(|file| !file.is_pad()) else { continue };
+            if self.has_to_grow(index, file.length) {
+                return work.settling = index;
+            }
+            self.files.close(index);
             match complete_file(&mut self.tree, &mut self.files, index, &file) {
                 Ok(true) => self.write_back.note_file(index),
                 Ok(false) => {}
