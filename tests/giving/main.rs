@@ -13,7 +13,7 @@ use swarmlet::base::limits::{
     PARTING_TIME, REQQ, SEND_PATIENCE, UNASKED_BYTES_MAX,
 };
 use swarmlet::base::{Block, InfoHash, PeerId, StreamId, TorrentId};
-use swarmlet::session::{Command, Event, Giving, Outcome, Phase, StorageFault, StorageFaultKind};
+use swarmlet::session::{CloseCause, Command, Event, Giving, Outcome, Phase, StorageFault, StorageFaultKind};
 use swarmlet::wire::{Handshake, Message};
 
 fn seeding() -> Giving {
@@ -229,6 +229,33 @@ fn seeds_have_nothing_to_say_to_each_other() {
     let seed = stage.peer("1.2.3.4:5", true);
     stage.say(seed, &[Message::HaveAll]);
     assert!(stage.closed.contains(&seed));
+}
+
+#[test]
+fn whoever_becomes_a_seed_says_so_in_one_word_and_is_kept() {
+    // A wish for the last piece alone tells whether that word is understood.
+    for first in [Message::HaveNone, Message::Bitfield(&[0b1110_0000]), Message::Have(0)] {
+        let mut stage = Stage::new(4, seeding(), false);
+        let other = stage.peer("1.2.3.9:5", true);
+        stage.say(other, &[Message::Bitfield(&[0b0110_0000])]);
+        let peer = stage.peer("1.2.3.4:5", true);
+        stage.say(peer, &[first, Message::Unchoke]);
+        stage.heard(peer);
+        stage.say(peer, &[Message::HaveAll, Message::HaveNone, Message::HaveAll]);
+        assert!(!stage.closed.contains(&peer), "{first:?}: it keeps to the rules");
+        let state = &stage.session.status(stage.now).torrents[0];
+        assert_eq!(state.seeds, 1, "{first:?}");
+        let mut asked = Vec::new();
+        for _ in 0..16 {
+            let blocks = stage.asked(peer);
+            asked.extend(blocks.iter().map(|block| block.piece));
+            stage.send_blocks(peer, &blocks);
+        }
+        assert!(first != Message::HaveNone || asked.contains(&3), "{first:?}: {asked:?}");
+        stage.session.handle(stage.now, Event::Closed { stream: peer, cause: CloseCause::Ended });
+        // Looks whether the picker has forgotten each of its pieces once.
+        stage.act();
+    }
 }
 
 #[test]
