@@ -175,6 +175,10 @@ impl App {
             Outcome::IoError => Some("the output cannot be read or written".to_string()),
             Outcome::Occupied { torrent } => {
                 let place = torrents.get(torrent).map_or_else(String::new, |torrent| shown(&torrent.output));
+            Outcome::TooLong => {
+                let line = "the file system, or ulimit -f, takes no file so long: choose another --output, or raise it";
+                Some(line.to_string())
+            }
                 Some(format!(
                     "{place}: exists and holds nothing of this torrent: move it away, or choose another --output"
                 ))

@@ -26,8 +26,12 @@ fn swarmlet() -> Command {
 }
 
 fn run<A: AsRef<OsStr>>(arguments: &[A]) -> Ran {
+    ran(swarmlet().args(arguments))
+}
+
+fn ran(command: &mut Command) -> Ran {
     let start = Instant::now();
-    let output = swarmlet().args(arguments).output().unwrap();
+    let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("all output is UTF-8");
     let code = output.status.code().expect("it ends by itself, not by a signal");
     Ran { code, out: text(output.stdout), err: text(output.stderr), took: start.elapsed() }

@@ -93,6 +93,7 @@ fn words(note: &Note, torrents: &Torrents) -> String {
 pub fn storage_fault(torrent: TorrentId, fault: &StorageFault, torrents: &Torrents) -> String {
     let what = match fault.kind {
         StorageFaultKind::NoSpace => "no space left for it",
+        StorageFaultKind::TooLong => "the file system, or ulimit -f, takes no file so long",
         StorageFaultKind::Changed => "is not the file it was",
         StorageFaultKind::Denied => "may not be read or written",
         StorageFaultKind::Io => "cannot be read or written",

@@ -20,6 +20,15 @@ pub enum OpenFault {
         /// Bytes free for us.
         free: u64,
     },
+    /// The process may not write files as long as one of the torrent (`ulimit -f`).
+    Limited {
+        /// Which; may hold what a stranger wrote.
+        path: PathBuf,
+        /// The length that the torrent says, in bytes.
+        length: u64,
+        /// The longest that is allowed, in bytes.
+        most: u64,
+    },
     /// Where the output has to be there is something else, which we neither overwrite nor follow.
     Occupied {
         /// Where; may hold what a stranger wrote.
@@ -101,6 +110,10 @@ impl fmt::Display for OpenFault {
                 )?;
                 f.write_str("make room, choose another -o, or --allocate sparse")
             }
+            Self::Limited { path, length, most } => {
+                let (length, most) = (Bytes(*length), Bytes(*most));
+                write!(f, "{} is {length} long, and ulimit -f allows {most}; raise it", printable(path))
+            }
             Self::Occupied { path, found } => {
                 write!(f, "output {} exists and is {found}", printable(path))
             }
@@ -126,7 +139,8 @@ pub(super) fn of_file(file: u32, error: &io::Error) -> StorageFault {
 /// Sorts an error of the operating system by what happens next.
 fn kind(error: &io::Error) -> StorageFaultKind {
     match error.raw_os_error() {
-        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => StorageFaultKind::NoSpace,
+        Some(libc::ENOSPC | libc::EDQUOT) => StorageFaultKind::NoSpace,
+        Some(libc::EFBIG) => StorageFaultKind::TooLong,
         Some(libc::EROFS | libc::EACCES | libc::EPERM) => StorageFaultKind::Denied,
         // A symlink, file or directory in the way; gone between two calls; deleted or shortened behind our back.
         Some(libc::ELOOP | libc::ENOTDIR | libc::EISDIR | libc::ENXIO | libc::ENOENT | libc::ESTALE) => {
@@ -145,7 +159,7 @@ mod tests {
         let cases = [
             (libc::ENOSPC, StorageFaultKind::NoSpace),
             (libc::EDQUOT, StorageFaultKind::NoSpace),
-            (libc::EFBIG, StorageFaultKind::NoSpace),
+            (libc::EFBIG, StorageFaultKind::TooLong),
             (libc::EROFS, StorageFaultKind::Denied),
             (libc::EACCES, StorageFaultKind::Denied),
             (libc::ELOOP, StorageFaultKind::Changed),
