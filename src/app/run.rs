@@ -150,7 +150,7 @@ impl App {
             self.error(&why, Exit::from(outcome));
         }
         let now = rim.now();
-        self.say_end(&torrents, &session.status(now), &view, now.since(start), Exit::from(outcome));
+        self.say_end(&torrents, &session.status(now), &view, now.since(start), outcome);
         Ok(Exit::from(outcome))
     }
 
@@ -190,15 +190,19 @@ impl App {
         }
     }
 
-    fn say_end(&self, torrents: &Torrents, status: &Status, view: &View, took: Duration, exit: Exit) {
+    fn say_end(&self, torrents: &Torrents, status: &Status, view: &View, took: Duration, outcome: Outcome) {
         let mut console = self.console.lock();
         if self.cli.json {
-            console.answer(&json::summary(status, torrents, took, exit.code()).end());
+            console.answer(&json::summary(status, torrents, took, Exit::from(outcome).code()).end());
         } else if !self.cli.quiet {
             for (index, (torrent, state)) in torrents.iter().zip(&status.torrents).enumerate() {
                 console.answer(&match self.cli.job {
                     Job::Check => text::torrent::checked(torrent, state),
                     _ => text::torrent::summary(torrent, state, view.took(index).unwrap_or(took)),
+                // Nothing of it is there, and the same command would not go on.
+                if outcome == (Outcome::Occupied { torrent: state.torrent }) {
+                    continue;
+                }
                 });
             }
         }

@@ -333,6 +333,8 @@ fn a_reader_that_leaves_early_is_no_fault() {
     let files = format!("5:filesld6:lengthi2000e4:pathl1:aee{files}e");
     fs::write(&path, torrent("many", &[("6:lengthi2000e", &files)])).unwrap();
     for mode in ["--show", "--help"] {
+    let ran = run(&arguments);
+    assert_eq!((ran.code, ran.out.as_str()), (5, ""), "the same command does not go on from there");
         let mut child =
             swarmlet().arg(mode).arg(&path).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
