@@ -122,8 +122,10 @@ impl Console {
         } else {
             write(To::Stdout, format!("{text}\n").as_bytes())
         };
-        self.fault =
-            written.err().filter(|error| error.kind() != ErrorKind::BrokenPipe).or(self.fault.take());
+        let is_heard = |error: &io::Error| {
+            error.kind() != ErrorKind::BrokenPipe && !terminal::is_gone(io::stdout().as_fd())
+        };
+        self.fault = written.err().filter(is_heard).or(self.fault.take());
     }
 
     /// Draws the progress line, which must fit into [`Console::columns`], or writes it as a line of its own

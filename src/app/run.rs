@@ -65,11 +65,11 @@ impl App {
             Job::Check | Job::Download => self.download(),
         };
         let exit = result.unwrap_or_else(|ended| ended);
-        // The others have done something, whether they can say so or not.
-        let says_only = matches!(self.cli.job, Job::Help | Job::Version | Job::Show);
-        let fault = self.console.lock().take_fault().filter(|_| says_only && exit == Exit::Done);
+        let fault = self.console.lock().take_fault();
         fault.map_or(exit, |error| {
-            self.error(&format!("cannot write to standard output: {error}"), Exit::IoError)
+            // What it ended with says more, unless all was well.
+            let exit = if exit == Exit::Done { Exit::IoError } else { exit };
+            self.error(&format!("cannot write to standard output: {error}"), exit)
         })
     }
 

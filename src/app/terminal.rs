@@ -44,6 +44,11 @@ pub fn takes_bytes(descriptor: BorrowedFd<'_>) -> bool {
     sys::is_writable(descriptor)
 }
 
+/// True if nobody is left to read: the terminal is closed, nobody holds the other end of the pipe.
+pub fn is_gone(descriptor: BorrowedFd<'_>) -> bool {
+    sys::is_hung_up(descriptor)
+}
+
 /// True if stdout and stderr are one and the same terminal, as they are unless somebody redirects.
 pub fn are_same_terminal() -> bool {
     let device = |descriptor: BorrowedFd<'_>| {
