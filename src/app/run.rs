@@ -287,13 +287,14 @@ impl App {
         }
         if routes.is_hidden() {
             return 0;
+            if let Err(error) = place.exists() {
+                self.news(Level::Warn, &network::missing_words(place, &error));
+                return 0;
+            }
         }
         let wish = Listen { ports: self.cli.ports.clone(), bind: self.cli.bind.clone() };
         rim.listen(&wish).unwrap_or_else(|error| {
-            let (ports, place) =
-                (network::port_words(&self.cli.ports), network::place_words(self.cli.bind.as_ref()));
-            let line = format!("cannot listen on port {ports}{place}: {error}; nobody can connect to us");
-            self.news(Level::Warn, &line);
+            self.news(Level::Warn, &network::unheard_words(&wish, &error));
             0
         })
     }
