@@ -6,6 +6,7 @@ pub mod console;
 #[cfg(feature = "create")]
 pub mod create;
 mod date;
+mod descriptors;
 pub mod exit;
 pub mod help;
 pub mod json;

@@ -2,6 +2,7 @@
 
 use crate::app::cli::{Cli, Job, NewTorrent};
 use crate::app::console::{Console, Shared};
+use crate::app::descriptors;
 use crate::app::exit::Exit;
 use crate::app::help::HELP;
 use crate::app::json::{self, Object};
@@ -11,6 +12,7 @@ use crate::app::network;
 use crate::app::screen::View;
 use crate::app::text;
 use crate::app::torrents::{Torrent, Torrents, shown};
+use crate::base::limits;
 use crate::base::units::{Bytes, Span};
 use crate::proxy::Routes;
 use crate::rim::storage::{self, Allocate, Existing, Options, Storage, wall};
@@ -120,6 +122,7 @@ impl App {
     fn download(&self) -> Result<Exit, Ended> {
         let torrents = Arc::new(self.torrents()?);
         let mut rim = Rim::new(io::stdin().as_fd()).map_err(|error| self.system("start", &error))?;
+        let peers_max = self.descriptors(rim.descriptors(), &torrents)?;
         let storages = self.open(&torrents)?;
         let routes = Arc::new(self.routes()?);
         rim.route(Arc::clone(&routes));
@@ -127,7 +130,7 @@ impl App {
         self.say_start(&torrents);
         let rng = entropy::generator().map_err(|error| self.system("get random numbers", &error))?;
         let start = rim.now();
-        let mut session = Session::new(start, rng, self.settings(port, &torrents));
+        let mut session = Session::new(start, rng, self.settings(port, &torrents, peers_max));
         session.give(start, self.cli.giving.clone());
         session.route(routes);
         self.make_room(&mut session, &torrents)?;
@@ -172,13 +175,13 @@ impl App {
         match outcome {
             Outcome::Complete | Outcome::Incomplete | Outcome::CheckFailed => None,
             Outcome::NoSpace => Some("there is no space left for the output".to_string()),
-            Outcome::IoError => Some("the output cannot be read or written".to_string()),
-            Outcome::Occupied { torrent } => {
-                let place = torrents.get(torrent).map_or_else(String::new, |torrent| shown(&torrent.output));
             Outcome::TooLong => {
                 let line = "the file system, or ulimit -f, takes no file so long: choose another --output, or raise it";
                 Some(line.to_string())
             }
+            Outcome::IoError => Some("the output cannot be read or written".to_string()),
+            Outcome::Occupied { torrent } => {
+                let place = torrents.get(torrent).map_or_else(String::new, |torrent| shown(&torrent.output));
                 Some(format!(
                     "{place}: exists and holds nothing of this torrent: move it away, or choose another --output"
                 ))
@@ -196,13 +199,13 @@ impl App {
             console.answer(&json::summary(status, torrents, took, Exit::from(outcome).code()).end());
         } else if !self.cli.quiet {
             for (index, (torrent, state)) in torrents.iter().zip(&status.torrents).enumerate() {
-                console.answer(&match self.cli.job {
-                    Job::Check => text::torrent::checked(torrent, state),
-                    _ => text::torrent::summary(torrent, state, view.took(index).unwrap_or(took)),
                 // Nothing of it is there, and the same command would not go on.
                 if outcome == (Outcome::Occupied { torrent: state.torrent }) {
                     continue;
                 }
+                console.answer(&match self.cli.job {
+                    Job::Check => text::torrent::checked(torrent, state),
+                    _ => text::torrent::summary(torrent, state, view.took(index).unwrap_or(took)),
                 });
             }
         }
@@ -284,13 +287,13 @@ impl App {
         }
         if let Some(place) = &self.cli.bind {
             rim.bind(place.clone());
-        }
-        if routes.is_hidden() {
-            return 0;
             if let Err(error) = place.exists() {
                 self.news(Level::Warn, &network::missing_words(place, &error));
                 return 0;
             }
+        }
+        if routes.is_hidden() {
+            return 0;
         }
         let wish = Listen { ports: self.cli.ports.clone(), bind: self.cli.bind.clone() };
         rim.listen(&wish).unwrap_or_else(|error| {
@@ -299,16 +302,33 @@ impl App {
         })
     }
 
-    fn settings(&self, port: u16, torrents: &Torrents) -> Settings {
+    fn settings(&self, port: u16, torrents: &Torrents, peers_max: u32) -> Settings {
         let shares = self.shares(torrents);
         Settings {
             memory_bytes: shares.block_bytes,
-            max_peers: shares.max_peers,
+            max_peers: shares.max_peers.min(peers_max),
             port,
             peers: self.cli.peers.clone(),
             give_up: self.cli.give_up,
             check_only: self.cli.job == Job::Check,
         }
+    }
+
+    /// The most peers that the process may have descriptors for.
+    fn descriptors(&self, limit: u64, torrents: &Torrents) -> Result<u32, Ended> {
+        if self.cli.job == Job::Check {
+            return Ok(u32::MAX);
+        }
+        let peers = descriptors::peers(limit, torrents.len()).ok_or_else(|| {
+            let needed = descriptors::LEAST + 2;
+            let line = format!("ulimit -n allows {limit} open files: {needed} are the least, 256 are better");
+            self.error(&line, Exit::IoError)
+        })?;
+        if peers < self.cli.max_peers.unwrap_or(limits::PEERS_DEFAULT) {
+            let line = format!("at most {peers} peers at a time: ulimit -n allows {limit} open files");
+            self.news(Level::Warn, &line);
+        }
+        Ok(peers)
     }
 
     /// Shares the memory out, and says what does not fit.

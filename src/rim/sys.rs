@@ -111,18 +111,21 @@ pub fn is_in_background(fd: BorrowedFd<'_>) -> bool {
     foreground >= 0 && foreground != own
 }
 
-/// Lets this process have at least `wanted` open files, or as many as its hard limit allows.
-pub fn raise_open_files_limit(wanted: u64) -> io::Result<()> {
+/// Lets this process have at least `wanted` open files, or as many as its hard limit allows; how many it may have then.
+#[allow(clippy::useless_conversion, reason = "the types differ per target")]
+pub fn raise_open_files_limit(wanted: u64) -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: one record, exclusively borrowed.
     checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
     let wanted = libc::rlim_t::try_from(wanted).unwrap_or(libc::rlim_t::MAX).min(limit.rlim_max);
-    if wanted <= limit.rlim_cur {
-        return Ok(());
+    let before = limit.rlim_cur;
+    if wanted <= before {
+        return Ok(before.into());
     }
     limit.rlim_cur = wanted;
     // SAFETY: one record, only read.
-    checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).map(drop)
+    let raised = checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) });
+    Ok(if raised.is_ok() { wanted } else { before }.into())
 }
 
 /// Lets a socket have to do only with the network interface `name`.

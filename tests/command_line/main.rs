@@ -95,6 +95,32 @@ fn what_cannot_be_said_is_a_fault_unless_nobody_listens() {
     }
 }
 
+#[cfg(feature = "create")]
+#[test]
+fn a_result_that_cannot_be_said_is_a_fault() {
+    let directory = directory("full_result");
+    fs::write(directory.join("data"), [1; 2000]).unwrap();
+    let run = |arguments: &[&str], out: Stdio| {
+        let output = swarmlet().args(arguments).current_dir(&directory).stdout(out).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(run(&["--create", "data"], Stdio::null()).0, Some(0));
+    let full = || Stdio::from(fs::File::options().write(true).open("/dev/full").unwrap());
+    let line = "swarmlet: cannot write to standard output: No space left on device";
+    let download = ["--port", "0", "--bind", "127.0.0.1", "data.torrent"];
+    for arguments in [&["--check", "data.torrent"][..], &download, &["--create", "data", "-o", "b.torrent"]] {
+        let (code, said) = run(arguments, full());
+        assert!(code == Some(1) && said.lines().any(|said| said.starts_with(line)), "{code:?} {said}");
+    }
+    fs::write(directory.join("data"), [2; 2000]).unwrap();
+    let (code, said) = run(&["--check", "data.torrent"], full());
+    assert!(code == Some(7) && said.lines().any(|said| said.starts_with(line)), "{code:?} {said}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    fs::write(directory.join("data"), [1; 2000]).unwrap();
+    assert_eq!(run(&["--check", "data.torrent"], writer.into()).0, Some(0));
+}
+
 #[test]
 fn help_fits_on_one_screen_and_names_the_exit_codes() {
     for arguments in [&["--help"][..], &["-h"], &["-vh", "nothing.torrent"], &["--memory", "8", "--help"]] {
@@ -307,12 +333,41 @@ fn output_that_is_something_else_is_code_5_and_stays_as_it_is() {
     assert_eq!(fs::read(out.join("a")).unwrap(), [7; 3000]);
     // Somebody's own file, shorter than the torrent's: nothing in it is of the torrent. It is refused each time.
     fs::write(out.join("a"), [7; 300]).unwrap();
+    let ran = run(&arguments);
+    assert_eq!((ran.code, ran.out.as_str()), (5, ""), "the same command does not go on from there");
     for _ in 0..2 {
         let ran = run(&[OsStr::new("-q"), OsStr::new("-o"), out.as_os_str(), path.as_os_str()]);
         ran.assert_fault(5, &["out/a: exists and holds nothing of this torrent"]);
         assert_eq!(fs::read(out.join("a")).unwrap(), [7; 300]);
         assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "nothing is left beside it");
     }
+}
+
+#[test]
+fn a_file_that_may_not_be_so_long_is_refused_at_the_start() {
+    let directory = directory("file_limit");
+    fs::write(directory.join("a.torrent"), torrent("a", &[])).unwrap();
+    for allocate in ["full", "sparse"] {
+        let line = format!(
+            "ulimit -f 1; exec {} -q --allocate {allocate} -o out a.torrent",
+            env!("CARGO_BIN_EXE_swarmlet")
+        );
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]).current_dir(&directory).stdin(Stdio::null());
+        let ran = ran(&mut shell);
+        ran.assert_fault(4, &["out/a is 2.0 KiB long, and ulimit -f allows"]);
+        assert!(!directory.join("out").exists(), "nothing is made in vain");
+    }
+}
+
+#[test]
+fn who_may_open_next_to_no_files_hears_so() {
+    let directory = directory("descriptors");
+    fs::write(directory.join("a.torrent"), torrent("a", &[])).unwrap();
+    let mut shell = Command::new("sh");
+    let line = format!("ulimit -n 12; exec {} -q a.torrent", env!("CARGO_BIN_EXE_swarmlet"));
+    shell.args(["-c", &line]).current_dir(&directory).stdin(Stdio::null());
+    ran(&mut shell).assert_fault(1, &["ulimit -n allows 12 open files: 26 are the least"]);
 }
 
 #[test]
@@ -333,8 +388,6 @@ fn a_reader_that_leaves_early_is_no_fault() {
     let files = format!("5:filesld6:lengthi2000e4:pathl1:aee{files}e");
     fs::write(&path, torrent("many", &[("6:lengthi2000e", &files)])).unwrap();
     for mode in ["--show", "--help"] {
-    let ran = run(&arguments);
-    assert_eq!((ran.code, ran.out.as_str()), (5, ""), "the same command does not go on from there");
         let mut child =
             swarmlet().arg(mode).arg(&path).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
