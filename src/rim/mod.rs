@@ -80,8 +80,6 @@ pub struct Rim {
     outside: reach::Outside,
     /// Where streams are read into whose bytes may land anywhere: one buffer for all.
     receive: Box<[u8]>,
-    /// Descriptors that this process may have.
-    descriptors: u64,
     /// Bytes that may be hashed in one turn.
     hashing: pace::Pace,
 }
@@ -100,9 +98,9 @@ impl Rim {
         if let Some(event) = syncer.event() {
             poll.registry().register(&mut SourceFd(&event.as_raw_fd()), SYNCS, Interest::READABLE)?;
         }
+        // Where it is refused, connections fail with `NoResources`, and the session makes do with fewer.
+        let _ = sys::raise_open_files_limit(DESCRIPTORS);
         Ok(Self {
-            // Where it is not told, connections fail with `NoResources`, and the session makes do with fewer.
-            descriptors: sys::raise_open_files_limit(DESCRIPTORS).unwrap_or(u64::MAX),
             stdin: stdin::Stdin::open(commands, poll.registry(), STDIN),
             poll,
             events: Events::with_capacity(EVENTS_MAX),
@@ -126,7 +124,7 @@ impl Rim {
 
     /// Descriptors that this process may have (`ulimit -n`), its limit raised as far as that goes.
     pub fn descriptors(&self) -> u64 {
-        self.descriptors
+        sys::open_files_limit().unwrap_or(u64::MAX)
     }
 
     /// Says what goes through which proxy; without it everything goes straight. The machine is to be told the same.

@@ -111,21 +111,27 @@ pub fn is_in_background(fd: BorrowedFd<'_>) -> bool {
     foreground >= 0 && foreground != own
 }
 
-/// Lets this process have at least `wanted` open files, or as many as its hard limit allows; how many it may have then.
-#[allow(clippy::useless_conversion, reason = "the types differ per target")]
-pub fn raise_open_files_limit(wanted: u64) -> io::Result<u64> {
+/// Lets this process have at least `wanted` open files, or as many as its hard limit allows.
+pub fn raise_open_files_limit(wanted: u64) -> io::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: one record, exclusively borrowed.
     checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
     let wanted = libc::rlim_t::try_from(wanted).unwrap_or(libc::rlim_t::MAX).min(limit.rlim_max);
-    let before = limit.rlim_cur;
-    if wanted <= before {
-        return Ok(before.into());
+    if wanted <= limit.rlim_cur {
+        return Ok(());
     }
     limit.rlim_cur = wanted;
     // SAFETY: one record, only read.
-    let raised = checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) });
-    Ok(if raised.is_ok() { wanted } else { before }.into())
+    checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).map(drop)
+}
+
+/// The number of descriptors that this process may have.
+pub fn open_files_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: one record, exclusively borrowed.
+    checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    #[allow(clippy::useless_conversion, reason = "the types differ per target")]
+    Ok(u64::from(limit.rlim_cur))
 }
 
 /// Lets a socket have to do only with the network interface `name`.
