@@ -8,6 +8,7 @@ mod pieces;
 use crate::app::cli::NewTorrent;
 use crate::base::Printable;
 use crate::base::limits::{FILES_MAX, PIECE_BYTES_MAX, PIECES_MAX};
+use crate::base::text::Quoted;
 use crate::base::units::Bytes;
 use crate::meta::{Metainfo, MetainfoFault, check_url};
 use lava_torrent::bencode::BencodeElem;
@@ -70,7 +71,7 @@ impl fmt::Display for CreateFault {
                 write!(f, "pieces of {bytes}: allowed are 1 to {PIECES_MAX} pieces of at most {most}")
             }
             Self::Announce(url, why) => {
-                write!(f, "announce URL \"{}\": {why}", Printable(url.as_bytes()).within(80))
+                write!(f, "announce URL {}: {why}", Quoted(url))
             }
             Self::Refused(fault) => write!(f, "the torrent cannot be used: {fault}"),
         }
@@ -296,7 +297,7 @@ mod tests {
         assert!(fault(Path::new("/")).ends_with("/: has no name to call the torrent by"));
         let refused = |options| encode(&file, &options).unwrap_err().to_string();
         let url = refused(NewTorrent { announce: Some("http://a b".into()), ..NewTorrent::default() });
-        assert!(url.starts_with("announce URL \"http://a b\": "), "{url}");
+        assert!(url.starts_with("announce URL 'http://a b': "), "{url}");
         let of = |bytes| NewTorrent { piece_bytes: Some(bytes), ..NewTorrent::default() };
         let wanted = "allowed are 1 to 2097152 pieces of at most 512.0 MiB";
         assert_eq!(refused(of(0)), format!("pieces of 0 B: {wanted}"));

@@ -20,4 +20,5 @@ mod terminal;
 pub mod text;
 pub mod timetable;
 pub mod torrents;
+mod values;
 mod width;

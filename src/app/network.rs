@@ -1,7 +1,8 @@
 //! Ports, places to listen, proxies and ratios, as users write them.
 
-use crate::app::cli::{Fault, quoted};
+use crate::app::cli::Fault;
 use crate::app::text::clean;
+use crate::base::text::Quoted;
 use crate::proxy::{EnvironmentFault, Proxy, Routes};
 use crate::rim::{Bind, Listen};
 use std::io;
@@ -62,7 +63,7 @@ pub fn ports(text: &str) -> Result<RangeInclusive<u16>, Fault> {
     let allowed =
         |range: &RangeInclusive<u16>| !range.is_empty() && (*range.start() > 0 || *range.end() == 0);
     range.filter(allowed).ok_or_else(|| {
-        Fault::new(format!("--port {}: allowed is a port from 0 to 65535, or N-M from 1 on", quoted(text)))
+        Fault::new(format!("--port {}: allowed is a port from 0 to 65535, or N-M from 1 on", Quoted(text)))
     })
 }
 
@@ -119,7 +120,7 @@ pub fn bind(text: &str) -> Result<Bind, Fault> {
     if text.is_empty() || text.len() > INTERFACE_BYTES_MAX || !text.bytes().all(plain) {
         return Err(Fault::new(format!(
             "--bind {}: allowed is an address or the name of a network interface",
-            quoted(text)
+            Quoted(text)
         )));
     }
     Ok(Bind::Interface(text.into()))
@@ -132,7 +133,7 @@ pub fn bind(text: &str) -> Result<Bind, Fault> {
 pub fn ratio(text: &str) -> Result<u32, Fault> {
     let ratio = text.parse::<f64>().ok().filter(|ratio| (0.0..=RATIO_MAX).contains(ratio));
     ratio.map(|ratio| (ratio * 1000.0).round() as u32).ok_or_else(|| {
-        Fault::new(format!("--seed-ratio {}: allowed is a number from 0 to {RATIO_MAX}", quoted(text)))
+        Fault::new(format!("--seed-ratio {}: allowed is a number from 0 to {RATIO_MAX}", Quoted(text)))
     })
 }
 

@@ -32,6 +32,19 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// What a user typed: in quotes, escaped, and short enough for one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quoted<'a>(pub &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'", Printable(self.0.as_bytes()).within(QUOTED_COLUMNS))
+    }
+}
+
+/// Columns of what is shown of it: enough to recognise it.
+const QUOTED_COLUMNS: usize = 60;
+
 /// A [`Printable`] of bounded width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Within<'a> {
@@ -145,6 +158,12 @@ mod tests {
         for (bytes, columns, text) in cases {
             assert_eq!(Printable(bytes).within(columns).to_string(), text, "{columns}");
         }
+    }
+
+    #[test]
+    fn what_was_typed_is_quoted_within_a_line() {
+        assert_eq!(Quoted("a\x1bb").to_string(), "'a\\x1bb'");
+        assert_eq!(Quoted(&"x".repeat(99)).to_string().chars().count(), QUOTED_COLUMNS + 2);
     }
 
     #[test]
