@@ -83,6 +83,8 @@ pub struct TorrentStatus {
     pub size_bytes: u64,
     /// Bytes of verified pieces on disk, pad files not counted.
     pub done_bytes: u64,
+    /// Bytes beside those that are verified and wait in memory for the rest of their extent.
+    pub held_bytes: u64,
     /// Pieces in all.
     pub pieces: u32,
     /// Pieces verified and on disk.

@@ -468,7 +468,7 @@ fn a_seed_says_that_it_is_complete_and_stays_until_it_is_told_to_go() {
     child.0.stdin.take().unwrap().write_all(b"status\nquit\n").unwrap();
     let out = std::io::read_to_string(child.0.stdout.take().unwrap()).unwrap();
     assert_eq!(child.0.wait().unwrap().code(), Some(0), "{out}");
-    assert!(out.contains("data: 100.0 %, complete, given to others\n"), "{out}");
+    assert!(out.contains("data: 100.0%, complete, given to others\n"), "{out}");
     assert!(out.contains("\nlimits: down none, up 7 KiB/s\n"), "{out}");
     assert!(
         out.lines().last().unwrap().starts_with("data: 97.7 KiB complete, it was all there; it is in "),

@@ -64,9 +64,9 @@ pub fn withheld(peers: u32, useful: u32, willing: u32) -> Option<&'static str> {
     }
 }
 
-/// Tenths of a percent as `45.2 %`.
+/// Tenths of a percent as `45.2%`.
 pub fn percent(permille: u64) -> String {
-    format!("{}.{} %", permille / 10, permille % 10)
+    format!("{}.{}%", permille / 10, permille % 10)
 }
 
 #[cfg(test)]
@@ -84,6 +84,7 @@ pub(crate) mod tests {
             phase: Phase::Downloading,
             size_bytes: 3_972_844_748,
             done_bytes: 1_796_000_000,
+            held_bytes: 0,
             pieces: 950,
             pieces_have: 428,
             pieces_open: 12,
@@ -121,6 +122,6 @@ pub(crate) mod tests {
             (count(1, "file", "files"), count(0, "file", "files")),
             ("1 file".into(), "0 files".into())
         );
-        assert_eq!(percent(1000), "100.0 %");
+        assert_eq!(percent(1000), "100.0%");
     }
 }
