@@ -105,6 +105,15 @@ impl Console {
         terminal::size(std::io::stderr().as_fd()).0 - 1
     }
 
+    /// Columns of answers: those of the terminal, and as many as are usual where stdout is something else.
+    pub fn answer_columns(&self) -> usize {
+        if self.answers_there {
+            terminal::size(std::io::stderr().as_fd()).0
+        } else {
+            terminal::SIZE_DEFAULT.0
+        }
+    }
+
     /// Writes lines that nobody asked for to stderr. `text` has no control characters but line feeds between
     /// lines and colours.
     pub fn news(&mut self, text: &str) {

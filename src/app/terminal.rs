@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// Narrowest terminal that is drawn for, in columns.
 const COLUMNS_MIN: usize = 20;
 /// Size assumed where the terminal does not tell, in columns and rows.
-const SIZE_DEFAULT: (usize, usize) = (80, 24);
+pub const SIZE_DEFAULT: (usize, usize) = (80, 24);
 
 /// True if lines may be redrawn there: a terminal, and one that can move its cursor.
 pub fn can_redraw(descriptor: BorrowedFd<'_>) -> bool {

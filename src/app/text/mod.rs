@@ -25,15 +25,15 @@ fn clause(text: &str) -> String {
     clean(text.trim_end_matches(['.', ' ']).as_bytes())
 }
 
-/// An answer as lines, without the last line feed; `None` for news, which are no answer.
-pub fn answer(report: &Report, torrents: &Torrents) -> Option<String> {
+/// An answer as lines, without the last line feed, for a terminal of so many columns; `None` for news, which are no answer.
+pub fn answer(report: &Report, torrents: &Torrents, columns: usize) -> Option<String> {
     Some(match report {
         Report::Status(state) => status(state, torrents),
         Report::Info(ids) => {
             let known = ids.iter().filter_map(|id| torrents.get(*id));
             known.map(torrent::listing).collect::<Vec<_>>().join("\n\n")
         }
-        Report::Peers(list) => peers(list, torrents),
+        Report::Peers(list) => peers(list, torrents, columns),
         Report::Files(list) => files(list, torrents),
         Report::Trackers(list) => trackers(list, torrents),
         Report::Help => help(),
