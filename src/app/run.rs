@@ -7,7 +7,7 @@ use crate::app::exit::Exit;
 use crate::app::help::HELP;
 use crate::app::json::{self, Object};
 use crate::app::logger::{self, Filter, Logger};
-use crate::app::memory::{self, Remark, Shares};
+use crate::app::memory::{self, Remark, Shares, Tables};
 use crate::app::network;
 use crate::app::screen::View;
 use crate::app::text;
@@ -333,8 +333,8 @@ impl App {
 
     /// Shares the memory out, and says what does not fit.
     fn shares(&self, torrents: &Torrents) -> Shares {
-        let geometries = torrents.iter().map(|torrent| torrent.metainfo.geometry());
-        let shares = memory::share(self.cli.memory_mib, self.cli.max_peers, geometries);
+        let tables = torrents.iter().map(|torrent| Tables::of(&torrent.metainfo));
+        let shares = memory::share(self.cli.memory_mib, self.cli.max_peers, tables);
         match shares.remark.as_ref().filter(|_| self.cli.job != Job::Check) {
             Some(Remark::AskedTooMuch(text) | Remark::TooLittle(text)) => self.news(Level::Warn, text),
             Some(Remark::FewerThanUsual(text)) => self.news(Level::Debug, text),
