@@ -59,6 +59,9 @@ impl fmt::Display for CreateFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |path: &Path| Printable(path.as_os_str().as_bytes()).to_string();
         match self {
+            Self::Io(path, error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                write!(f, "{}: exists already: move it away, or name another with -o", shown(path))
+            }
             Self::Io(path, error) => write!(f, "{}: {error}", shown(path)),
             Self::Symlink(path) => write!(f, "{}: is a symlink, which a torrent cannot hold", shown(path)),
             Self::Special(path) => write!(f, "{}: is neither a file nor a directory", shown(path)),

@@ -144,6 +144,7 @@ impl App {
             session.resume_torrent(start, Arc::clone(&torrent.metainfo), remains);
             files.push(storage);
         }
+        self.say_lonely(&torrents, &session.status(start), port);
         let (json, quiet) = (self.cli.json, self.cli.quiet);
         let mut view =
             View::new(Arc::clone(&torrents), self.console.clone(), self.filter.clone(), json, quiet);
@@ -260,13 +261,24 @@ impl App {
             } else {
                 self.news(Level::Info, &text::torrent::start(torrent));
             }
-            if torrent.metainfo.tiers.is_empty() && self.cli.peers.is_empty() && self.cli.job != Job::Check {
-                let line = "it names no tracker: give --peer, or wait for peers that connect";
-                self.news(Level::Warn, &format!("{}: {line}", torrent.name()));
-            }
             for what in &torrent.metainfo.cleaned {
                 self.news(Level::Info, &format!("{}: {}", torrent.name(), text::clean(what.as_bytes())));
             }
+        }
+    }
+
+    /// Says which torrents have nobody to ask for peers. Those that are complete need none.
+    fn say_lonely(&self, torrents: &Torrents, status: &Status, port: u16) {
+        if !self.cli.peers.is_empty() || self.cli.job == Job::Check {
+            return;
+        }
+        let line = match port {
+            0 => "it names no tracker, and nobody can connect to us: give --peer",
+            _ => "it names no tracker: give --peer, or wait for peers that connect",
+        };
+        let lacking = torrents.iter().zip(&status.torrents).filter(|(_, state)| !state.phase.is_complete());
+        for (torrent, _) in lacking.filter(|(torrent, _)| torrent.metainfo.tiers.is_empty()) {
+            self.news(Level::Warn, &format!("{}: {line}", torrent.name()));
         }
     }
 

@@ -22,7 +22,7 @@ pub enum Command {
     Trackers,
     /// Connect to this peer as well.
     Add(SocketAddr),
-    /// Ask the trackers for peers now.
+    /// Ask the trackers for peers as soon as they allow it.
     Announce,
     /// Stop downloading, keep the connections.
     Pause,
@@ -51,7 +51,7 @@ pub const COMMANDS: [(&str, &str); 13] = [
     ("files", "the files and how much of each is there"),
     ("trackers", "the trackers and when they are asked next"),
     ("add IP:PORT", "connect to this peer as well"),
-    ("announce", "ask the trackers for peers now"),
+    ("announce", "ask the trackers for peers as soon as they allow it"),
     ("pause", "stop downloading, keep the connections"),
     ("resume", "go on after a pause"),
     ("limit down|up N", "let no more than N KiB/s pass; 0: no limit"),

@@ -168,7 +168,9 @@ fn bad_arguments_are_one_line_and_code_2() {
 fn what_is_no_torrent_is_one_line_and_code_3() {
     let directory = directory("no_torrent");
     let whole = torrent("a", &[]);
-    let cases: [(&str, &[u8], &[&str]); 5] = [
+    let cases: [(&str, &[u8], &[&str]); 7] = [
+        ("page.torrent", b"\xef\xbb\xbf\n<!DOCTYPE html>", &["looks like a web page"]),
+        ("packed.torrent", b"\x1f\x8b\x08\0", &["is compressed (gzip)", "gunzip"]),
         ("empty.torrent", b"", &["is empty"]),
         ("text.torrent", b"hello", &["byte"]),
         ("cut.torrent", &whole[..whole.len() - 9], &["byte"]),
@@ -188,8 +190,12 @@ fn what_is_no_torrent_is_one_line_and_code_3() {
     run(&[&zeros]).assert_fault(3, &["zeros.torrent", "50.0 MiB"]);
     run(&[&directory.join("missing.torrent")]).assert_fault(3, &["missing.torrent", "No such file"]);
     run(&[&directory]).assert_fault(3, &["is a directory"]);
-    run(&["magnet:?xt=urn:btih:0"]).assert_fault(3, &["is a magnet link"]);
-    run(&["http://example.com/a.torrent"]).assert_fault(3, &["is a URL", "wget"]);
+    for magnet in ["magnet:?xt=urn:btih:0", "MAGNET:?xt=urn:btih:0"] {
+        run(&[magnet]).assert_fault(3, &["is a magnet link"]);
+    }
+    for url in ["http://example.com/a.torrent", "HTTPS://example.com/a.torrent"] {
+        run(&[url]).assert_fault(3, &["is a URL", "wget"]);
+    }
     let line_feed = directory.join("line\nfeed");
     run(&[&line_feed]).assert_fault(3, &["line\\x0afeed"]);
 }
@@ -407,7 +413,7 @@ fn a_torrent_that_was_created_can_be_shown() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("made.torrent"), "{}", ran.out);
     assert!(run(&[OsStr::new("--show"), out.as_os_str()]).out.starts_with("data.bin\n"));
-    run(&arguments).assert_fault(5, &["made.torrent"]);
+    run(&arguments).assert_fault(5, &["made.torrent: exists already: ", "another with -o"]);
     let out = directory.join("private.torrent");
     let mut arguments =
         [OsStr::new("--create"), data.as_os_str(), OsStr::new("-o"), out.as_os_str()].to_vec();

@@ -12,6 +12,7 @@ pub fn torrent_of(note: &Note) -> TorrentId {
     match note {
         Note::Checked { torrent, .. }
         | Note::Complete { torrent, .. }
+        | Note::GivenEnough { torrent, .. }
         | Note::PeerConnected { torrent, .. }
         | Note::PeerGone { torrent, .. }
         | Note::PeerBanned { torrent, .. }
@@ -46,6 +47,8 @@ fn words(note: &Note, torrents: &Torrents) -> String {
             };
             format!("complete: {came}{}", if *stays { "; now it is given to others" } else { "" })
         }
+        Note::GivenEnough { by_ratio: true, .. } => "given as often as --seed-ratio says".to_string(),
+        Note::GivenEnough { .. } => "given for as long as --seed-time says".to_string(),
         Note::PeerConnected { address, .. } => format!("peer {address} connected"),
         Note::PeerGone { address, why, guilty: true, .. } => {
             format!("peer {address} dropped, it broke the protocol: {}", clean(why.as_bytes()))
