@@ -377,6 +377,28 @@ fn who_may_open_next_to_no_files_hears_so() {
 }
 
 #[test]
+fn who_can_reach_nobody_hears_why() {
+    let directory = directory("unreached");
+    let whole = torrent("a", &[]);
+    fs::write(directory.join("a.torrent"), &whole).unwrap();
+    // Without its tracker.
+    let info = whole.windows(6).position(|window| window == b"4:info").unwrap();
+    fs::write(directory.join("b.torrent"), [b"d", &whole[info..]].concat()).unwrap();
+    let said = |arguments: &[&str]| {
+        let ran = ran(swarmlet().args(arguments).args(["--give-up", "1"]).current_dir(&directory));
+        assert_eq!(ran.code, 8, "{}", ran.err);
+        ran.err
+    };
+    let bind = said(&["--bind", "no-such-if0", "a.torrent"]);
+    let line = ": nothing is reached until it is there, and nobody can connect to us\n";
+    assert!(bind.contains("--bind no-such-if0: ") && bind.contains(line), "{bind}");
+    let lonely = said(&["--proxy", "socks5://127.0.0.1:1", "b.torrent"]);
+    assert!(lonely.contains("names no tracker, and nobody can connect to us: give --peer\n"), "{lonely}");
+    let listening = said(&["--port", "0", "--bind", "127.0.0.1", "b.torrent"]);
+    assert!(listening.contains("give --peer, or wait for peers that connect\n"), "{listening}");
+}
+
+#[test]
 fn two_torrents_of_one_output_are_refused() {
     let directory = directory("clash");
     let [one, two] = ["one.torrent", "two.torrent"].map(|name| directory.join(name));

@@ -202,6 +202,17 @@ fn strangers_ourselves_and_twins_are_dropped() {
     let ourselves = stage.arrival("1.2.3.4:9").unwrap();
     stage.shake(ourselves, our_id, true);
     assert!(stage.closed.contains(&ourselves));
+
+    let mut stage = Stage::new(2, seeding(), false);
+    stage.session.handle(stage.now, Event::Command(Command::Add("1.2.3.4:9".parse().unwrap())));
+    stage.act();
+    let dialled = stage.dialled[0];
+    stage.session.handle(stage.now, Event::Connected { stream: dialled });
+    let ours = stage.take(dialled, 68);
+    stage.shake(dialled, PeerId(ours[48..].try_into().unwrap()), true);
+    assert!(stage.closed.contains(&dialled));
+    let note = stage.notes.last().expect("it is said");
+    assert!(note.contains("dialled ourselves") && note.contains("guilty: false"), "{note}");
 }
 
 #[test]
@@ -276,12 +287,14 @@ fn without_seed_the_run_ends_and_with_a_ratio_or_a_time_a_little_later() {
     assert!(!heard.iter().any(|word| word.starts_with("block")), "nothing more is given: {heard:?}");
     by_ratio.wait(PARTING_TIME);
     assert_eq!(by_ratio.outcome, Some(Outcome::Complete));
+    let given = |stage: &Stage| stage.notes.iter().filter(|note| note.starts_with("GivenEnough")).count();
+    assert_eq!(given(&by_ratio), 1, "it is said why it ends");
 
     let mut by_time = Stage::seed(2, Giving { seed_time: Some(Duration::from_secs(60)), ..seeding() });
     by_time.wait(Duration::from_secs(59));
     assert_eq!(by_time.outcome, None);
     by_time.wait(Duration::from_secs(5));
-    assert_eq!(by_time.outcome, Some(Outcome::Complete));
+    assert_eq!((by_time.outcome, given(&by_time)), (Some(Outcome::Complete), 1));
 
     let mut by_word = Stage::seed(2, seeding());
     by_word.session.handle(by_word.now, Event::Command(Command::Seed(false)));
