@@ -209,7 +209,7 @@ impl Cli {
         if plain.has("version") {
             return Ok(Self::only(Job::Version));
         }
-        Self::from_raw(read(&plain)?)
+        Self::from_raw(&read(&plain)?)
     }
 
     fn only(job: Job) -> Self {
@@ -232,8 +232,8 @@ impl Cli {
         }
     }
 
-    fn from_raw(raw: Raw) -> Result<Self, Fault> {
-        let default = Self::only(job_of(&raw)?);
+    fn from_raw(raw: &Raw) -> Result<Self, Fault> {
+        let default = Self::only(job_of(raw)?);
         let memory = limits::MEMORY_MIN_MIB..=limits::MEMORY_MAX_MIB;
         let give_up = number("--give-up", raw.give_up.as_deref(), 1..=GIVE_UP_SECONDS_MAX, "seconds")?;
         Ok(Self {
@@ -242,7 +242,7 @@ impl Cli {
             ports: raw.port.as_deref().map_or(Ok(default.ports), network::ports)?,
             bind: raw.bind.as_deref().map(network::bind).transpose()?,
             proxy: raw.proxy.as_deref().map_or(Ok(default.proxy), network::proxy)?,
-            giving: giving(&raw)?,
+            giving: giving(raw)?,
             max_peers: number("--max-peers", raw.max_peers.as_deref(), 1..=limits::PEERS_MAX, "connections")?,
             memory_mib: number("--memory", raw.memory.as_deref(), memory, "MiB")?
                 .unwrap_or(default.memory_mib),

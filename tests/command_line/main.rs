@@ -355,7 +355,7 @@ fn a_file_that_may_not_be_so_long_is_refused_at_the_start() {
     fs::write(directory.join("a.torrent"), torrent("a", &[])).unwrap();
     for allocate in ["full", "sparse"] {
         let line = format!(
-            "ulimit -f 1; exec {} -q --allocate {allocate} -o out a.torrent",
+            "ulimit -f 1; exec {} -q --give-up 9 --allocate {allocate} -o out a.torrent",
             env!("CARGO_BIN_EXE_swarmlet")
         );
         let mut shell = Command::new("sh");
@@ -371,7 +371,7 @@ fn who_may_open_next_to_no_files_hears_so() {
     let directory = directory("descriptors");
     fs::write(directory.join("a.torrent"), torrent("a", &[])).unwrap();
     let mut shell = Command::new("sh");
-    let line = format!("ulimit -n 12; exec {} -q a.torrent", env!("CARGO_BIN_EXE_swarmlet"));
+    let line = format!("ulimit -n 12; exec {} -q --give-up 9 a.torrent", env!("CARGO_BIN_EXE_swarmlet"));
     shell.args(["-c", &line]).current_dir(&directory).stdin(Stdio::null());
     ran(&mut shell).assert_fault(1, &["ulimit -n allows 12 open files: 26 are the least"]);
 }
