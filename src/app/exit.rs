@@ -52,7 +52,7 @@ impl From<Outcome> for Exit {
         match outcome {
             Outcome::Complete => Self::Done,
             Outcome::Incomplete => Self::Incomplete,
-            Outcome::NoSpace => Self::NoSpace,
+            Outcome::NoSpace | Outcome::TooLong => Self::NoSpace,
             Outcome::IoError => Self::IoError,
             Outcome::Occupied { .. } => Self::OutputTaken,
             Outcome::CheckFailed => Self::CheckFailed,
@@ -64,7 +64,9 @@ impl From<Outcome> for Exit {
 impl From<&OpenFault> for Exit {
     fn from(fault: &OpenFault) -> Self {
         match fault {
-            OpenFault::NoSpace { .. } | OpenFault::TooLong { .. } => Self::NoSpace,
+            OpenFault::NoSpace { .. } | OpenFault::TooLong { .. } | OpenFault::Limited { .. } => {
+                Self::NoSpace
+            }
             OpenFault::Occupied { .. } | OpenFault::Busy { .. } | OpenFault::Alike { .. } => {
                 Self::OutputTaken
             }
@@ -97,11 +99,11 @@ mod tests {
 
     #[test]
     fn only_a_complete_download_ends_with_zero() {
-        use Outcome::{CheckFailed, Complete, GaveUp, Incomplete, IoError, NoSpace, Occupied};
+        use Outcome::{CheckFailed, Complete, GaveUp, Incomplete, IoError, NoSpace, Occupied, TooLong};
         let taken = Occupied { torrent: TorrentId(0) };
-        let codes = [Complete, IoError, NoSpace, taken, Incomplete, CheckFailed, GaveUp]
+        let codes = [Complete, IoError, NoSpace, TooLong, taken, Incomplete, CheckFailed, GaveUp]
             .map(|o| Exit::from(o).code());
-        assert_eq!(codes, [0, 1, 4, 5, 6, 7, 8]);
+        assert_eq!(codes, [0, 1, 4, 4, 5, 6, 7, 8]);
     }
 
     #[test]

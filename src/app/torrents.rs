@@ -33,7 +33,7 @@ impl Torrent {
     pub fn read(file: &Path, directory: &Path) -> Result<Self, Unreadable> {
         let metainfo = no_link(file)
             .and_then(read_bounded)
-            .and_then(|bytes| Metainfo::parse(&bytes).map_err(Why::Metainfo));
+            .and_then(|bytes| Metainfo::parse(&bytes).map_err(|fault| known_kind(&bytes, fault)));
         let metainfo = metainfo.map_err(|why| Unreadable { file: file.to_path_buf(), why })?;
         let output = directory.join(OsStr::from_bytes(&metainfo.name));
         Ok(Self { file: file.to_path_buf(), metainfo: Arc::new(metainfo), output })
@@ -48,14 +48,27 @@ impl Torrent {
 /// What people give who have no .torrent yet.
 fn no_link(file: &Path) -> Result<&Path, Why> {
     let text = file.as_os_str().as_bytes();
-    let is_url =
-        [&b"http://"[..], b"https://", b"ftp://", b"file://"].iter().any(|head| text.starts_with(head));
-    if text.starts_with(b"magnet:") {
+    let begins =
+        |head: &str| text.get(..head.len()).is_some_and(|it| it.eq_ignore_ascii_case(head.as_bytes()));
+    let is_url = ["http://", "https://", "ftp://", "file://"].into_iter().any(begins);
+    if begins("magnet:") {
         Err(Why::Magnet)
     } else if is_url {
         Err(Why::Url)
     } else {
         Ok(file)
+    }
+}
+
+/// What people get who fetch a .torrent, and get something else; or the fault itself.
+fn known_kind(bytes: &[u8], fault: MetainfoFault) -> Why {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    if text.starts_with(b"<") {
+        Why::WebPage
+    } else if bytes.starts_with(&[0x1f, 0x8b]) {
+        Why::Gzip
+    } else {
+        Why::Metainfo(fault)
     }
 }
 
@@ -93,6 +106,8 @@ enum Why {
     Io(io::Error),
     Directory,
     Empty,
+    WebPage,
+    Gzip,
     TooLong(u64),
     Metainfo(MetainfoFault),
 }
@@ -107,6 +122,8 @@ impl fmt::Display for Unreadable {
             Why::Io(error) => write!(f, "cannot be read: {error}"),
             Why::Directory => f.write_str("is a directory, not a .torrent"),
             Why::Empty => f.write_str("is empty"),
+            Why::WebPage => f.write_str("looks like a web page, not a .torrent"),
+            Why::Gzip => f.write_str("is compressed (gzip), not a .torrent; unpack it first, with gunzip"),
             Why::TooLong(bytes) => {
                 let most = Bytes(TORRENT_FILE_BYTES_MAX as u64);
                 write!(f, "is {} or longer, a .torrent may have {most}", Bytes(*bytes))

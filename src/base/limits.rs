@@ -3,11 +3,13 @@
 
 mod files;
 mod fit;
+mod memory;
 
 pub use files::*;
 
 use crate::base::units::{KIB, MIB};
 use core::time::Duration;
+pub use memory::*;
 
 // ---- Metainfo: what a `.torrent` may contain -------------------------------------------------------------
 
@@ -242,8 +244,6 @@ pub const MEMORY_DEFAULT_MIB: u32 = 10;
 pub const PROGRAM_BYTES: usize = 1 << 20;
 /// What a peer costs that sends and is asked for more, beside its bitfield, in bytes.
 pub const BUSY_PEER_BYTES: usize = 4 << 10;
-/// What a piece of a torrent costs, whether it is there or not, in bytes: its hash, its place in the order, its rarity.
-pub const PIECE_STATE_BYTES: usize = 32;
 /// Peers for which there is room whatever else `--memory` has to hold.
 pub const PEERS_MIN: u32 = 10;
 /// Of what tables leave of `--memory`, peers may take one part in so many, and blocks have the rest: blocks are what makes

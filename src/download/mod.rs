@@ -386,6 +386,11 @@ impl Download {
         self.have.is_full()
     }
 
+    /// Pieces that are verified and not in their files yet.
+    pub fn held(&self) -> impl Iterator<Item = u32> + '_ {
+        self.shelf.pieces()
+    }
+
     /// True if nothing is held that is not in a file yet, beside blocks of unfinished pieces.
     pub fn is_flushed(&self) -> bool {
         self.shelf.is_empty()

@@ -68,6 +68,11 @@ impl Shelf {
         self.held.len() as u32
     }
 
+    /// The pieces held, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = u32> + '_ {
+        self.held.keys().copied()
+    }
+
     /// True if nothing is held.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()

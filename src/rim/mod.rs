@@ -122,6 +122,11 @@ impl Rim {
         self.clock.now()
     }
 
+    /// Descriptors that this process may have (`ulimit -n`), its limit raised as far as that goes.
+    pub fn descriptors(&self) -> u64 {
+        sys::open_files_limit().unwrap_or(u64::MAX)
+    }
+
     /// Says what goes through which proxy; without it everything goes straight. The machine is to be told the same.
     pub fn route(&mut self, routes: Arc<Routes>) {
         self.outside.routes = routes;

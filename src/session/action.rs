@@ -118,6 +118,8 @@ pub enum Outcome {
     Incomplete,
     /// A disk is full, and the user does not want to wait.
     NoSpace,
+    /// A file can never be as long as it has to be.
+    TooLong,
     /// A file could not be read or written.
     IoError,
     /// What is in the place of a torrent's files holds nothing of it, and nobody knows it for ours.
@@ -134,6 +136,10 @@ pub enum Outcome {
 impl Outcome {
     /// How a run ends that a storage fault ends.
     pub(super) fn of(fault: StorageFault) -> Self {
-        if fault.kind == StorageFaultKind::NoSpace { Self::NoSpace } else { Self::IoError }
+        match fault.kind {
+            StorageFaultKind::NoSpace => Self::NoSpace,
+            StorageFaultKind::TooLong => Self::TooLong,
+            _ => Self::IoError,
+        }
     }
 }

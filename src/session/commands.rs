@@ -4,6 +4,7 @@ use super::streams::Open;
 use super::torrents::Torrent;
 use super::{Action, Command, Note, Outcome, Phase, Report, Session};
 use crate::base::limits::{COMPLETED_TIMEOUT, STOP_TIMEOUT};
+use crate::base::units::Span;
 use crate::base::{Instant, TorrentId};
 use crate::candidates::Added;
 use crate::wire::address::canonical;
@@ -11,6 +12,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 impl Session {
     pub(super) fn on_command(&mut self, now: Instant, command: Command) {
@@ -71,7 +73,10 @@ impl Session {
         match next {
             None => String::from("no tracker to ask"),
             Some(due) if due <= now => String::from("asking the trackers"),
-            Some(due) => format!("the trackers may be asked again in {} s", now.until(due).as_secs() + 1),
+            Some(due) => {
+                let span = Span(now.until(due) + Duration::from_secs(1));
+                format!("the trackers may be asked again in {span}")
+            }
         }
     }
 

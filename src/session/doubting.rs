@@ -55,7 +55,7 @@ impl Session {
             let since = torrent.durability.full_since(now);
             self.settings.give_up.is_some_and(|patience| now.since(since) >= patience)
         } else {
-            torrent.durability.count_failure()
+            torrent.durability.count_failure() || fault.kind == StorageFaultKind::TooLong
         };
         let is_over = is_hopeless || self.quitting.is_some();
         if is_news {
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::base::Rng;
     use crate::session::rig::{NOW, PIECE_BYTES as PIECE, settings, torrent};
-    use crate::session::{Event, Phase, Report, Settings};
+    use crate::session::{Event, Phase, Report, Settings, StoreId};
     use alloc::vec::Vec;
     use core::time::Duration;
     use sha1::{Digest, Sha1};
@@ -261,6 +261,16 @@ mod tests {
         assert_eq!(rig.wait(), [Wish::Sync]);
         let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: FULL });
         assert_eq!(wishes, [Wish::Finish(Outcome::NoSpace)]);
+    }
+
+    #[test]
+    fn a_file_that_can_never_be_so_long_ends_the_run_at_once() {
+        let fault = StorageFault { kind: StorageFaultKind::TooLong, ..FULL };
+        let end = [Wish::Said("fault"), Wish::Finish(Outcome::TooLong)];
+        let mut rig = Rig::new(None);
+        rig.wishes();
+        assert_eq!(rig.tell(Event::StoreFailed { torrent: ID, store: StoreId(0), fault }), end);
+        assert_eq!(Rig::started(None).tell(Event::CompleteFailed { torrent: ID, fault }), end);
     }
 
     #[test]

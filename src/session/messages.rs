@@ -91,7 +91,7 @@ impl Session {
         self.drop_if_useless(now, stream);
     }
 
-    /// The peer named many pieces more at once.
+    /// The peer named many pieces more at once, perhaps all that there are.
     fn on_late_bitfield(&mut self, now: Instant, stream: StreamId) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let Some(added) = open.peer.added.take() else { return };

@@ -50,7 +50,7 @@ mod torrents;
 mod uploads;
 
 pub use action::{Action, Outcome};
-pub use command::{COMMANDS, Command, CommandFault};
+pub use command::{COMMANDS, Command, CommandFault, peer_address};
 pub use event::{CloseCause, Event, StorageFault, StorageFaultKind, StoreId};
 pub use giving::Giving;
 pub use report::*;

@@ -197,7 +197,11 @@ impl Session {
         if let Some(address) = listens_at.or(Some(address).filter(|_| !incoming)) {
             self.settle_candidate(now, id, address, useful, why);
         }
-        let guilty = matches!(why, Farewell::Guilty(_) | Farewell::Banned | Farewell::NeverReads);
+        let guilty = match why {
+            // We have dialled ourselves: nobody is to blame.
+            Farewell::Guilty(fault) => fault != Misbehaved::SelfConnection,
+            _ => matches!(why, Farewell::Banned | Farewell::NeverReads),
+        };
         self.note(Note::PeerGone { torrent: id, address, why: why.to_string(), guilty });
         self.settle_hunger(id);
         true

@@ -83,6 +83,8 @@ pub struct TorrentStatus {
     pub size_bytes: u64,
     /// Bytes of verified pieces on disk, pad files not counted.
     pub done_bytes: u64,
+    /// Bytes beside those that are verified and wait in memory for the rest of their extent.
+    pub held_bytes: u64,
     /// Pieces in all.
     pub pieces: u32,
     /// Pieces verified and on disk.
@@ -247,6 +249,13 @@ pub enum Note {
         /// It is given to others from then on; else the torrent ends with it.
         stays: bool,
     },
+    /// A torrent is given to nobody any more, as the user wishes.
+    GivenEnough {
+        /// Whose.
+        torrent: TorrentId,
+        /// The ratio is reached; else the time is over.
+        by_ratio: bool,
+    },
     /// A peer has shaken hands.
     PeerConnected {
         /// The torrent.
@@ -377,6 +386,7 @@ impl Note {
             Self::PeerBanned { .. } | Self::TrackerFailed { .. } | Self::TrackerWarning { .. } => Level::Warn,
             Self::StateNotSaved { .. } => Level::Warn,
             Self::Resumed { .. } | Self::TrackerSkipped { .. } => Level::Info,
+            Self::GivenEnough { .. } => Level::Info,
             Self::Checked { .. } | Self::Complete { .. } | Self::StorageRecovered { .. } => Level::Info,
             Self::PieceFailed { .. } | Self::TrackerAnswered { .. } => Level::Debug,
             Self::PeerGone { guilty: true, .. } => Level::Debug,

@@ -41,6 +41,7 @@ impl Session {
             phase: torrent.phase(),
             size_bytes,
             done_bytes: torrent.done_bytes,
+            held_bytes: torrent.download.held().map(|piece| torrent.wanted_bytes(piece)).sum(),
             pieces: geometry.pieces,
             pieces_have: have.count(),
             pieces_open: torrent.download.open_pieces(),

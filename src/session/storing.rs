@@ -160,6 +160,7 @@ impl Session {
             StorageFaultKind::NoSpace => {
                 self.settings.give_up.is_some_and(|patience| now.since(since) >= patience)
             }
+            StorageFaultKind::TooLong => true,
             _ => tries >= STORE_TRIES_MAX,
         };
         // While quitting there is no time to wait for a better disk: what is not stored is fetched again next time.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use swarmlet::base::{Block, Instant, PeerId, Rng, StreamId, TorrentId};
 use swarmlet::meta::Metainfo;
-use swarmlet::session::{Action, CloseCause, Event, Giving, Outcome, Session, Settings};
+use swarmlet::session::{Action, CloseCause, Event, Giving, Outcome, Report, Session, Settings};
 use swarmlet::wire::message::piece_header;
 use swarmlet::wire::{Framer, Handshake, Item, Message};
 
@@ -28,6 +28,8 @@ pub struct Stage {
     pub dialled: Vec<StreamId>,
     /// What the tracker was told.
     pub announces: Vec<String>,
+    /// What the user was told.
+    pub notes: Vec<String>,
 }
 
 impl Stage {
@@ -72,7 +74,7 @@ impl Stage {
         session.add_torrent(now, metainfo.clone(), !complete);
         let (closed, flushed) = (HashSet::new(), HashSet::new());
         let (dialled, announces) = (Vec::new(), Vec::new());
-        let (unread, outcome) = (HashMap::new(), None);
+        let (unread, outcome, notes) = (HashMap::new(), None, Vec::new());
         let mut stage = Self {
             session,
             now,
@@ -85,6 +87,7 @@ impl Stage {
             outcome,
             dialled,
             announces,
+            notes,
         };
         stage.act();
         stage
@@ -113,6 +116,7 @@ impl Stage {
                     assert!(self.content[from..].starts_with(&view.parts.concat()), "other bytes");
                     self.session.handle(self.now, Event::Stored { torrent, store });
                 }
+                Action::Say(Report::Note(note)) => self.notes.push(format!("{note:?}")),
                 Action::Resume { stream } => self.read(stream),
                 Action::Flush { stream } => {
                     self.flushed.insert(stream);

@@ -160,9 +160,9 @@ fn commands_are_told_and_faults_shown_until_the_input_ends() {
     assert_eq!(run.desk.notes, ["Command(Peers)", "pause"], "the last one had no end");
     let heads: Vec<_> = run.paper.said.iter().map(|said| said.split(';').next().unwrap()).collect();
     let expected = [
-        r#"unknown command "fly""#,
+        "unknown command 'fly'",
         "a line is longer than 4096 bytes and no command",
-        r#""nowhere" is not an address"#,
+        "'nowhere' is not an address",
     ];
     assert_eq!(heads, expected);
     assert!(run.turns < 12, "the end of input is no busy loop: {} turns", run.turns);

@@ -475,7 +475,7 @@ fn a_file_size_limit_is_a_fault_and_not_the_end() {
             let bytes = vec![1; E as usize];
             let fault = storage.store(3 * E, &[&bytes], 0, E).expect_err("too far");
             // What is free on the disk says nothing about it.
-            assert_eq!((fault.kind, fault.missing_bytes), (StorageFaultKind::NoSpace, 4 * E), "{name}");
+            assert_eq!((fault.kind, fault.missing_bytes), (StorageFaultKind::TooLong, 0), "{name}");
         }
         return;
     }

@@ -12,6 +12,7 @@ pub fn torrent_of(note: &Note) -> TorrentId {
     match note {
         Note::Checked { torrent, .. }
         | Note::Complete { torrent, .. }
+        | Note::GivenEnough { torrent, .. }
         | Note::PeerConnected { torrent, .. }
         | Note::PeerGone { torrent, .. }
         | Note::PeerBanned { torrent, .. }
@@ -46,6 +47,8 @@ fn words(note: &Note, torrents: &Torrents) -> String {
             };
             format!("complete: {came}{}", if *stays { "; now it is given to others" } else { "" })
         }
+        Note::GivenEnough { by_ratio: true, .. } => "given as often as --seed-ratio says".to_string(),
+        Note::GivenEnough { .. } => "given for as long as --seed-time says".to_string(),
         Note::PeerConnected { address, .. } => format!("peer {address} connected"),
         Note::PeerGone { address, why, guilty: true, .. } => {
             format!("peer {address} dropped, it broke the protocol: {}", clean(why.as_bytes()))
@@ -93,6 +96,7 @@ fn words(note: &Note, torrents: &Torrents) -> String {
 pub fn storage_fault(torrent: TorrentId, fault: &StorageFault, torrents: &Torrents) -> String {
     let what = match fault.kind {
         StorageFaultKind::NoSpace => "no space left for it",
+        StorageFaultKind::TooLong => "the file system, or ulimit -f, takes no file so long",
         StorageFaultKind::Changed => "is not the file it was",
         StorageFaultKind::Denied => "may not be read or written",
         StorageFaultKind::Io => "cannot be read or written",

@@ -150,7 +150,7 @@ mod tests {
         let half = summary(&sample(), &torrent_status(), took);
         assert_eq!(
             half,
-            "debian.iso: 45.2 % of 3.70 GiB, 1.68 GiB received in 1 m 40 s, 17.2 MiB/s on average; \
+            "debian.iso: 45.2% of 3.70 GiB, 1.68 GiB received in 1 m 40 s, 17.2 MiB/s on average; \
              the same command goes on from there"
         );
         let there = TorrentStatus { phase: Phase::Complete, downloaded_bytes: 0, ..torrent_status() };

@@ -36,6 +36,15 @@ pub enum OpenFault {
         /// The other; may hold what a stranger wrote.
         other: PathBuf,
     },
+    /// The process may not write files as long as one of the torrent (`ulimit -f`).
+    Limited {
+        /// Which; may hold what a stranger wrote.
+        path: PathBuf,
+        /// The length that the torrent says, in bytes.
+        length: u64,
+        /// The longest that is allowed, in bytes.
+        most: u64,
+    },
     /// Where the output has to be there is something else, which we neither overwrite nor follow.
     Occupied {
         /// Where; may hold what a stranger wrote.
@@ -133,6 +142,10 @@ impl fmt::Display for OpenFault {
                     "{path} and {other} are one file on this file system; choose another -o, not on FAT"
                 )
             }
+            Self::Limited { path, length, most } => {
+                let (length, most) = (Bytes(*length), Bytes(*most));
+                write!(f, "{} is {length} long, and ulimit -f allows {most}; raise it", printable(path))
+            }
             Self::Occupied { path, found } => {
                 write!(f, "output {} exists and is {found}", printable(path))
             }
@@ -158,7 +171,8 @@ pub(super) fn of_file(file: u32, error: &io::Error) -> StorageFault {
 /// Sorts an error of the operating system by what happens next.
 fn kind(error: &io::Error) -> StorageFaultKind {
     match error.raw_os_error() {
-        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => StorageFaultKind::NoSpace,
+        Some(libc::ENOSPC | libc::EDQUOT) => StorageFaultKind::NoSpace,
+        Some(libc::EFBIG) => StorageFaultKind::TooLong,
         Some(libc::EROFS | libc::EACCES | libc::EPERM) => StorageFaultKind::Denied,
         // A symlink, file or directory in the way; gone between two calls; deleted or shortened behind our back.
         Some(libc::ELOOP | libc::ENOTDIR | libc::EISDIR | libc::ENXIO | libc::ENOENT | libc::ESTALE) => {
@@ -177,7 +191,7 @@ mod tests {
         let cases = [
             (libc::ENOSPC, StorageFaultKind::NoSpace),
             (libc::EDQUOT, StorageFaultKind::NoSpace),
-            (libc::EFBIG, StorageFaultKind::NoSpace),
+            (libc::EFBIG, StorageFaultKind::TooLong),
             (libc::EROFS, StorageFaultKind::Denied),
             (libc::EACCES, StorageFaultKind::Denied),
             (libc::ELOOP, StorageFaultKind::Changed),

@@ -304,9 +304,10 @@ impl Storage {
     /// and an empty state, if they are missing. Where nothing can be written no state is kept, and nothing is taken.
     ///
     /// # Errors
-    /// [`OpenFault::Busy`] if another process has taken it; [`OpenFault::System`] if what is to be stored would have to be
-    /// made where nothing can be made.
+    /// [`OpenFault::Busy`] if another process has taken it; [`OpenFault::Limited`] if a file may not become as long as it
+    /// has to be; [`OpenFault::System`] if what is to be stored would have to be made where nothing can be made.
     pub fn take(&mut self) -> Result<Vec<u8>, OpenFault> {
+        survey::within_limit(&self.tree, &self.metainfo.layout, &self.stamps)?;
         match self.state.lock(&mut self.tree) {
             Locked::Ours(bytes) => {
                 if State::era_of(&bytes).is_same(&self.era()) {

@@ -52,6 +52,16 @@ pub(super) fn survey(
     }
 }
 
+/// Finds a file that the process may not make as long as it has to be. One that is so long may be complete.
+pub(super) fn within_limit(tree: &Tree, layout: &Layout, stamps: &[Stamp]) -> Result<(), OpenFault> {
+    let most = sys::file_bytes_max();
+    let mut files = layout.files().zip(stamps).filter(|(file, _)| !file.is_pad());
+    let too_long = files.find(|(file, stamp)| file.length > most && stamp.length < file.length);
+    too_long.map_or(Ok(()), |(file, _)| {
+        Err(OpenFault::Limited { path: tree.place(file.components()), length: file.length, most })
+    })
+}
+
 /// How a file is. One that is there is never like one that is not.
 pub(super) fn stamp_of(metadata: &Metadata) -> Stamp {
     let seconds = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());

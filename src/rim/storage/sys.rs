@@ -282,6 +282,14 @@ pub(super) fn clock_ns(clock: libc::clockid_t) -> Option<i64> {
     (failed == 0).then_some(ns)
 }
 
+/// The longest file that this process may write, in bytes (`ulimit -f`).
+pub(super) fn file_bytes_max() -> u64 {
+    let mut limit = libc::rlimit64 { rlim_cur: libc::RLIM64_INFINITY, rlim_max: libc::RLIM64_INFINITY };
+    // SAFETY: the pointer is to a structure of the kind that the call fills; where it fails, there is no limit.
+    unsafe { libc::getrlimit64(libc::RLIMIT_FSIZE, &raw mut limit) };
+    limit.rlim_cur
+}
+
 /// Bytes of a page: maps begin at multiples of it.
 pub(super) fn page_bytes() -> usize {
     // SAFETY: takes a number only.
