@@ -153,7 +153,7 @@ impl Session {
         }
         torrent.complete = true;
         self.tell_all(now, id);
-        self.sync_at_the_end(now, id);
+        self.sync_at_the_end(id);
         self.actions.push_back(Action::Complete { torrent: id });
         self.keep_or_drop_peers(now, id);
     }

@@ -86,12 +86,37 @@ impl Session {
         // While storing fails, everything waits for the next try; at the end, nothing waits.
         let (may_wish, may_wait) = (torrent.stall.is_none(), self.quitting.is_none());
         while let Some(bytes) = torrent.download.next_store_bytes() {
-            if may_wish && may_wait && !torrent.durability.admits(bytes) {
+            if may_wish && may_wait && !torrent.durability.admits(&mut self.device, id, bytes) {
                 break;
             }
             let store = torrent.download.next_store().filter(|_| may_wish);
-            if let Some(store) = store.filter(|&store| torrent.durability.wish(store, bytes)) {
+            if let Some(store) =
+                store.filter(|&store| torrent.durability.wish(&mut self.device, store, bytes))
+            {
                 self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
+            }
+        }
+    }
+
+    /// Passes on the stores that waited for the device, as far as there is room by now: one of each torrent in turn, so
+    /// that nobody waits for ever. Who waits behind one that is too large for now waits with it.
+    pub(super) fn let_stores_in(&mut self) {
+        while let Some(id) = self.device.first_waiting() {
+            let torrent = &mut self.torrents[id.0 as usize];
+            // What cannot be stored for now is tried again in its own time.
+            let next = torrent.download.next_store_bytes().filter(|_| torrent.stall.is_none());
+            if next.is_some_and(|bytes| !self.device.admits(bytes)) {
+                return;
+            }
+            self.device.end_first_wait();
+            torrent.durability.end_wait();
+            let store = torrent.download.next_store().filter(|_| next.is_some());
+            let (own, bytes) = (&mut torrent.durability, next.unwrap_or(0));
+            if let Some(store) = store.filter(|&store| own.wish(&mut self.device, store, bytes)) {
+                self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
+            }
+            if torrent.download.next_store_bytes().is_some() {
+                own.wait(&mut self.device, id);
             }
         }
     }
@@ -99,7 +124,7 @@ impl Session {
     pub(super) fn on_stored(&mut self, now: Instant, id: TorrentId, store: StoreId) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         let mut stored: Vec<u32> = Vec::new();
-        torrent.durability.answered(now, store.0, true);
+        torrent.durability.answered(&mut self.device, now, store.0, true);
         torrent.download.stored(store.0, &mut self.pool, |piece| stored.push(piece));
         self.recover(now, id);
         for &piece in &stored {
@@ -146,7 +171,7 @@ impl Session {
         fault: StorageFault,
     ) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
-        torrent.durability.answered(now, store.0, false);
+        torrent.durability.answered(&mut self.device, now, store.0, false);
         let before = torrent.stall;
         let tries = before.map_or(0, |stall| stall.tries);
         let since = before.map_or(now, |stall| stall.since);
@@ -179,12 +204,13 @@ impl Session {
         let Some(stall) = torrent.stall.as_mut().filter(|stall| stall.retry <= now) else { return };
         stall.retry = now + STORE_RETRY_INTERVAL;
         if stall.is_unsynced {
-            return self.try_to_sync(now, id);
+            return self.try_to_sync(id);
         }
         stall.tries += 1;
         while torrent.download.next_store().is_some() {}
         for store in torrent.download.pending_stores() {
-            if torrent.durability.wish(store, torrent.download.store_bytes(store)) {
+            let bytes = torrent.download.store_bytes(store);
+            if torrent.durability.wish(&mut self.device, store, bytes) {
                 self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
             }
         }

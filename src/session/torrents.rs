@@ -84,7 +84,6 @@ impl Torrent {
         metainfo: Arc<Metainfo>,
         identity: Identity,
         routes: Arc<Routes>,
-        memory_bytes: u64,
         rng: &mut Rng,
     ) -> Self {
         let download = Download::new(metainfo.clone(), rng);
@@ -92,7 +91,7 @@ impl Torrent {
         trackers.set_private(metainfo.private);
         Self {
             checking: None,
-            durability: Durability::new(download.geometry().pieces, memory_bytes),
+            durability: Durability::new(download.geometry().pieces),
             id,
             download,
             candidates: Candidates::default(),
