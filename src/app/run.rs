@@ -120,7 +120,7 @@ impl App {
     fn download(&self) -> Result<Exit, Ended> {
         let torrents = Arc::new(self.torrents()?);
         let mut rim = Rim::new(io::stdin().as_fd()).map_err(|error| self.system("start", &error))?;
-        let storages = self.open(&torrents)?;
+        let storages = self.open(&torrents, rim.share_descriptors(torrents.len()))?;
         let routes = Arc::new(self.routes()?);
         rim.route(Arc::clone(&routes));
         let port = self.listen(&mut rim, &routes);
@@ -217,17 +217,19 @@ impl App {
         self.error(&format!("cannot {what}: {error}"), Exit::of_system(error))
     }
 
-    fn open(&self, torrents: &Torrents) -> Result<Vec<(Storage, Existing)>, Ended> {
+    /// Looks at the files of all torrents, each of which may keep so many open.
+    fn open(&self, torrents: &Torrents, open_files: usize) -> Result<Vec<(Storage, Existing)>, Ended> {
         let is_reserved = self.cli.reserve && self.cli.job != Job::Check;
         let allocate = if is_reserved { Allocate::Full } else { Allocate::Sparse };
         let mut options = Options { allocate, ..Options::default() };
         let open = |torrent: &Torrent| {
             let opened = Storage::open(&self.cli.output, Arc::clone(&torrent.metainfo), &options);
-            let opened = opened
-                .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)));
+            let (mut storage, existing) = opened
+                .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))?;
+            storage.keep_open(open_files);
             // All of them have to fit together.
-            options.claimed_bytes += opened.as_ref().map_or(0, |(storage, _)| storage.needed_bytes());
-            opened
+            options.claimed_bytes += storage.needed_bytes();
+            Ok((storage, existing))
         };
         torrents.iter().map(open).collect()
     }

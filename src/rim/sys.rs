@@ -117,6 +117,15 @@ pub fn raise_open_files_limit(wanted: u64) -> io::Result<()> {
     checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).map(drop)
 }
 
+/// The number of descriptors that this process may have.
+pub fn open_files_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: one record, exclusively borrowed.
+    checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    #[allow(clippy::useless_conversion, reason = "the types differ per target")]
+    Ok(u64::from(limit.rlim_cur))
+}
+
 /// Lets a socket have to do only with the network interface `name`.
 pub fn bind_to_interface(fd: BorrowedFd<'_>, name: &std::ffi::OsStr) -> io::Result<()> {
     let name = name.as_encoded_bytes();

@@ -2,6 +2,7 @@
 //! Mounting needs root (`CAP_SYS_ADMIN`); without it these tests fail and say so.
 #![cfg(feature = "io")]
 
+mod descriptors;
 mod meddled;
 
 use std::fs::{self, File};
@@ -70,10 +71,14 @@ fn complete(storage: &mut Storage) -> Result<(), StorageFault> {
 
 /// Does a task from its begin to its end.
 fn done(storage: &mut Storage, task: Task) -> Done {
-    let mut syncer = Syncer::waiting();
     storage.begin(task);
+    goes_on(storage, &mut Syncer::waiting())
+}
+
+/// Goes on with a task to its end.
+fn goes_on(storage: &mut Storage, syncer: &mut Syncer) -> Done {
     loop {
-        if let Some(done) = storage.go_on(TorrentId(0), &mut syncer) {
+        if let Some(done) = storage.go_on(TorrentId(0), syncer) {
             return done;
         }
         syncer.turn();

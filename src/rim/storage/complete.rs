@@ -20,10 +20,10 @@ pub(super) fn complete_file(
     file: &meta::File<'_>,
 ) -> io::Result<bool> {
     // Read-only is enough for a file that is what it should be, and works on a read-only file system.
-    let is_changed = match tree.open(file, libc::O_RDONLY) {
+    let is_changed = match files.with_descriptors(|| tree.open(file, libc::O_RDONLY)) {
         // What was never seen was verified to be zeros, which is what making it gives.
         Err(error) if error.kind() == io::ErrorKind::NotFound && !files.is_known(index) => {
-            let made = tree.open(file, libc::O_RDWR | libc::O_CREAT)?;
+            let made = files.with_descriptors(|| tree.open(file, libc::O_RDWR | libc::O_CREAT))?;
             adjust(&made, file).and_then(|_| files.note(index, &made)).map(|()| true)?
         }
         opened => {
@@ -33,7 +33,7 @@ pub(super) fn complete_file(
                 files.expect(index, &opened, true)?;
             }
             if length < file.length {
-                opened = tree.open(file, libc::O_RDWR)?;
+                opened = files.with_descriptors(|| tree.open(file, libc::O_RDWR))?;
             }
             let is_changed = adjust(&opened, file)?;
             files.note(index, &opened)?;

@@ -320,6 +320,11 @@ impl Storage {
             && is_missing(&self.metainfo.name)
     }
 
+    /// As many files may be open at a time, at least 1.
+    pub fn keep_open(&mut self, files: usize) {
+        self.files.keep_open(files);
+    }
+
     /// How each file was when it was last synced, or at the start.
     pub fn stamps(&self) -> &[Stamp] {
         &self.stamps

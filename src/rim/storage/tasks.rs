@@ -1,6 +1,7 @@
 //! What takes the device's time, one task after the other, in steps that never wait: see [`Syncer`].
 
 use super::complete::complete_file;
+use super::files::is_lack_of_descriptors;
 use super::survey::stamp_of;
 use super::sync::{Synced, Syncer};
 use super::{Storage, fault, sys};
@@ -212,6 +213,10 @@ impl Storage {
                     work.under_way += 1;
                     syncer.sync(torrent, index, opened, self.write_back.take_ranges(index));
                 }
+                // Those that are under way give theirs back.
+                Err(error) if work.under_way > 0 && is_lack_of_descriptors(&error) => {
+                    return work.files.push(index);
+                }
                 Err(error) => {
                     if error.kind() == io::ErrorKind::NotFound {
                         // Deleted by somebody: there is nothing of it that could be synced the next time.
@@ -227,29 +232,36 @@ impl Storage {
     /// A file that is to be synced. If it is open for writing it is that descriptor: it knows of each write that failed
     /// since it was opened, and a new one only of those that nobody was told of.
     fn opened_for_sync(&mut self, index: u32, file: &meta::File<'_>) -> io::Result<File> {
-        let found = self.tree.open(file, libc::O_RDONLY)?;
+        let writer = self.files.writer(index)?;
+        let found = self.files.with_descriptors(|| self.tree.open(file, libc::O_RDONLY))?;
         // What was stored went to the file that was opened, and what is found is what the next run believes.
         let metadata = self.files.expect(index, &found, false);
         self.stamps[index as usize] = stamp_of(&found.metadata()?);
         metadata?;
-        let writer = self.files.peek(index).filter(|open| open.writable);
-        writer.map_or(Ok(found), |open| open.file.try_clone())
+        Ok(writer.unwrap_or(found))
     }
 
     fn sync_directories(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
         while syncer.has_room()
             && let Some(names) = work.directories.pop_first()
         {
-            // Without the right to read it there is nothing that could be done; see `synced`.
-            if let Ok(directory) = self.tree.open_directory(&names) {
-                work.under_way += 1;
-                syncer.sync(torrent, DIRECTORY, directory, Vec::new());
+            match self.files.with_descriptors(|| self.tree.open_directory(&names)) {
+                Ok(directory) => {
+                    work.under_way += 1;
+                    syncer.sync(torrent, DIRECTORY, directory, Vec::new());
+                }
+                Err(error) if work.under_way > 0 && is_lack_of_descriptors(&error) => {
+                    work.directories.insert(names);
+                    return;
+                }
+                // Without the right to read it there is nothing that could be done; see `synced`.
+                Err(_) => {}
             }
         }
         while syncer.has_room()
             && let Some(path) = work.above.pop()
         {
-            if let Ok(directory) = File::open(&path) {
+            if let Ok(directory) = self.files.with_descriptors(|| File::open(&path)) {
                 work.under_way += 1;
                 syncer.sync(torrent, DIRECTORY, directory, Vec::new());
             }
@@ -258,7 +270,7 @@ impl Storage {
 
     fn write_state(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
         let Task::Save(bytes) = &work.task else { return };
-        match self.state.write(&mut self.tree, bytes) {
+        match self.files.with_descriptors(|| self.state.write(&mut self.tree, bytes)) {
             Ok(Some(file)) => {
                 work.under_way += 1;
                 syncer.sync(torrent, STATE, file, Vec::new());
@@ -274,7 +286,7 @@ impl Storage {
     /// The new state is on the device: it takes the place of the old one.
     fn put_state(&mut self, work: &mut Work) {
         if matches!(work.task, Task::Save(_)) && !core::mem::replace(&mut work.renamed, true) {
-            match self.state.put(&mut self.tree) {
+            match self.files.with_descriptors(|| self.state.put(&mut self.tree)) {
                 Ok(()) => {
                     work.directories.insert(Vec::new());
                     work.above.append(&mut self.above);
@@ -310,9 +322,8 @@ impl Storage {
     /// The device has refused a file: what is read of it from now on comes from the device.
     fn forget_cached(&mut self, index: u32) {
         let metainfo = Arc::clone(&self.metainfo);
-        if let Some(file) = metainfo.layout.file(index)
-            && let Ok(opened) = self.tree.open(&file, libc::O_RDONLY)
-        {
+        let Some(file) = metainfo.layout.file(index) else { return };
+        if let Ok(opened) = self.files.with_descriptors(|| self.tree.open(&file, libc::O_RDONLY)) {
             sys::forget_cached(&opened);
         }
     }
