@@ -60,6 +60,8 @@ struct Work {
     settling: u32,
     /// Files to be synced, the next one last.
     files: Vec<u32>,
+    /// More of them could be opened at once, in another turn.
+    has_more: bool,
     /// Directories with new entries: their names from the output directory down, each with a slash behind it.
     directories: BTreeSet<Vec<u8>>,
     /// Directories above that one, with new entries too.
@@ -86,7 +88,8 @@ impl Storage {
     /// True if [`Storage::go_on`] has something to do that waits for no answer of the device.
     pub fn is_busy(&self) -> bool {
         let settled = self.metainfo.layout.count();
-        self.tasks.current.as_ref().map_or(!self.tasks.waiting.is_empty(), |work| work.settling < settled)
+        let is_busy = |work: &Work| work.settling < settled || work.has_more;
+        self.tasks.current.as_ref().map_or(!self.tasks.waiting.is_empty(), is_busy)
     }
 
     /// Goes on with the task under way, a bounded step; what is over, if one is.
@@ -99,7 +102,7 @@ impl Storage {
                 self.work(task, torrent, syncer)
             }
         };
-        self.settle(&mut work);
+        self.settle(&mut work, syncer);
         self.sync_files(&mut work, torrent, syncer);
         let is_idle = |work: &Work| work.under_way == 0 && work.files.is_empty();
         if work.settling >= self.metainfo.layout.count() && is_idle(&work) {
@@ -157,6 +160,7 @@ impl Storage {
             task,
             settling,
             files,
+            has_more: false,
             directories: BTreeSet::new(),
             above: Vec::new(),
             under_way: 0,
@@ -172,12 +176,14 @@ impl Storage {
         was_there || self.files.is_known(file)
     }
 
-    /// Gives some files their exact lengths and modes.
-    fn settle(&mut self, work: &mut Work) {
+    /// Gives some files their exact lengths and modes, as many as this turn has time for, and one at least.
+    fn settle(&mut self, work: &mut Work, syncer: &mut Syncer) {
         let metainfo = Arc::clone(&self.metainfo);
         let count = metainfo.layout.count();
-        let end = work.settling.saturating_add(TURN_FILES_MAX as u32).min(count);
-        for index in work.settling..end {
+        let (first, most) = (work.settling, work.settling.saturating_add(TURN_FILES_MAX as u32).min(count));
+        while work.settling < most && (syncer.has_time() || work.settling == first) {
+            let index = work.settling;
+            work.settling += 1;
             let Some(file) = metainfo.layout.file(index).filter(|file| !file.is_pad()) else { continue };
             match complete_file(&mut self.tree, &mut self.files, index, &file) {
                 Ok(true) => self.write_back.note_file(index),
@@ -189,19 +195,23 @@ impl Storage {
                 }
             }
         }
-        let was_settling = work.settling < count;
-        work.settling = end;
-        if was_settling && end == count && work.fault.is_none() {
+        if first < count && work.settling == count && work.fault.is_none() {
             work.files = self.write_back.take_files();
         }
     }
 
-    /// Begins as many syncs as may be under way.
+    /// Begins as many syncs as may be under way and this turn has time for, and one at least.
     fn sync_files(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
         let metainfo = Arc::clone(&self.metainfo);
+        let count = work.files.len();
+        work.has_more = false;
         while syncer.has_room()
             && let Some(index) = work.files.pop()
         {
+            work.has_more = !syncer.has_time() && work.files.len() + 1 < count;
+            if work.has_more {
+                return work.files.push(index);
+            }
             let Some(file) = metainfo.layout.file(index).filter(|file| !file.is_pad()) else { continue };
             match self.opened_for_sync(index, &file) {
                 Ok(opened) => {
@@ -355,8 +365,14 @@ mod tests {
 
     impl Place {
         fn new(name: &str) -> Self {
+            Self::of(name, b"6:lengthi1e")
+        }
+
+        /// The same, of a torrent that says so of its files.
+        fn of(name: &str, files: &[u8]) -> Self {
             let path = std::env::temp_dir().join(format!("swarmlet-tasks-{name}-{}", std::process::id()));
-            let torrent = b"d4:infod6:lengthi1e4:name1:n12:piece lengthi1e6:pieces20:xxxxxxxxxxxxxxxxxxxxee";
+            let (head, tail) = (b"d4:infod", b"4:name1:n12:piece lengthi4e6:pieces20:xxxxxxxxxxxxxxxxxxxxee");
+            let torrent = &[&head[..], files, tail].concat();
             let metainfo = Arc::new(Metainfo::parse(torrent).expect("a good torrent"));
             let (mut storage, _) = Storage::open(&path, metainfo, &Options::default()).expect("room");
             storage.take().expect("nobody else has it");
@@ -436,6 +452,37 @@ mod tests {
             place.state().is_empty(),
             "what the device refuses does not take the place of the last state"
         );
+    }
+
+    #[test]
+    fn a_turn_that_has_no_time_left_opens_one_file() {
+        let files: Vec<u8> =
+            (b'a'..=b'd').flat_map(|name| [b"d6:lengthi1e4:pathl1:", &[name][..], b"ee"].concat()).collect();
+        let mut place = Place::of("time", &[b"5:filesl", &files[..], b"e"].concat());
+        assert_eq!(place.storage.store(0, &[b"abcd"], 0, 4), Ok(4));
+        // Settled one after the other, the first synced in the turn in which the last is settled.
+        let syncs = [
+            (Task::Complete, [0, 0, 0, 1, 2, 3, 4]),
+            (Task::Sync { everything: true }, [1, 2, 3, 4, 4, 4, 4]),
+        ];
+        for (task, under_way) in syncs {
+            place.storage.begin(task);
+            let turns = under_way.map(|_| {
+                place.syncer.end_time();
+                assert!(place.storage.is_busy() || place.syncer.is_busy());
+                assert_eq!(place.go_on(), None);
+                place.storage.tasks.current.as_ref().map_or(0, |work| work.under_way)
+            });
+            assert_eq!(turns, under_way);
+            let done = loop {
+                let synced = place.wait();
+                place.storage.synced(synced);
+                if let Some(done) = place.go_on() {
+                    break done;
+                }
+            };
+            assert!(matches!(done, Done::Completed(Ok(())) | Done::Synced(Ok(()))), "{done:?}");
+        }
     }
 
     #[test]
