@@ -172,6 +172,9 @@ impl App {
         match outcome {
             Outcome::Complete | Outcome::Incomplete | Outcome::CheckFailed => None,
             Outcome::NoSpace => Some("there is no space left for the output".to_string()),
+            Outcome::IoError if self.cli.job == Job::Check => {
+                Some("the check is not complete: something cannot be read".to_string())
+            }
             Outcome::IoError => Some("the output cannot be read or written".to_string()),
             Outcome::Occupied { torrent } => {
                 let place = torrents.get(torrent).map_or_else(String::new, |torrent| shown(&torrent.output));

@@ -122,9 +122,8 @@ impl Session {
     pub(super) fn check_is_over(&mut self, now: Instant, id: TorrentId) {
         if self.settings.check_only {
             let is_over = self.torrents.iter().all(|torrent| torrent.phase() != Phase::Checking);
-            let good = self.torrents.iter().all(|torrent| torrent.download.is_complete());
             if is_over {
-                self.outcome = Some(if good { Outcome::Complete } else { Outcome::CheckFailed });
+                self.outcome = Some(self.verdict());
                 self.quit(now);
             }
             return;
@@ -139,6 +138,17 @@ impl Session {
             // Those who were there before have not been asked for anything meanwhile.
             self.ask_all(now);
             self.dial_candidates(now);
+        }
+    }
+
+    /// What a run that only checks has found. What could not be read is neither good nor bad.
+    fn verdict(&self) -> Outcome {
+        if self.torrents.iter().any(|torrent| torrent.unreadable.pieces > 0) {
+            Outcome::IoError
+        } else if self.torrents.iter().all(|torrent| torrent.download.is_complete()) {
+            Outcome::Complete
+        } else {
+            Outcome::CheckFailed
         }
     }
 

@@ -105,7 +105,7 @@ impl Session {
             let geometry = torrent.download.geometry();
             let mut known = Bitfield::full(geometry.pieces);
             torrent.undurable().for_each(|piece| assert!(known.remove(piece), "ours: the set was full"));
-            torrent.checking = Some(Check::except(geometry, known, Bitfield::new(geometry.pieces)));
+            torrent.check(Check::except(geometry, known, Bitfield::new(geometry.pieces)));
             self.go_on_checking(now, id);
         }
     }

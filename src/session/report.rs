@@ -127,6 +127,8 @@ pub struct TorrentStatus {
     pub swarm: Counts,
     /// The storage fault that stalls it.
     pub fault: Option<StorageFault>,
+    /// Pieces that the last check could not read.
+    pub pieces_unreadable: u32,
 }
 
 /// One connected peer.
@@ -235,6 +237,8 @@ pub enum Note {
         good: u32,
         /// Pieces in all.
         pieces: u32,
+        /// Pieces that could not be read.
+        unreadable: u32,
     },
     /// Everything is there.
     Complete {

@@ -63,6 +63,7 @@ impl Session {
             trackers: torrent.trackers.counts(),
             swarm: torrent.trackers.swarm(),
             fault: torrent.stall.map(|stall| stall.fault),
+            pieces_unreadable: torrent.unreadable.pieces,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::torrents::Stall;
 use super::{Action, Note, Outcome, Session, StorageFault, StorageFaultKind, StoreId, StoreView};
-use crate::base::limits::{READ_FAULTS_MAX, STORE_RETRY_INTERVAL, STORE_TRIES_MAX};
+use crate::base::limits::{READ_FAULTS_MAX, STORE_RETRY_INTERVAL, STORE_TRIES_MAX, UNREADABLE_FILES_SAID};
 use crate::base::{Instant, TorrentId};
 use crate::download::{Check, Verdict};
 use alloc::vec::Vec;
@@ -143,7 +143,7 @@ impl Session {
     /// Verifies what is on disk, from the first piece to the last.
     pub(super) fn start_checking(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
-        torrent.checking = Some(Check::new(torrent.download.geometry()));
+        torrent.check(Check::new(torrent.download.geometry()));
         torrent.trackers.hold(true);
         torrent.read_faults = 0;
         self.go_on_checking(now, id);
@@ -230,7 +230,8 @@ impl Session {
         torrent.checking = None;
         torrent.trackers.hold(false);
         let (good, pieces) = (torrent.download.have().count(), torrent.download.geometry().pieces);
-        self.note(Note::Checked { torrent: id, good, pieces });
+        let unreadable = torrent.unreadable.pieces;
+        self.note(Note::Checked { torrent: id, good, pieces, unreadable });
         self.check_doubtful(now, id);
         let torrent = &mut self.torrents[id.0 as usize];
         if torrent.checking.is_none() {
@@ -288,8 +289,8 @@ impl Session {
         check.skip_piece();
         let torrent = &mut self.torrents[id.0 as usize];
         torrent.read_faults += 1;
-        // One line for a disk that fails, not one for each piece.
-        if torrent.read_faults == 1 {
+        // One line for each file, not one for each piece, and not for every file of a disk that fails.
+        if torrent.unreadable.add(fault.file) && torrent.unreadable.files <= UNREADABLE_FILES_SAID {
             self.note(Note::StorageFault { torrent: id, fault, retried: false });
         }
         self.on_checked(id, piece, false);
@@ -307,5 +308,55 @@ impl Session {
             torrent.distrust();
             self.check_doubtful(now, id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+    use crate::session::rig::{NOW, PIECE_BYTES as PIECE, settings, torrent};
+    use crate::session::{Event, Report, Settings};
+    use sha1::{Digest, Sha1};
+
+    const ID: TorrentId = TorrentId(0);
+
+    /// A check of some pieces: for each, whether it is right, or the file that cannot be read. The files that are said, and
+    /// how the run ends.
+    fn checked(pieces: &[Result<bool, u32>]) -> (Vec<u32>, Option<Outcome>) {
+        let hash: [u8; 20] = Sha1::digest([7; PIECE]).into();
+        let mut session = Session::new(NOW, Rng::new(1), Settings { check_only: true, ..settings() });
+        session.add_torrent(NOW, torrent(&alloc::vec![hash; pieces.len()]), false);
+        let (mut said, mut outcome) = (Vec::new(), None);
+        let mut answers = pieces.iter();
+        while let Some(action) = session.next_action() {
+            match action {
+                Action::Load { offset, .. } => match answers.next().expect("as many") {
+                    Ok(is_right) => {
+                        let bytes = [if *is_right { 7 } else { 8 }; PIECE];
+                        session.handle(NOW, Event::Loaded { torrent: ID, offset, bytes: &bytes });
+                    }
+                    &Err(file) => {
+                        let kind = StorageFaultKind::Denied;
+                        let fault = StorageFault { kind, file, os_error: 13, missing_bytes: 0 };
+                        session.handle(NOW, Event::LoadFailed { torrent: ID, offset, fault });
+                    }
+                },
+                Action::Say(Report::Note(Note::StorageFault { fault, .. })) => said.push(fault.file),
+                Action::Finish(end) => outcome = Some(end),
+                _ => {}
+            }
+        }
+        (said, outcome)
+    }
+
+    #[test]
+    fn each_file_that_cannot_be_read_is_said_once_and_is_not_called_bad() {
+        let unreadable = [Err(0), Err(0), Ok(true), Err(3), Ok(false), Err(3), Err(4)];
+        assert_eq!(checked(&unreadable), (Vec::from([0, 3, 4]), Some(Outcome::IoError)));
+        assert_eq!(checked(&[Ok(true), Ok(false)]), (Vec::new(), Some(Outcome::CheckFailed)));
+        assert_eq!(checked(&[Ok(true), Ok(true)]), (Vec::new(), Some(Outcome::Complete)));
+        let many: Vec<Result<bool, u32>> = (0..3 * UNREADABLE_FILES_SAID).map(Err).collect();
+        assert_eq!(checked(&many).0.len(), UNREADABLE_FILES_SAID as usize);
     }
 }

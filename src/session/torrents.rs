@@ -34,6 +34,8 @@ pub struct Torrent {
     pub stall: Option<Stall>,
     /// Reads that failed, since the start or since the last check began.
     pub read_faults: u32,
+    /// What the last check could not read.
+    pub unreadable: Unreadable,
     /// Everything is in its file.
     pub complete: bool,
     /// What peers are to be told of.
@@ -76,6 +78,25 @@ pub struct Stall {
     pub is_unsynced: bool,
 }
 
+/// What a check could not read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unreadable {
+    pub pieces: u32,
+    /// Files that were the reason, and the last of them.
+    pub files: u32,
+    last: Option<u32>,
+}
+
+impl Unreadable {
+    /// A piece could not be read because of `file`. True if that is another file than before.
+    pub fn add(&mut self, file: u32) -> bool {
+        let is_another = self.last.replace(file) != Some(file);
+        self.pieces += 1;
+        self.files += u32::from(is_another);
+        is_another
+    }
+}
+
 impl Torrent {
     /// A torrent of which nothing is known to be there.
     pub fn new(
@@ -103,6 +124,7 @@ impl Torrent {
             paused: false,
             stall: None,
             read_faults: 0,
+            unreadable: Unreadable::default(),
             complete: false,
             untold: Untold::default(),
             spreading: None,
@@ -128,6 +150,12 @@ impl Torrent {
             self.candidates.allow_loopback();
         }
         self.candidates.add(now, address, Source::User)
+    }
+
+    /// What is on disk is read from now on.
+    pub fn check(&mut self, check: Check) {
+        self.checking = Some(check);
+        self.unreadable = Unreadable::default();
     }
 
     /// What it is doing.

@@ -202,6 +202,33 @@ fn a_folder_in_which_nothing_can_be_made_is_refused_at_the_start() {
 }
 
 #[test]
+fn a_check_says_what_cannot_be_read_and_why_and_does_not_call_it_bad() {
+    let scratch = Scratch::new();
+    let payload = Payload::new(&scratch, 1, PIECE);
+    let disk = Faults::new(&scratch.folder("mount"));
+    payload.put(&disk.path);
+    let cases = [
+        ("", 0, "all 5 pieces are good"),
+        ("read=EIO", 1, "payload: cannot be read or written: Input/output error"),
+        ("open=EACCES", 1, "payload: may not be read or written: Permission denied"),
+    ];
+    for (words, code, line) in cases {
+        disk.tell(words);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_swarmlet"));
+        command.args(["--check", "-o"]).arg(&disk.path).arg(&payload.torrent);
+        let mut client = Client::spawn(&scratch, &mut command);
+        assert_eq!(client.end().code(), Some(code), "{words}: {}", client.log());
+        let log = client.log();
+        assert!(log.contains(line), "{words}: {log}");
+        assert_eq!(
+            log.contains("5 of 5 pieces bad or missing (5 of them cannot be read)"),
+            code == 1,
+            "{log}"
+        );
+    }
+}
+
+#[test]
 fn a_fault_of_the_device_that_passes_is_survived() {
     for (name, words) in
         [("eio-write", "nomap write=EIO"), ("eio-reserve", "fallocate=EIO"), ("erofs", "open=EROFS")]

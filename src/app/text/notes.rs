@@ -36,8 +36,10 @@ pub fn line(note: &Note, torrents: &Torrents) -> String {
 
 fn words(note: &Note, torrents: &Torrents) -> String {
     match note {
-        Note::Checked { good, pieces, .. } => {
-            format!("checked: {good} of {} are good", count(u64::from(*pieces), "piece", "pieces"))
+        Note::Checked { good, pieces, unreadable, .. } => {
+            let rest =
+                if *unreadable == 0 { String::new() } else { format!(", {unreadable} cannot be read") };
+            format!("checked: {good} of {} are good{rest}", count(u64::from(*pieces), "piece", "pieces"))
         }
         Note::Complete { downloaded_bytes, took, stays, .. } => {
             let came = match downloaded_bytes {
@@ -162,9 +164,12 @@ mod tests {
 
     #[test]
     fn several_torrents_are_named() {
-        let note = Note::Checked { torrent: TorrentId(1), good: 3, pieces: 4 };
+        let note = Note::Checked { torrent: TorrentId(1), good: 3, pieces: 4, unreadable: 0 };
         assert_eq!(line(&note, &Torrents::samples(&["a", "b"])), "b: checked: 3 of 4 pieces are good");
         assert_eq!(line(&note, &Torrents::samples(&["b"])), "checked: 3 of 4 pieces are good");
+        let note = Note::Checked { torrent: TorrentId(0), good: 1, pieces: 4, unreadable: 2 };
+        let wanted = "checked: 1 of 4 pieces are good, 2 cannot be read";
+        assert_eq!(line(&note, &Torrents::samples(&["b"])), wanted);
     }
 
     #[test]
