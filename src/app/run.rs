@@ -11,6 +11,7 @@ use crate::app::network;
 use crate::app::screen::View;
 use crate::app::text;
 use crate::app::torrents::{Torrent, Torrents, shown};
+use crate::base::Bitfield;
 use crate::base::units::{Bytes, Span};
 use crate::proxy::Routes;
 use crate::rim::storage::{self, Allocate, Existing, Options, Storage, wall};
@@ -136,8 +137,9 @@ impl App {
             let state = self.take(torrent, &mut storage)?;
             let empty = existing == Existing::Nothing;
             let (holes, era) = (storage.holes(), storage.era());
+            let read_only = self.read_only(torrent, &mut storage)?;
             let (stamps, wall, foreign) = (storage.stamps(), wall(), !storage.was_ours());
-            let remains = Remains { state: &state, stamps, holes, era, wall, empty, foreign };
+            let remains = Remains { state: &state, stamps, holes, era, wall, empty, foreign, read_only };
             session.resume_torrent(start, Arc::clone(&torrent.metainfo), remains);
             files.push(storage);
         }
@@ -176,6 +178,9 @@ impl App {
                 Some("the check is not complete: something cannot be read".to_string())
             }
             Outcome::IoError => Some("the output cannot be read or written".to_string()),
+            Outcome::Denied { torrent, file, os_error } => {
+                Some(text::notes::denied(torrent, file, os_error, torrents))
+            }
             Outcome::Occupied { torrent } => {
                 let place = torrents.get(torrent).map_or_else(String::new, |torrent| shown(&torrent.output));
                 Some(format!(
@@ -244,6 +249,16 @@ impl App {
         }
         storage
             .take()
+            .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))
+    }
+
+    /// Files that may not be written to, which nobody minds who only checks.
+    fn read_only(&self, torrent: &Torrent, storage: &mut Storage) -> Result<Option<(Bitfield, i32)>, Ended> {
+        if self.cli.job == Job::Check {
+            return Ok(None);
+        }
+        storage
+            .read_only()
             .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))
     }
 

@@ -268,8 +268,6 @@ pub const STORE_TRIES_MAX: u32 = 3;
 /// Pieces that may be lost to faults of reading before the run ends: a disk that does not give back what it took would
 /// have them fetched again and again.
 pub const READ_FAULTS_MAX: u32 = 64;
-/// Files that a check cannot read and that are said, each in a line.
-pub const UNREADABLE_FILES_SAID: u32 = 10;
 /// A verified piece waits at most this long for the rest of its extent.
 pub const HELD_MAX: Duration = Duration::from_secs(5);
 /// Blocks of failed pieces whose digests are kept until a good copy shows who spoiled them; 16 bytes each. As many as the

@@ -128,9 +128,12 @@ impl Session {
             }
             return;
         }
-        let torrent = &self.torrents[id.0 as usize];
+        let torrent = &mut self.torrents[id.0 as usize];
         if torrent.foreign && torrent.download.have().count() == 0 {
             return self.fail(now, Outcome::Occupied { torrent: id });
+        }
+        if let Some((file, os_error)) = torrent.take_denied() {
+            return self.fail(now, Outcome::Denied { torrent: id, file, os_error });
         }
         self.complete_if_done(now, id);
         if !self.torrents[id.0 as usize].complete {

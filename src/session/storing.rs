@@ -2,10 +2,13 @@
 
 use super::torrents::Stall;
 use super::{Action, Note, Outcome, Session, StorageFault, StorageFaultKind, StoreId, StoreView};
-use crate::base::limits::{READ_FAULTS_MAX, STORE_RETRY_INTERVAL, STORE_TRIES_MAX, UNREADABLE_FILES_SAID};
+use crate::base::limits::{READ_FAULTS_MAX, STORE_RETRY_INTERVAL, STORE_TRIES_MAX};
 use crate::base::{Instant, TorrentId};
 use crate::download::{Check, Verdict};
 use alloc::vec::Vec;
+
+/// Files that a check cannot read and that are said, each in a line.
+const UNREADABLE_FILES_SAID: u32 = 10;
 
 impl Session {
     /// Hashes up to `budget_bytes` of complete pieces, and goes on with cut searches. True if more waits: call again in
@@ -272,14 +275,20 @@ impl Session {
     /// A piece was read from disk.
     fn on_checked(&mut self, id: TorrentId, piece: u32, is_right: bool) {
         let torrent = &mut self.torrents[id.0 as usize];
-        if is_right && torrent.download.have().has(piece) {
+        if !is_right {
+            if torrent.lose(piece) {
+                self.want_again(id, piece);
+            }
+            return;
+        }
+        let is_new = torrent.download.found(piece);
+        // Who only checks has no use for a sync.
+        if torrent.download.have().has(piece) && !self.settings.check_only {
             torrent.durability.found(piece);
-        } else if is_right && torrent.download.found(piece) {
-            torrent.durability.found(piece);
+        }
+        if is_new {
             torrent.done_bytes += torrent.wanted_bytes(piece);
             self.unwant(id, piece);
-        } else if !is_right && torrent.lose(piece) {
-            self.want_again(id, piece);
         }
     }
 
@@ -342,6 +351,7 @@ mod tests {
                         session.handle(NOW, Event::LoadFailed { torrent: ID, offset, fault });
                     }
                 },
+                Action::Sync { .. } | Action::Complete { .. } => panic!("nothing was stored"),
                 Action::Say(Report::Note(Note::StorageFault { fault, .. })) => said.push(fault.file),
                 Action::Finish(end) => outcome = Some(end),
                 _ => {}

@@ -3,7 +3,7 @@
 use super::durable::Durability;
 use super::spreading::Spreading;
 use super::telling::Untold;
-use crate::base::{Instant, Rate, Rng, TorrentId};
+use crate::base::{Bitfield, Instant, Rate, Rng, TorrentId};
 use crate::candidates::{Added, Candidates, Source};
 use crate::download::{Check, Download};
 use crate::meta::{FileKind, Metainfo};
@@ -28,6 +28,8 @@ pub struct Torrent {
     pub recheck: bool,
     /// What is on disk may be somebody's own: nothing is stored over it before a piece of it is right.
     pub foreign: bool,
+    /// Files that may not be written to, and why, until it is known whether all in them is right.
+    pub read_only: Option<(Bitfield, i32)>,
     /// What was in doubt is being read, or was not read to its end.
     pub unread: bool,
     pub paused: bool,
@@ -120,6 +122,7 @@ impl Torrent {
             metainfo,
             recheck: false,
             foreign: false,
+            read_only: None,
             unread: false,
             paused: false,
             stall: None,
@@ -150,6 +153,18 @@ impl Torrent {
             self.candidates.allow_loopback();
         }
         self.candidates.add(now, address, Source::User)
+    }
+
+    /// A file in which something is missing and that may not be written to, and why. Answers once.
+    pub fn take_denied(&mut self) -> Option<(u32, i32)> {
+        let (files, os_error) = self.read_only.take()?;
+        let (have, geometry) = (self.download.have(), self.download.geometry());
+        let missing = (0..geometry.pieces).filter(|&piece| !have.has(piece));
+        let mut segments = missing
+            .map(|piece| geometry.piece_range(piece))
+            .flat_map(|range| self.metainfo.layout.segments(range.start, range.end - range.start));
+        let segment = segments.find(|segment| segment.length > 0 && files.has(segment.file))?;
+        Some((segment.file, os_error))
     }
 
     /// What is on disk is read from now on.

@@ -210,21 +210,3 @@ fn a_file_that_nobody_has_seen_is_not_taken_for_zeros() {
     fs::write(place.path.join("t/zeros"), vec![1; E as usize]).expect("room");
     assert_eq!(completed(&mut storage), CHANGED);
 }
-
-#[test]
-fn a_place_where_nothing_can_be_made_is_refused_at_the_start() {
-    let place = Place::mounted("nothing-made", "tmpfs", "size=16m", "none");
-    let (there, missing) = (torrent("t", &[("x", E, ""), ("y", E, "")]), torrent("u", &[("x", 5, "")]));
-    assert_eq!(store(&mut open(&place.path, &there, &FULL).0, 0, E), Ok(()));
-    place.mount(&["-o", "remount,ro", "none"]);
-    for root in [place.path.clone(), place.path.join("not/there")] {
-        match open(&root, &missing, &FULL).0.take() {
-            Err(OpenFault::System { path, error }) => {
-                assert_eq!((path, error.kind()), (root, std::io::ErrorKind::ReadOnlyFilesystem));
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    // What is there may be complete, or lie in a folder that can be written to.
-    assert!(open(&place.path, &there, &FULL).0.take().is_ok_and(|state| state.is_empty()));
-}

@@ -12,7 +12,7 @@
 //! | `help` | `help` | `commands` (of `command` `what`) |
 //! | `done` | other commands | `text` |
 //! | `command_fault` | a line that is no command | `text` |
-//! | `checked` `complete` `peer_connected` `peer_gone` `peer_banned` `piece_failed` `piece_stored` `tracker_answered` `tracker_failed` `tracker_skipped` `tracker_warning` `resumed` `state_not_saved` `storage_fault` `storage_recovered` | events, as loud as `-v` asks | `torrent` `level` `text` and what the event has: `good` `believed` `doubtful_files` `pieces` `piece` `peers` `downloaded_bytes` `took_seconds` `stays` `address` `why` `guilty` `url` `next_seconds` `file` `os_error` `retried` |
+//! | `checked` `complete` `peer_connected` `peer_gone` `peer_banned` `piece_failed` `piece_stored` `tracker_answered` `tracker_failed` `tracker_skipped` `tracker_warning` `resumed` `state_not_saved` `storage_fault` `storage_recovered` | events, as loud as `-v` asks | `torrent` `level` `text` and what the event has: `good` `unreadable` `believed` `doubtful_files` `pieces` `piece` `peers` `downloaded_bytes` `took_seconds` `stays` `address` `why` `guilty` `url` `next_seconds` `file` `os_error` `retried` |
 //! | `created` | `--create` | `path` `info_hash` |
 //! | `error` | what ends the run early; the same line is on stderr | `text` `exit_code` |
 //! | `summary` | last of a run | `exit_code` `took_seconds` `torrents` as in `status` and with `output` |

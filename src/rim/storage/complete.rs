@@ -1,9 +1,11 @@
 //! The end of a download: a file with its exact length and mode.
 
+use super::fault::of_file;
 use super::files::Files;
 use super::known::stale;
 use super::tree::Tree;
 use crate::meta;
+use crate::session::StorageFaultKind;
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -57,7 +59,14 @@ fn adjust(opened: &File, file: &meta::File<'_>) -> io::Result<bool> {
     let executable = mode | (mode & 0o444) >> 2;
     let is_plain = file.executable && mode != executable;
     if is_plain {
-        opened.set_permissions(Permissions::from_mode(executable))?;
+        match opened.set_permissions(Permissions::from_mode(executable)) {
+            // Somebody else's file, or one that cannot be changed: what is in it is right all the same.
+            Err(error) if of_file(0, &error).kind == StorageFaultKind::Denied => {
+                log::debug!("a file cannot be made executable: {error}");
+                return Ok(is_short);
+            }
+            changed => changed?,
+        }
     }
     Ok(is_short || is_plain)
 }

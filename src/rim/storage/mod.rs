@@ -314,6 +314,15 @@ impl Storage {
         }
     }
 
+    /// Files that have their whole length and may not be written to, if there are any, and the system's number for why the
+    /// first of them may not: what is in them has to be right.
+    ///
+    /// # Errors
+    /// [`OpenFault::Denied`] if something is missing of another that may not be written to or made.
+    pub fn read_only(&mut self) -> Result<Option<(Bitfield, i32)>, OpenFault> {
+        survey::read_only(&mut self.tree, &self.metainfo.layout, &self.stamps)
+    }
+
     /// True if an earlier run has worked on the output, as far as can be told after [`Storage::take`].
     pub fn was_ours(&self) -> bool {
         self.state.was_there()
