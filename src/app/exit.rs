@@ -53,7 +53,7 @@ impl From<Outcome> for Exit {
             Outcome::Complete => Self::Done,
             Outcome::Incomplete => Self::Incomplete,
             Outcome::NoSpace | Outcome::TooLong => Self::NoSpace,
-            Outcome::IoError => Self::IoError,
+            Outcome::IoError | Outcome::Denied { .. } => Self::IoError,
             Outcome::Occupied { .. } => Self::OutputTaken,
             Outcome::CheckFailed => Self::CheckFailed,
             Outcome::GaveUp => Self::GaveUp,
@@ -70,7 +70,7 @@ impl From<&OpenFault> for Exit {
             OpenFault::Occupied { .. } | OpenFault::Busy { .. } | OpenFault::Alike { .. } => {
                 Self::OutputTaken
             }
-            OpenFault::System { error, .. } => Self::of_system(error),
+            OpenFault::Denied { error, .. } | OpenFault::System { error, .. } => Self::of_system(error),
         }
     }
 }
@@ -101,6 +101,8 @@ mod tests {
     fn only_a_complete_download_ends_with_zero() {
         use Outcome::{CheckFailed, Complete, GaveUp, Incomplete, IoError, NoSpace, Occupied, TooLong};
         let taken = Occupied { torrent: TorrentId(0) };
+        let denied = Outcome::Denied { torrent: TorrentId(0), file: 0, os_error: libc::EACCES };
+        assert_eq!(Exit::from(denied).code(), 1);
         let codes = [Complete, IoError, NoSpace, TooLong, taken, Incomplete, CheckFailed, GaveUp]
             .map(|o| Exit::from(o).code());
         assert_eq!(codes, [0, 1, 4, 4, 5, 6, 7, 8]);

@@ -12,8 +12,8 @@ use crate::app::network;
 use crate::app::screen::View;
 use crate::app::text;
 use crate::app::torrents::{Torrent, Torrents, shown};
-use crate::base::limits;
 use crate::base::units::{Bytes, Span};
+use crate::base::{Bitfield, limits};
 use crate::proxy::Routes;
 use crate::rim::storage::{self, Allocate, Existing, Options, Storage, wall};
 use crate::rim::{Listen, Rim, entropy};
@@ -123,7 +123,7 @@ impl App {
         let torrents = Arc::new(self.torrents()?);
         let mut rim = Rim::new(io::stdin().as_fd()).map_err(|error| self.system("start", &error))?;
         let peers_max = self.descriptors(rim.descriptors(), &torrents)?;
-        let storages = self.open(&torrents)?;
+        let storages = self.open(&torrents, rim.share_descriptors(torrents.len()))?;
         let routes = Arc::new(self.routes()?);
         rim.route(Arc::clone(&routes));
         let port = self.listen(&mut rim, &routes);
@@ -139,8 +139,9 @@ impl App {
             let state = self.take(torrent, &mut storage)?;
             let empty = existing == Existing::Nothing;
             let (holes, era) = (storage.holes(), storage.era());
+            let read_only = self.read_only(torrent, &mut storage)?;
             let (stamps, wall, foreign) = (storage.stamps(), wall(), !storage.was_ours());
-            let remains = Remains { state: &state, stamps, holes, era, wall, empty, foreign };
+            let remains = Remains { state: &state, stamps, holes, era, wall, empty, foreign, read_only };
             let id = session.resume_torrent(start, Arc::clone(&torrent.metainfo), remains);
             if storage.fills_holes() {
                 session.fetch_in_order(id);
@@ -183,7 +184,13 @@ impl App {
                 let line = "the file system, or ulimit -f, takes no file so long: choose another --output, or raise it";
                 Some(line.to_string())
             }
+            Outcome::IoError if self.cli.job == Job::Check => {
+                Some("the check is not complete: something cannot be read".to_string())
+            }
             Outcome::IoError => Some("the output cannot be read or written".to_string()),
+            Outcome::Denied { torrent, file, os_error } => {
+                Some(text::notes::denied(torrent, file, os_error, torrents))
+            }
             Outcome::Occupied { torrent } => {
                 let place = torrents.get(torrent).map_or_else(String::new, |torrent| shown(&torrent.output));
                 Some(format!(
@@ -232,17 +239,19 @@ impl App {
         self.error(&format!("cannot {what}: {error}"), Exit::of_system(error))
     }
 
-    fn open(&self, torrents: &Torrents) -> Result<Vec<(Storage, Existing)>, Ended> {
+    /// Looks at the files of all torrents, each of which may keep so many open.
+    fn open(&self, torrents: &Torrents, open_files: usize) -> Result<Vec<(Storage, Existing)>, Ended> {
         let is_reserved = self.cli.reserve && self.cli.job != Job::Check;
         let allocate = if is_reserved { Allocate::Full } else { Allocate::Sparse };
         let mut options = Options { allocate, ..Options::default() };
         let open = |torrent: &Torrent| {
             let opened = Storage::open(&self.cli.output, Arc::clone(&torrent.metainfo), &options);
-            let opened = opened
-                .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)));
+            let (mut storage, existing) = opened
+                .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))?;
+            storage.keep_open(open_files);
             // All of them have to fit together.
-            options.claimed_bytes += opened.as_ref().map_or(0, |(storage, _)| storage.needed_bytes());
-            opened
+            options.claimed_bytes += storage.needed_bytes();
+            Ok((storage, existing))
         };
         torrents.iter().map(open).collect()
     }
@@ -254,6 +263,16 @@ impl App {
         }
         storage
             .take()
+            .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))
+    }
+
+    /// Files that may not be written to, which nobody minds who only checks.
+    fn read_only(&self, torrent: &Torrent, storage: &mut Storage) -> Result<Option<(Bitfield, i32)>, Ended> {
+        if self.cli.job == Job::Check {
+            return Ok(None);
+        }
+        storage
+            .read_only()
             .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))
     }
 

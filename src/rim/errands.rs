@@ -64,14 +64,6 @@ impl Errands {
         self.spent = Duration::ZERO;
     }
 
-    /// A sync of `torrent` has failed, and what it was to make durable may be lost: that includes what is stored of a
-    /// store that is not answered yet.
-    pub(super) fn on_sync_failed(&mut self, torrent: TorrentId) {
-        if self.waiting.front().is_some_and(|(first, _)| *first == torrent) {
-            self.done_bytes = 0;
-        }
-    }
-
     fn may_store(&self, now: Instant) -> bool {
         self.spent < SLICE && self.patience.is_due(now)
     }
@@ -127,7 +119,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
                 return false;
             }
             let result = files.store(view.offset, &view.parts, *done_bytes, pace.bytes() as u64);
-            let bytes = result.map_or(0, |done| done - self.errands.done_bytes);
+            let bytes = result.map_or(0, |done| done.saturating_sub(self.errands.done_bytes));
             self.errands.took(bytes, start.until(self.rim.clock.now()));
             match result {
                 Ok(done) if done < view.parts.iter().map(|part| part.len() as u64).sum() => {

@@ -118,7 +118,8 @@ impl Machine for Session {
 /// The files of one torrent as the loop sees them.
 pub trait Files {
     /// Puts some of `parts`, which belong one after the other at `offset` of the torrent, into the files: of what is
-    /// behind the first `done` bytes about `most`, and at least one byte. Answers how many are there by then.
+    /// behind the first `done` bytes about `most`, and at least one byte. Answers how many are there by then: less than
+    /// `done` if those may be lost.
     ///
     /// # Errors
     /// What went wrong, with which file; nothing or only some of the bytes are there.

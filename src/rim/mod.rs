@@ -10,6 +10,7 @@
 mod bind;
 mod clock;
 mod datagrams;
+mod descriptors;
 pub mod entropy;
 mod errands;
 mod lines;
@@ -37,7 +38,7 @@ pub use listen::Listen;
 pub use machine::{Files, Machine, Screen};
 
 use crate::base::Instant;
-use crate::base::limits::{PEERS_MAX, RECEIVE_BYTES};
+use crate::base::limits::{OPEN_FILES_MAX, PEERS_MAX, RECEIVE_BYTES};
 use crate::proxy::Routes;
 use crate::session::Outcome;
 use mio::unix::SourceFd;
@@ -59,10 +60,8 @@ const DATAGRAMS: usize = LISTENERS - datagrams::SOCKETS_MAX;
 
 /// Changes taken from the kernel in one poll; what does not fit comes with the next.
 const EVENTS_MAX: usize = 256;
-/// Descriptors wished for: the most peers that may be asked for, and the open files of some hundred torrents.
-const DESCRIPTORS: u64 = 16 << 10;
 
-const _: () = assert!(PEERS_MAX as u64 * 2 <= DESCRIPTORS);
+const _: () = assert!(PEERS_MAX as u64 * 2 <= descriptors::WANTED);
 
 /// Everything of the operating system that a run uses.
 #[derive(Debug)]
@@ -99,7 +98,7 @@ impl Rim {
             poll.registry().register(&mut SourceFd(&event.as_raw_fd()), SYNCS, Interest::READABLE)?;
         }
         // Where it is refused, connections fail with `NoResources`, and the session makes do with fewer.
-        let _ = sys::raise_open_files_limit(DESCRIPTORS);
+        let _ = sys::raise_open_files_limit(descriptors::WANTED);
         Ok(Self {
             stdin: stdin::Stdin::open(commands, poll.registry(), STDIN),
             poll,
@@ -115,6 +114,15 @@ impl Rim {
             receive: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             hashing: pace::Pace::of_hashing(),
         })
+    }
+
+    /// Shares descriptors out between streams and the files of so many torrents; answers how many files each of these may
+    /// keep open. Without it each takes what it gets.
+    pub fn share_descriptors(&mut self, torrents: usize) -> usize {
+        let Ok(limit) = sys::open_files_limit() else { return OPEN_FILES_MAX };
+        let share = descriptors::share(limit, torrents);
+        self.sockets.end_at(share.streams_end);
+        share.open_files
     }
 
     /// The time, as every `now` of the core means it.

@@ -137,9 +137,6 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         for nth in 0..self.files.len() {
             let torrent = TorrentId(nth as u32);
             if let Some(done) = self.files[nth].go_on(torrent, &mut self.rim.syncer) {
-                if matches!(done, Done::Synced(Err(_)) | Done::Completed(Err(_))) {
-                    self.errands.on_sync_failed(torrent);
-                }
                 self.tell(match done {
                     Done::Synced(Ok(())) => Event::Synced { torrent },
                     Done::Synced(Err(fault)) => Event::SyncFailed { torrent, fault },

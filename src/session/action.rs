@@ -127,6 +127,15 @@ pub enum Outcome {
         /// Whose place it is.
         torrent: TorrentId,
     },
+    /// Something is missing in a file that may not be written to.
+    Denied {
+        /// Of this torrent.
+        torrent: TorrentId,
+        /// The file, by index in the torrent.
+        file: u32,
+        /// Why: the operating system's number.
+        os_error: i32,
+    },
     /// `--check` found pieces that are bad or missing.
     CheckFailed,
     /// No peer and no tracker could be reached within `--give-up`.

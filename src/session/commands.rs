@@ -127,16 +127,18 @@ impl Session {
     pub(super) fn check_is_over(&mut self, now: Instant, id: TorrentId) {
         if self.settings.check_only {
             let is_over = self.torrents.iter().all(|torrent| torrent.phase() != Phase::Checking);
-            let good = self.torrents.iter().all(|torrent| torrent.download.is_complete());
             if is_over {
-                self.outcome = Some(if good { Outcome::Complete } else { Outcome::CheckFailed });
+                self.outcome = Some(self.verdict());
                 self.quit(now);
             }
             return;
         }
-        let torrent = &self.torrents[id.0 as usize];
+        let torrent = &mut self.torrents[id.0 as usize];
         if torrent.foreign && torrent.download.have().count() == 0 {
             return self.fail(now, Outcome::Occupied { torrent: id });
+        }
+        if let Some((file, os_error)) = torrent.take_denied() {
+            return self.fail(now, Outcome::Denied { torrent: id, file, os_error });
         }
         self.complete_if_done(now, id);
         if !self.torrents[id.0 as usize].complete {
@@ -144,6 +146,17 @@ impl Session {
             // Those who were there before have not been asked for anything meanwhile.
             self.ask_all(now);
             self.dial_candidates(now);
+        }
+    }
+
+    /// What a run that only checks has found. What could not be read is neither good nor bad.
+    fn verdict(&self) -> Outcome {
+        if self.torrents.iter().any(|torrent| torrent.unreadable.pieces > 0) {
+            Outcome::IoError
+        } else if self.torrents.iter().all(|torrent| torrent.download.is_complete()) {
+            Outcome::Complete
+        } else {
+            Outcome::CheckFailed
         }
     }
 
@@ -158,7 +171,7 @@ impl Session {
         }
         torrent.complete = true;
         self.tell_all(now, id);
-        self.sync_at_the_end(now, id);
+        self.sync_at_the_end(id);
         self.actions.push_back(Action::Complete { torrent: id });
         self.keep_or_drop_peers(now, id);
     }

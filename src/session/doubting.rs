@@ -47,9 +47,17 @@ impl Session {
     /// the files. Where there is no room, everything waits until there is some.
     pub(super) fn on_sync_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        let bytes = torrent.durability.sync_failed(&mut self.device, now);
+        self.doubt_stored(now, id, fault, bytes);
+    }
+
+    /// What is not durable may be lost, that of a sync of `of_sync_bytes` included.
+    fn doubt_stored(&mut self, now: Instant, id: TorrentId, fault: StorageFault, of_sync_bytes: u64) {
+        let torrent = &mut self.torrents[id.0 as usize];
         let is_full = fault.kind == StorageFaultKind::NoSpace;
         let is_news = !is_full || torrent.stall.is_none_or(|stall| stall.fault.kind != fault.kind);
-        let bytes = torrent.durability.doubt(now, torrent.download.partly_stored().collect());
+        let partly_stored = torrent.download.partly_stored().collect();
+        let bytes = of_sync_bytes + torrent.durability.doubt(&mut self.device, now, partly_stored);
         let is_hopeless = if is_full {
             torrent.stall_unsynced(now, fault, bytes);
             let since = torrent.durability.full_since(now);
@@ -77,7 +85,8 @@ impl Session {
     pub(super) fn on_complete_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         torrent.durability.end_completing();
-        self.on_sync_failed(now, id, fault);
+        // A sync that has begun since is still under way.
+        self.doubt_stored(now, id, fault, 0);
     }
 
     /// Reads what is in doubt, if nothing else is being read: all pieces, or those that are not durable.
@@ -96,14 +105,14 @@ impl Session {
             let geometry = torrent.download.geometry();
             let mut known = Bitfield::full(geometry.pieces);
             torrent.undurable().for_each(|piece| assert!(known.remove(piece), "ours: the set was full"));
-            torrent.checking = Some(Check::except(geometry, known, Bitfield::new(geometry.pieces)));
+            torrent.check(Check::except(geometry, known, Bitfield::new(geometry.pieces)));
             self.go_on_checking(now, id);
         }
     }
 
     /// Finds out whether the device takes by now what a sync could not bring to it.
-    pub(super) fn try_to_sync(&mut self, now: Instant, id: TorrentId) {
-        if self.torrents[id.0 as usize].durability.begin_trial(now) {
+    pub(super) fn try_to_sync(&mut self, id: TorrentId) {
+        if self.torrents[id.0 as usize].durability.begin_trial() {
             self.actions.push_back(Action::Sync { torrent: id, everything: true });
         }
     }
@@ -253,7 +262,8 @@ mod tests {
         rig.session.reached = true;
         assert_eq!(rig.tell(Event::CompleteFailed { torrent: ID, fault: FULL }), [Wish::Said("fault")]);
         assert_eq!(rig.wait(), [Wish::Sync]);
-        // The kernel forgets what it could not write, and has nothing left to fail.
+        // The kernel forgets what it could not write, and has nothing left to fail, in the sync of the end as well.
+        rig.tell(Event::Synced { torrent: ID });
         rig.tell(Event::Synced { torrent: ID });
         assert_eq!(rig.tell(Event::CompleteFailed { torrent: ID, fault: FULL }), [Wish::Said("fault")]);
         assert_eq!(rig.wait(), [Wish::Sync]);
@@ -316,6 +326,21 @@ mod tests {
             assert_eq!(torrent.download.have().iter().collect::<Vec<_>>(), [1]);
             assert_eq!(torrent.undurable().collect::<Vec<_>>(), [1], "the state vouches for nothing");
         }
+    }
+
+    #[test]
+    fn a_sync_that_is_under_way_when_completing_fails_stays_under_way() {
+        const BROKEN: StorageFault = StorageFault { kind: StorageFaultKind::Io, ..FULL };
+        let mut rig = Rig::new(None);
+        let wishes = rig.wishes();
+        assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+        let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: BROKEN });
+        assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+        // The first wish to complete is answered.
+        let wishes = rig.tell(Event::CompleteFailed { torrent: ID, fault: BROKEN });
+        assert_eq!((rig.read(wishes), rig.wait()), (Vec::new(), Vec::new()), "one sync at a time");
+        rig.tell(Event::Synced { torrent: ID });
+        assert_eq!(rig.session.torrents[0].undurable().count(), 2, "it has begun before all was read");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
-//! the way to the files, `backpressure` who waits for memory, `durable`, `bound` and `resuming` what lasts longer than the run,
+//! the way to the files, `backpressure` who waits for memory, `durable`, `device`, `bound`, `saving` and `resuming` what lasts longer than the run,
 //! `doubting` what may be lost, `announces` trackers, `relaying` the datagrams that a proxy carries, `dialing` and `listening`
 //! new connections, `culling` who gives way to them, `uploads` what peers ask of us, `hearing` how much of that at a time,
 //! `choking` who of them is served, `spreading` with which pieces first, `telling` what they hear of, `pacing` how fast, `seeding` for how long, `time`
@@ -19,6 +19,7 @@ mod choking;
 mod command;
 mod commands;
 mod culling;
+mod device;
 mod dialing;
 mod doubting;
 mod durable;
@@ -37,6 +38,7 @@ mod requests;
 mod resuming;
 #[cfg(test)]
 mod rig;
+mod saving;
 mod scatter;
 mod secure_fault;
 mod seeding;
@@ -74,6 +76,7 @@ use announces::Query;
 use core::net::SocketAddr;
 use core::time::Duration;
 use culling::Culling;
+use device::Device;
 use our_id::our_id;
 use peers::Farewell;
 use relaying::Relaying;
@@ -125,6 +128,7 @@ pub struct Session {
     rng: Rng,
     our_id: PeerId,
     torrents: Vec<Torrent>,
+    device: Device,
     streams: Streams,
     pool: Pool,
     actions: VecDeque<Action>,
@@ -194,6 +198,7 @@ impl Session {
     pub fn new(now: Instant, mut rng: Rng, settings: Settings) -> Self {
         Self {
             pool: Pool::new(settings.memory_bytes),
+            device: Device::new(settings.memory_bytes),
             settings,
             giving: Giving::default(),
             routes: Arc::default(),
@@ -260,9 +265,8 @@ impl Session {
         let id = TorrentId(self.torrents.len() as u32);
         let identity =
             Identity { info_hash: metainfo.info_hash, peer_id: self.our_id, port: self.settings.port };
-        let memory_bytes = self.settings.memory_bytes;
         let routes = Arc::clone(&self.routes);
-        let torrent = Torrent::new(now, id, metainfo, identity, routes, memory_bytes, &mut self.rng);
+        let torrent = Torrent::new(now, id, metainfo, identity, routes, &mut self.rng);
         self.torrents.push(torrent);
         for address in self.settings.peers.clone() {
             self.torrents[id.0 as usize].add_named_peer(now, address);
@@ -387,6 +391,7 @@ impl Session {
         if core::mem::take(&mut self.returned) {
             self.give_returned(now);
         }
+        self.let_stores_in();
         self.end_waits(now);
         self.settle_looking(now);
         self.leave_if_told(now);
@@ -409,6 +414,7 @@ impl Session {
         assert!(!self.pool.is_overdrawn() || !unfinished, "more is promised than can be kept");
         assert!(self.pool.made_bytes() <= self.pool.limit_bytes());
         self.check_buffers();
+        self.check_device();
         self.check_availability();
         self.streams.iter_open().for_each(|(stream, id, _, open)| self.check_open(stream, id, open));
         assert!(self.departed.len() <= DEPARTED_MAX && self.half_open <= HALF_OPEN_MAX);

@@ -129,6 +129,8 @@ pub struct TorrentStatus {
     pub swarm: Counts,
     /// The storage fault that stalls it.
     pub fault: Option<StorageFault>,
+    /// Pieces that the last check could not read.
+    pub pieces_unreadable: u32,
 }
 
 /// One connected peer.
@@ -237,6 +239,8 @@ pub enum Note {
         good: u32,
         /// Pieces in all.
         pieces: u32,
+        /// Pieces that could not be read.
+        unreadable: u32,
     },
     /// Everything is there.
     Complete {

@@ -64,6 +64,7 @@ impl Session {
             trackers: torrent.trackers.counts(),
             swarm: torrent.trackers.swarm(),
             fault: torrent.stall.map(|stall| stall.fault),
+            pieces_unreadable: torrent.unreadable.pieces,
         }
     }
 

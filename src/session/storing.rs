@@ -7,6 +7,9 @@ use crate::base::{Instant, TorrentId};
 use crate::download::{Check, Verdict};
 use alloc::vec::Vec;
 
+/// Files that a check cannot read and that are said, each in a line.
+const UNREADABLE_FILES_SAID: u32 = 10;
+
 impl Session {
     /// Hashes up to `budget_bytes` of complete pieces, and goes on with cut searches. True if more waits: call again in
     /// the next turn, without sleeping.
@@ -86,12 +89,37 @@ impl Session {
         // While storing fails, everything waits for the next try; at the end, nothing waits.
         let (may_wish, may_wait) = (torrent.stall.is_none(), self.quitting.is_none());
         while let Some(bytes) = torrent.download.next_store_bytes() {
-            if may_wish && may_wait && !torrent.durability.admits(bytes) {
+            if may_wish && may_wait && !torrent.durability.admits(&mut self.device, id, bytes) {
                 break;
             }
             let store = torrent.download.next_store().filter(|_| may_wish);
-            if let Some(store) = store.filter(|&store| torrent.durability.wish(store, bytes)) {
+            if let Some(store) =
+                store.filter(|&store| torrent.durability.wish(&mut self.device, store, bytes))
+            {
                 self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
+            }
+        }
+    }
+
+    /// Passes on the stores that waited for the device, as far as there is room by now: one of each torrent in turn, so
+    /// that nobody waits for ever. Who waits behind one that is too large for now waits with it.
+    pub(super) fn let_stores_in(&mut self) {
+        while let Some(id) = self.device.first_waiting() {
+            let torrent = &mut self.torrents[id.0 as usize];
+            // What cannot be stored for now is tried again in its own time.
+            let next = torrent.download.next_store_bytes().filter(|_| torrent.stall.is_none());
+            if next.is_some_and(|bytes| !self.device.admits(bytes)) {
+                return;
+            }
+            self.device.end_first_wait();
+            torrent.durability.end_wait();
+            let store = torrent.download.next_store().filter(|_| next.is_some());
+            let (own, bytes) = (&mut torrent.durability, next.unwrap_or(0));
+            if let Some(store) = store.filter(|&store| own.wish(&mut self.device, store, bytes)) {
+                self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
+            }
+            if torrent.download.next_store_bytes().is_some() {
+                own.wait(&mut self.device, id);
             }
         }
     }
@@ -99,7 +127,7 @@ impl Session {
     pub(super) fn on_stored(&mut self, now: Instant, id: TorrentId, store: StoreId) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         let mut stored: Vec<u32> = Vec::new();
-        torrent.durability.answered(now, store.0, true);
+        torrent.durability.answered(&mut self.device, now, store.0, true);
         torrent.download.stored(store.0, &mut self.pool, |piece| stored.push(piece));
         self.recover(now, id);
         for &piece in &stored {
@@ -118,7 +146,7 @@ impl Session {
     /// Verifies what is on disk, from the first piece to the last.
     pub(super) fn start_checking(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
-        torrent.checking = Some(Check::new(torrent.download.geometry()));
+        torrent.check(Check::new(torrent.download.geometry()));
         torrent.trackers.hold(true);
         torrent.read_faults = 0;
         self.go_on_checking(now, id);
@@ -146,7 +174,7 @@ impl Session {
         fault: StorageFault,
     ) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
-        torrent.durability.answered(now, store.0, false);
+        torrent.durability.answered(&mut self.device, now, store.0, false);
         let before = torrent.stall;
         let tries = before.map_or(0, |stall| stall.tries);
         let since = before.map_or(now, |stall| stall.since);
@@ -180,12 +208,13 @@ impl Session {
         let Some(stall) = torrent.stall.as_mut().filter(|stall| stall.retry <= now) else { return };
         stall.retry = now + STORE_RETRY_INTERVAL;
         if stall.is_unsynced {
-            return self.try_to_sync(now, id);
+            return self.try_to_sync(id);
         }
         stall.tries += 1;
         while torrent.download.next_store().is_some() {}
         for store in torrent.download.pending_stores() {
-            if torrent.durability.wish(store, torrent.download.store_bytes(store)) {
+            let bytes = torrent.download.store_bytes(store);
+            if torrent.durability.wish(&mut self.device, store, bytes) {
                 self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
             }
         }
@@ -205,7 +234,8 @@ impl Session {
         torrent.checking = None;
         torrent.trackers.hold(false);
         let (good, pieces) = (torrent.download.have().count(), torrent.download.geometry().pieces);
-        self.note(Note::Checked { torrent: id, good, pieces });
+        let unreadable = torrent.unreadable.pieces;
+        self.note(Note::Checked { torrent: id, good, pieces, unreadable });
         self.check_doubtful(now, id);
         let torrent = &mut self.torrents[id.0 as usize];
         if torrent.checking.is_none() {
@@ -246,14 +276,20 @@ impl Session {
     /// A piece was read from disk.
     fn on_checked(&mut self, id: TorrentId, piece: u32, is_right: bool) {
         let torrent = &mut self.torrents[id.0 as usize];
-        if is_right && torrent.download.have().has(piece) {
+        if !is_right {
+            if torrent.lose(piece) {
+                self.want_again(id, piece);
+            }
+            return;
+        }
+        let is_new = torrent.download.found(piece);
+        // Who only checks has no use for a sync.
+        if torrent.download.have().has(piece) && !self.settings.check_only {
             torrent.durability.found(piece);
-        } else if is_right && torrent.download.found(piece) {
-            torrent.durability.found(piece);
+        }
+        if is_new {
             torrent.done_bytes += torrent.wanted_bytes(piece);
             self.unwant(id, piece);
-        } else if !is_right && torrent.lose(piece) {
-            self.want_again(id, piece);
         }
     }
 
@@ -263,8 +299,8 @@ impl Session {
         check.skip_piece();
         let torrent = &mut self.torrents[id.0 as usize];
         torrent.read_faults += 1;
-        // One line for a disk that fails, not one for each piece.
-        if torrent.read_faults == 1 {
+        // One line for each file, not one for each piece, and not for every file of a disk that fails.
+        if torrent.unreadable.add(fault.file) && torrent.unreadable.files <= UNREADABLE_FILES_SAID {
             self.note(Note::StorageFault { torrent: id, fault, retried: false });
         }
         self.on_checked(id, piece, false);
@@ -282,5 +318,56 @@ impl Session {
             torrent.distrust();
             self.check_doubtful(now, id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+    use crate::session::rig::{NOW, PIECE_BYTES as PIECE, settings, torrent};
+    use crate::session::{Event, Report, Settings};
+    use sha1::{Digest, Sha1};
+
+    const ID: TorrentId = TorrentId(0);
+
+    /// A check of some pieces: for each, whether it is right, or the file that cannot be read. The files that are said, and
+    /// how the run ends.
+    fn checked(pieces: &[Result<bool, u32>]) -> (Vec<u32>, Option<Outcome>) {
+        let hash: [u8; 20] = Sha1::digest([7; PIECE]).into();
+        let mut session = Session::new(NOW, Rng::new(1), Settings { check_only: true, ..settings() });
+        session.add_torrent(NOW, torrent(&alloc::vec![hash; pieces.len()]), false);
+        let (mut said, mut outcome) = (Vec::new(), None);
+        let mut answers = pieces.iter();
+        while let Some(action) = session.next_action() {
+            match action {
+                Action::Load { offset, .. } => match answers.next().expect("as many") {
+                    Ok(is_right) => {
+                        let bytes = [if *is_right { 7 } else { 8 }; PIECE];
+                        session.handle(NOW, Event::Loaded { torrent: ID, offset, bytes: &bytes });
+                    }
+                    &Err(file) => {
+                        let kind = StorageFaultKind::Denied;
+                        let fault = StorageFault { kind, file, os_error: 13, missing_bytes: 0 };
+                        session.handle(NOW, Event::LoadFailed { torrent: ID, offset, fault });
+                    }
+                },
+                Action::Sync { .. } | Action::Complete { .. } => panic!("nothing was stored"),
+                Action::Say(Report::Note(Note::StorageFault { fault, .. })) => said.push(fault.file),
+                Action::Finish(end) => outcome = Some(end),
+                _ => {}
+            }
+        }
+        (said, outcome)
+    }
+
+    #[test]
+    fn each_file_that_cannot_be_read_is_said_once_and_is_not_called_bad() {
+        let unreadable = [Err(0), Err(0), Ok(true), Err(3), Ok(false), Err(3), Err(4)];
+        assert_eq!(checked(&unreadable), (Vec::from([0, 3, 4]), Some(Outcome::IoError)));
+        assert_eq!(checked(&[Ok(true), Ok(false)]), (Vec::new(), Some(Outcome::CheckFailed)));
+        assert_eq!(checked(&[Ok(true), Ok(true)]), (Vec::new(), Some(Outcome::Complete)));
+        let many: Vec<Result<bool, u32>> = (0..3 * UNREADABLE_FILES_SAID).map(Err).collect();
+        assert_eq!(checked(&many).0.len(), UNREADABLE_FILES_SAID as usize);
     }
 }

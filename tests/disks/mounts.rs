@@ -36,6 +36,12 @@ impl Mounted {
         Self::new(&scratch.folder("mount"), &["-t", "ext4", "-o", "loop", image.to_str().unwrap()])
     }
 
+    /// Makes it read-only (`ro`), or not (`rw`).
+    pub fn remount(&self, how: &str) {
+        let target = self.path.to_str().unwrap();
+        run("mount", &["-o", &format!("remount,{how}"), target], "this test needs root, to mount");
+    }
+
     /// Leaves `left` bytes free, or a little more.
     pub fn fill(&self, left: u64) -> PathBuf {
         let filler = self.path.join("filler");

@@ -11,6 +11,7 @@ mod efficiency;
 mod fault;
 mod frames;
 mod net;
+mod one_device;
 mod pauses;
 mod peer;
 mod perform;

@@ -161,7 +161,8 @@ impl World {
         let (device, instant) = (&self.disk.device, Instant::from_micros(self.now));
         let (state, holes, wall) = (device.state(), self.disk.holes(), device.wall(self.now));
         let (stamps, era) = (device.stamps(), device.era());
-        let remains = Remains { state: &state, stamps, holes, era, wall, empty: false, foreign: false };
+        let (empty, foreign, read_only) = (false, false, None);
+        let remains = Remains { state: &state, stamps, holes, era, wall, empty, foreign, read_only };
         self.session.resume_torrent(instant, self.torrent.metainfo.clone(), remains);
         self.turn();
     }

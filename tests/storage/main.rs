@@ -2,6 +2,8 @@
 //! Mounting needs root (`CAP_SYS_ADMIN`); without it these tests fail and say so.
 #![cfg(feature = "io")]
 
+mod denied;
+mod descriptors;
 mod growth;
 mod meddled;
 
@@ -71,10 +73,14 @@ fn complete(storage: &mut Storage) -> Result<(), StorageFault> {
 
 /// Does a task from its begin to its end.
 fn done(storage: &mut Storage, task: Task) -> Done {
-    let mut syncer = Syncer::waiting();
     storage.begin(task);
+    goes_on(storage, &mut Syncer::waiting())
+}
+
+/// Goes on with a task to its end.
+fn goes_on(storage: &mut Storage, syncer: &mut Syncer) -> Done {
     loop {
-        if let Some(done) = storage.go_on(TorrentId(0), &mut syncer) {
+        if let Some(done) = storage.go_on(TorrentId(0), syncer) {
             return done;
         }
         syncer.turn();
@@ -340,22 +346,6 @@ fn a_full_ext4_gets_back_what_it_gave_in_part() {
         fills_up(&place, &options);
         fs::remove_dir_all(place.path.join("t")).expect("ours");
     }
-}
-
-#[test]
-fn a_read_only_disk_can_be_read_and_says_no_to_writing() {
-    let place = Place::mounted("read-only", "tmpfs", "size=16m", "none");
-    let metainfo = torrent("t", &[("x", E, ""), ("y", 5, "")]);
-    let (mut storage, _) = open(&place.path, &metainfo, &FULL);
-    assert_eq!(store(&mut storage, 0, E), Ok(()));
-    assert_eq!(store(&mut storage, E, 5), Ok(()));
-    drop(storage);
-    place.mount(&["-o", "remount,ro", "none"]);
-    let (mut storage, existing) = open(&place.path, &metainfo, &FULL);
-    assert_eq!(existing, Existing::Something);
-    assert!(load(&mut storage, 0, E + 5) == content(0, E + 5));
-    complete(&mut storage).expect("there is nothing to change");
-    assert_eq!(store(&mut storage, 0, E), Err(StorageFaultKind::Denied));
 }
 
 #[test]

@@ -39,7 +39,9 @@ fn kind(note: &Note) -> &'static str {
 
 fn values(object: Object, note: &Note) -> Object {
     match note {
-        Note::Checked { good, pieces, .. } => object.number("good", *good).number("pieces", *pieces),
+        Note::Checked { good, pieces, unreadable, .. } => {
+            object.number("good", *good).number("pieces", *pieces).number("unreadable", *unreadable)
+        }
         Note::Complete { downloaded_bytes, took, stays, .. } => {
             let object = object.number("downloaded_bytes", *downloaded_bytes);
             object.seconds("took_seconds", Some(*took)).flag("stays", *stays)

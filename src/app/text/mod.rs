@@ -107,6 +107,7 @@ pub(crate) mod tests {
             trackers: (2, 1),
             swarm: Counts { seeds: Some(80), leechers: Some(1), downloads: None },
             fault: None,
+            pieces_unreadable: 0,
         }
     }
 

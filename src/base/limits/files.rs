@@ -6,8 +6,8 @@ use super::*;
 pub const OPEN_FILES_MAX: usize = 32;
 /// A file that was not used for longer is closed, so that its disk can be unmounted.
 pub const FILE_IDLE_MAX: Duration = Duration::from_secs(60);
-/// Bytes stored that are not known to be on the device, per torrent: least bound. Below it a disk does little else than
-/// to answer syncs.
+/// Bytes stored that are not known to be on the device, over all torrents: least bound. Below it a disk does little else
+/// than to answer syncs.
 pub const UNSYNCED_BYTES_MIN: u64 = 4 << 20;
 /// The same: most, whatever the device can do. It is memory of the kernel's beside `--memory`: see
 /// [`UNSYNCED_PER_MEMORY`].

@@ -52,6 +52,13 @@ pub enum OpenFault {
         /// What is there.
         found: Found,
     },
+    /// Something of it is missing, and may not be made good.
+    Denied {
+        /// In this file; may hold what a stranger wrote.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// Another process works on the same output.
     Busy {
         /// Whose lock says so; may hold what a stranger wrote.
@@ -151,6 +158,10 @@ impl fmt::Display for OpenFault {
             }
             Self::Busy { path } => {
                 write!(f, "another process works on this output: it has locked {}", printable(path))
+            }
+            Self::Denied { path, error } => {
+                let path = printable(path);
+                write!(f, "output {path} is missing or too short, and we may not write there: {error}")
             }
             Self::System { path, error } => write!(f, "cannot use output {}: {error}", printable(path)),
         }

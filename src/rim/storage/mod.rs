@@ -134,6 +134,9 @@ pub struct Storage {
     above: Vec<PathBuf>,
     tasks: Tasks,
     state: StateFile,
+    /// Faults of files so far, and how many there had been when a store last went on.
+    faults: u32,
+    faults_before_store: u32,
     now: Instant,
 }
 
@@ -178,6 +181,8 @@ impl Storage {
             needed_bytes,
             backend: Backend::new(options.map),
             readiness: Readiness::default(),
+            faults: 0,
+            faults_before_store: 0,
             now: Instant::ZERO,
         };
         Ok((storage, existing))
@@ -187,10 +192,15 @@ impl Storage {
     /// of pad files are dropped. Goes on behind the first `done` bytes, for about `most` (not 0) or a few files; answers
     /// how many are in the files by then. It stops at multiples of `most` within a file, so that whole extents stay whole.
     ///
+    /// If a file had a fault since the bytes before were stored, they may be in another one, or lost: it begins anew, and
+    /// the answer may be less than `done`.
+    ///
     /// # Errors
     /// The first fault. Some of the bytes may be in the files; storing all of them again is harmless.
     pub fn store(&mut self, offset: u64, parts: &[&[u8]], done: u64, most: u64) -> Result<u64, StorageFault> {
         self.state.beat();
+        let before = core::mem::replace(&mut self.faults_before_store, self.faults);
+        let done = if before == self.faults { done } else { 0 };
         let metainfo = Arc::clone(&self.metainfo);
         let mut rest = Parts::new(parts, done);
         let segments = metainfo.layout.segments(offset + done, rest.len());
@@ -335,6 +345,15 @@ impl Storage {
         self.kind.fills_holes
     }
 
+    /// Files that have their whole length and may not be written to, if there are any, and the system's number for why the
+    /// first of them may not: what is in them has to be right.
+    ///
+    /// # Errors
+    /// [`OpenFault::Denied`] if something is missing of another that may not be written to or made.
+    pub fn read_only(&mut self) -> Result<Option<(Bitfield, i32)>, OpenFault> {
+        survey::read_only(&mut self.tree, &self.metainfo.layout, &self.stamps)
+    }
+
     /// True if an earlier run has worked on the output, as far as can be told after [`Storage::take`].
     pub fn was_ours(&self) -> bool {
         self.state.was_there()
@@ -349,6 +368,11 @@ impl Storage {
         fault::of_file(0, error).kind == StorageFaultKind::Denied
             && is_missing(self.state.name())
             && is_missing(&self.metainfo.name)
+    }
+
+    /// As many files may be open at a time, at least 1.
+    pub fn keep_open(&mut self, files: usize) {
+        self.files.keep_open(files);
     }
 
     /// How each file was when it was last synced, or at the start.
@@ -450,6 +474,7 @@ impl Storage {
 
     /// The fault of a file, which is opened anew when it is needed again: it may be another one by then.
     fn fault(&mut self, index: u32, error: &io::Error) -> StorageFault {
+        self.faults = self.faults.wrapping_add(1);
         if error.raw_os_error() == Some(libc::EIO)
             && let Some(open) = self.files.peek(index)
         {

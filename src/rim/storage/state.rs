@@ -188,13 +188,14 @@ impl StateFile {
         if self.is_forgotten {
             return Ok(());
         }
+        let root = tree.root(false)?;
         let next = self.next.take().ok_or(io::ErrorKind::NotFound)?;
         if next.written_ns <= self.doubted_ns {
             // It was written when nobody had noticed yet; the session knows, and writes another.
             return Ok(());
         }
         let heart = next.heart();
-        sys::rename_at(tree.root(false)?, &self.next_name(), &self.name)?;
+        sys::rename_at(root, &self.next_name(), &self.name)?;
         (self.locked, self.heart) = (Some(next.file), heart);
         self.is_empty = false;
         Ok(())

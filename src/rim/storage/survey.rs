@@ -62,6 +62,41 @@ pub(super) fn within_limit(tree: &Tree, layout: &Layout, stamps: &[Stamp]) -> Re
     })
 }
 
+/// Files that have their whole length and may not be written to, if there are any, and why the first of them may not.
+/// `stamps` as [`survey`] found.
+pub(super) fn read_only(
+    tree: &mut Tree,
+    layout: &Layout,
+    stamps: &[Stamp],
+) -> Result<Option<(Bitfield, i32)>, OpenFault> {
+    let (mut files, mut os_error) = (Bitfield::new(layout.count()), 0);
+    // Files of one directory follow each other.
+    let mut may_make_in: Option<Vec<u8>> = None;
+    for (index, (file, stamp)) in
+        (0..).zip(layout.files().zip(stamps)).filter(|(_, (file, _))| !file.is_pad())
+    {
+        let is_there = *stamp != Stamp::default();
+        let directory = || file.components().rev().skip(1).flat_map(|name| name.iter().chain(b"/")).copied();
+        let allowed = if is_there {
+            tree.may_write(&file)
+        } else if may_make_in.as_ref().is_some_and(|known| known.iter().copied().eq(directory())) {
+            Ok(())
+        } else {
+            may_make_in = Some(directory().collect());
+            tree.may_make(&file)
+        };
+        match allowed {
+            Ok(()) => {}
+            Err(error) if is_there && stamp.length == file.length => {
+                os_error = if files.count() == 0 { error.raw_os_error().unwrap_or(0) } else { os_error };
+                files.insert(index);
+            }
+            Err(error) => return Err(OpenFault::Denied { path: tree.place(file.components()), error }),
+        }
+    }
+    Ok(Some((files, os_error)).filter(|(files, _)| files.count() > 0))
+}
+
 /// How a file is. One that is there is never like one that is not.
 pub(super) fn stamp_of(metadata: &Metadata) -> Stamp {
     let seconds = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());

@@ -52,6 +52,21 @@ pub(super) fn reopen_directory(dir: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// An error if we may not read and write the entry `name` of the directory `dir`, which is no symlink.
+pub(super) fn may_write_at(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    with_name(name, |name| may(dir, name, libc::R_OK | libc::W_OK))
+}
+
+/// An error if we may not make anything in the directory `dir`.
+pub(super) fn may_make_in(dir: BorrowedFd<'_>) -> io::Result<()> {
+    may(dir, c".", libc::W_OK | libc::X_OK)
+}
+
+fn may(dir: BorrowedFd<'_>, name: &CStr, mode: libc::c_int) -> io::Result<()> {
+    // SAFETY: `name` ends with a zero and lives through the call.
+    checked(unsafe { libc::faccessat(dir.as_raw_fd(), name.as_ptr(), mode, 0) }).map(drop)
+}
+
 /// Makes the directory `name` in `dir`, if nothing of that name is there.
 pub(super) fn make_directory_at(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     with_name(name, |name| {

@@ -1,6 +1,7 @@
 //! What takes the device's time, one task after the other, in steps that never wait: see [`Syncer`].
 
 use super::complete::complete_file;
+use super::files::is_lack_of_descriptors;
 use super::growth::GROWTH;
 use super::survey::stamp_of;
 use super::sync::{Synced, Syncer};
@@ -60,6 +61,8 @@ struct Work {
     settling: u32,
     /// Files to be synced, the next one last.
     files: Vec<u32>,
+    /// More of them could be opened at once, in another turn.
+    has_more: bool,
     /// Directories with new entries: their names from the output directory down, each with a slash behind it.
     directories: BTreeSet<Vec<u8>>,
     /// Directories above that one, with new entries too.
@@ -86,7 +89,7 @@ impl Storage {
     /// True if [`Storage::go_on`] has something to do that waits for no answer of the device.
     pub fn is_busy(&self) -> bool {
         let settled = self.metainfo.layout.count();
-        let settles = |work: &Work| work.settling < settled && !self.waits_to_grow();
+        let settles = |work: &Work| work.settling < settled && !self.waits_to_grow() || work.has_more;
         self.is_growing() || self.tasks.current.as_ref().map_or(!self.tasks.waiting.is_empty(), settles)
     }
 
@@ -101,7 +104,7 @@ impl Storage {
                 self.work(task, torrent, syncer)
             }
         };
-        self.settle(&mut work);
+        self.settle(&mut work, syncer);
         self.sync_files(&mut work, torrent, syncer);
         let is_idle = |work: &Work| work.under_way == 0 && work.files.is_empty();
         if work.settling >= self.metainfo.layout.count() && is_idle(&work) {
@@ -162,6 +165,7 @@ impl Storage {
             task,
             settling,
             files,
+            has_more: false,
             directories: BTreeSet::new(),
             above: Vec::new(),
             under_way: 0,
@@ -177,12 +181,14 @@ impl Storage {
         was_there || self.files.is_known(file)
     }
 
-    /// Gives some files their exact lengths and modes.
-    fn settle(&mut self, work: &mut Work) {
+    /// Gives some files their exact lengths and modes, as many as this turn has time for, and one at least.
+    fn settle(&mut self, work: &mut Work, syncer: &mut Syncer) {
         let metainfo = Arc::clone(&self.metainfo);
         let count = metainfo.layout.count();
-        let end = work.settling.saturating_add(TURN_FILES_MAX as u32).min(count);
-        for index in work.settling..end {
+        let (first, most) = (work.settling, work.settling.saturating_add(TURN_FILES_MAX as u32).min(count));
+        while work.settling < most && (syncer.has_time() || work.settling == first) {
+            let index = work.settling;
+            work.settling += 1;
             let Some(file) = metainfo.layout.file(index).filter(|file| !file.is_pad()) else { continue };
             if self.has_to_grow(index, file.length) {
                 return work.settling = index;
@@ -198,19 +204,23 @@ impl Storage {
                 }
             }
         }
-        let was_settling = work.settling < count;
-        work.settling = end;
-        if was_settling && end == count && work.fault.is_none() {
+        if first < count && work.settling == count && work.fault.is_none() {
             work.files = self.write_back.take_files();
         }
     }
 
-    /// Begins as many syncs as may be under way.
+    /// Begins as many syncs as may be under way and this turn has time for, and one at least.
     fn sync_files(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
         let metainfo = Arc::clone(&self.metainfo);
+        let count = work.files.len();
+        work.has_more = false;
         while syncer.has_room()
             && let Some(index) = work.files.pop()
         {
+            work.has_more = !syncer.has_time() && work.files.len() + 1 < count;
+            if work.has_more {
+                return work.files.push(index);
+            }
             let Some(file) = metainfo.layout.file(index).filter(|file| !file.is_pad()) else { continue };
             match self.opened_for_sync(index, &file) {
                 Ok(opened) => {
@@ -221,6 +231,10 @@ impl Storage {
                     }
                     work.under_way += 1;
                     syncer.sync(torrent, index, opened, self.write_back.take_ranges(index));
+                }
+                // Those that are under way give theirs back.
+                Err(error) if work.under_way > 0 && is_lack_of_descriptors(&error) => {
+                    return work.files.push(index);
                 }
                 Err(error) => {
                     if error.kind() == io::ErrorKind::NotFound {
@@ -237,29 +251,36 @@ impl Storage {
     /// A file that is to be synced. If it is open for writing it is that descriptor: it knows of each write that failed
     /// since it was opened, and a new one only of those that nobody was told of.
     fn opened_for_sync(&mut self, index: u32, file: &meta::File<'_>) -> io::Result<File> {
-        let found = self.tree.open(file, libc::O_RDONLY)?;
+        let writer = self.files.writer(index)?;
+        let found = self.files.with_descriptors(|| self.tree.open(file, libc::O_RDONLY))?;
         // What was stored went to the file that was opened, and what is found is what the next run believes.
         let metadata = self.files.expect(index, &found, false);
         self.stamps[index as usize] = stamp_of(&found.metadata()?);
         metadata?;
-        let writer = self.files.peek(index).filter(|open| open.writable);
-        writer.map_or(Ok(found), |open| open.file.try_clone())
+        Ok(writer.unwrap_or(found))
     }
 
     fn sync_directories(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
         while syncer.has_room()
             && let Some(names) = work.directories.pop_first()
         {
-            // Without the right to read it there is nothing that could be done; see `synced`.
-            if let Ok(directory) = self.tree.open_directory(&names) {
-                work.under_way += 1;
-                syncer.sync(torrent, DIRECTORY, directory, Vec::new());
+            match self.files.with_descriptors(|| self.tree.open_directory(&names)) {
+                Ok(directory) => {
+                    work.under_way += 1;
+                    syncer.sync(torrent, DIRECTORY, directory, Vec::new());
+                }
+                Err(error) if work.under_way > 0 && is_lack_of_descriptors(&error) => {
+                    work.directories.insert(names);
+                    return;
+                }
+                // Without the right to read it there is nothing that could be done; see `synced`.
+                Err(_) => {}
             }
         }
         while syncer.has_room()
             && let Some(path) = work.above.pop()
         {
-            if let Ok(directory) = File::open(&path) {
+            if let Ok(directory) = self.files.with_descriptors(|| File::open(&path)) {
                 work.under_way += 1;
                 syncer.sync(torrent, DIRECTORY, directory, Vec::new());
             }
@@ -268,7 +289,7 @@ impl Storage {
 
     fn write_state(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
         let Task::Save(bytes) = &work.task else { return };
-        match self.state.write(&mut self.tree, bytes) {
+        match self.files.with_descriptors(|| self.state.write(&mut self.tree, bytes)) {
             Ok(Some(file)) => {
                 work.under_way += 1;
                 syncer.sync(torrent, STATE, file, Vec::new());
@@ -284,7 +305,7 @@ impl Storage {
     /// The new state is on the device: it takes the place of the old one.
     fn put_state(&mut self, work: &mut Work) {
         if matches!(work.task, Task::Save(_)) && !core::mem::replace(&mut work.renamed, true) {
-            match self.state.put(&mut self.tree) {
+            match self.files.with_descriptors(|| self.state.put(&mut self.tree)) {
                 Ok(()) => {
                     work.directories.insert(Vec::new());
                     work.above.append(&mut self.above);
@@ -320,9 +341,8 @@ impl Storage {
     /// The device has refused a file: what is read of it from now on comes from the device.
     fn forget_cached(&mut self, index: u32) {
         let metainfo = Arc::clone(&self.metainfo);
-        if let Some(file) = metainfo.layout.file(index)
-            && let Ok(opened) = self.tree.open(&file, libc::O_RDONLY)
-        {
+        let Some(file) = metainfo.layout.file(index) else { return };
+        if let Ok(opened) = self.files.with_descriptors(|| self.tree.open(&file, libc::O_RDONLY)) {
             sys::forget_cached(&opened);
         }
     }
@@ -354,8 +374,14 @@ mod tests {
 
     impl Place {
         fn new(name: &str) -> Self {
+            Self::of(name, b"6:lengthi1e")
+        }
+
+        /// The same, of a torrent that says so of its files.
+        fn of(name: &str, files: &[u8]) -> Self {
             let path = std::env::temp_dir().join(format!("swarmlet-tasks-{name}-{}", std::process::id()));
-            let torrent = b"d4:infod6:lengthi1e4:name1:n12:piece lengthi1e6:pieces20:xxxxxxxxxxxxxxxxxxxxee";
+            let (head, tail) = (b"d4:infod", b"4:name1:n12:piece lengthi4e6:pieces20:xxxxxxxxxxxxxxxxxxxxee");
+            let torrent = &[&head[..], files, tail].concat();
             let metainfo = Arc::new(Metainfo::parse(torrent).expect("a good torrent"));
             let (mut storage, _) = Storage::open(&path, metainfo, &Options::default()).expect("room");
             storage.take().expect("nobody else has it");
@@ -435,6 +461,37 @@ mod tests {
             place.state().is_empty(),
             "what the device refuses does not take the place of the last state"
         );
+    }
+
+    #[test]
+    fn a_turn_that_has_no_time_left_opens_one_file() {
+        let files: Vec<u8> =
+            (b'a'..=b'd').flat_map(|name| [b"d6:lengthi1e4:pathl1:", &[name][..], b"ee"].concat()).collect();
+        let mut place = Place::of("time", &[b"5:filesl", &files[..], b"e"].concat());
+        assert_eq!(place.storage.store(0, &[b"abcd"], 0, 4), Ok(4));
+        // Settled one after the other, the first synced in the turn in which the last is settled.
+        let syncs = [
+            (Task::Complete, [0, 0, 0, 1, 2, 3, 4]),
+            (Task::Sync { everything: true }, [1, 2, 3, 4, 4, 4, 4]),
+        ];
+        for (task, under_way) in syncs {
+            place.storage.begin(task);
+            let turns = under_way.map(|_| {
+                place.syncer.end_time();
+                assert!(place.storage.is_busy() || place.syncer.is_busy());
+                assert_eq!(place.go_on(), None);
+                place.storage.tasks.current.as_ref().map_or(0, |work| work.under_way)
+            });
+            assert_eq!(turns, under_way);
+            let done = loop {
+                let synced = place.wait();
+                place.storage.synced(synced);
+                if let Some(done) = place.go_on() {
+                    break done;
+                }
+            };
+            assert!(matches!(done, Done::Completed(Ok(())) | Done::Synced(Ok(()))), "{done:?}");
+        }
     }
 
     #[test]

@@ -64,6 +64,25 @@ impl Tree {
         }
     }
 
+    /// An error if `file`, which is there, may not be read and written.
+    pub(super) fn may_write(&mut self, file: &meta::File<'_>) -> io::Result<()> {
+        let mut directories = file.components();
+        let name = directories.next_back().ok_or(io::ErrorKind::InvalidInput)?;
+        sys::may_write_at(self.parent(directories, false)?, name)
+    }
+
+    /// An error if `file`, which is missing, may not be made, as far as the nearest directory above it tells.
+    pub(super) fn may_make(&mut self, file: &meta::File<'_>) -> io::Result<()> {
+        let depths = file.components().count();
+        for depth in (0..depths).rev() {
+            match self.parent(file.components().take(depth), false) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                found => return sys::may_make_in(found?),
+            }
+        }
+        Ok(())
+    }
+
     /// The place of these names, for people. What lies there may not be what was opened.
     pub(super) fn place<'a>(&self, names: impl Iterator<Item = &'a [u8]>) -> PathBuf {
         let mut place = self.root.clone();
