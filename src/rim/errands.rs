@@ -3,7 +3,7 @@
 
 use super::pace::{Pace, SLICE};
 use super::patience::Patience;
-use crate::base::limits::{EXTENT_BYTES, READ_POLL_INTERVAL, STORE_PATIENCE, STORE_SLICE_BYTES};
+use crate::base::limits::{EXTENT_BYTES, STORE_PATIENCE, STORE_SLICE_BYTES};
 use crate::base::{Instant, TorrentId};
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::perform::files_of;
@@ -118,7 +118,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             let files = files_of(&mut self.files, torrent);
             let Errands { done_bytes, patience, pace, .. } = &mut self.errands;
             let would_wait = !files.takes_bytes(view.offset, &view.parts, *done_bytes);
-            if would_wait && patience.lasts(start, READ_POLL_INTERVAL, STORE_PATIENCE) {
+            if would_wait && patience.lasts(start, STORE_PATIENCE) {
                 return false;
             }
             let result = files.store(view.offset, &view.parts, *done_bytes, pace.bytes() as u64);

@@ -38,6 +38,8 @@ pub trait Machine {
 
     fn sent_file(&mut self, _now: Instant, _stream: StreamId, _count: usize) {}
 
+    fn file_waits(&mut self, _now: Instant, _stream: StreamId) {}
+
     fn file_failed(&mut self, _now: Instant, _stream: StreamId, _fault: StorageFault) {}
 
     fn state(&self, _now: Instant, _torrent: TorrentId, _wall: Wall, _stamps: &[Stamp]) -> Vec<u8> {
@@ -106,6 +108,10 @@ impl Machine for Session {
         Self::sent_file(self, now, stream, count);
     }
 
+    fn file_waits(&mut self, now: Instant, stream: StreamId) {
+        Self::file_waits(self, now, stream);
+    }
+
     fn file_failed(&mut self, now: Instant, stream: StreamId, fault: StorageFault) {
         Self::file_failed(self, now, stream, fault);
     }
@@ -139,6 +145,11 @@ pub trait Files {
     /// True if the bytes at `offset` of the torrent can be read without waiting for a device, as far as can be told. If
     /// not, they are on their way: ask again.
     fn is_at_hand(&mut self, _offset: u64, _length: usize) -> bool {
+        true
+    }
+
+    /// True if what was to come from the device behind the bytes at `offset`, which are not at hand, is there.
+    fn is_passed(&mut self, _offset: u64) -> bool {
         true
     }
 
@@ -199,6 +210,10 @@ impl Files for Storage {
 
     fn is_at_hand(&mut self, offset: u64, length: usize) -> bool {
         Self::is_at_hand(self, offset, length)
+    }
+
+    fn is_passed(&mut self, offset: u64) -> bool {
+        Self::is_passed(self, offset)
     }
 
     fn announce(&mut self, offset: u64, length: u64) {

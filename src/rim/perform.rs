@@ -1,10 +1,10 @@
 //! The wishes of the machine, carried out.
 
-use crate::base::limits::{CHECK_SLICE_BYTES, READ_AHEAD_BYTES, READ_PATIENCE, READ_POLL_INTERVAL};
+use crate::base::limits::{CHECK_SLICE_BYTES, READ_AHEAD_BYTES};
 use crate::base::{Instant, TorrentId};
 use crate::rim::errands::Errand;
 use crate::rim::machine::{Files, Machine, Screen};
-use crate::rim::patience::Patience;
+use crate::rim::patience::{Patience, waits_for_disk};
 use crate::rim::storage::Done;
 use crate::rim::turn::Run;
 use crate::session::{Action, Event};
@@ -109,8 +109,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             return;
         }
         let files = files_of(&mut self.files, torrent);
-        let patience = &mut self.loads.patience;
-        if !files.is_at_hand(offset, length) && patience.lasts(now, READ_POLL_INTERVAL, READ_PATIENCE) {
+        if waits_for_disk(files, (offset, length), &mut self.loads.patience, now) {
             return;
         }
         if offset.is_multiple_of(READ_AHEAD_BYTES / 2) {

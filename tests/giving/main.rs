@@ -152,6 +152,20 @@ fn a_peer_that_never_reads_is_dropped_in_the_end() {
 }
 
 #[test]
+fn a_peer_whose_block_does_not_come_from_our_disk_is_not_blamed() {
+    let mut stage = Stage::seed(2, seeding());
+    let slow = served(&mut stage, "9.9.9.1:5", false);
+    stage.say(slow, &[request(0)]);
+    assert!(stage.session.file_bytes(stage.now, slow).is_some());
+    for _ in 0..5 {
+        stage.session.file_waits(stage.now, slow);
+        stage.wait(SEND_PATIENCE - Duration::from_secs(5));
+        stage.say(slow, &[Message::Have(0)]);
+    }
+    assert!(!stage.closed.contains(&slow));
+}
+
+#[test]
 fn a_thousand_from_one_address_keep_nobody_else_out() {
     let mut stage = Stage::seed(2, seeding());
     let taken = (0..1000).filter(|port| stage.arrival(&format!("6.6.6.6:{}", port + 1)).is_some()).count();

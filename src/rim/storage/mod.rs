@@ -55,7 +55,7 @@ pub use sync::{Synced, Syncer};
 pub use tasks::{Done, Task};
 
 use crate::base::limits::{
-    EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX, STORE_SLICE_FILES,
+    BLOCK_BYTES, EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX, STORE_SLICE_FILES,
 };
 use crate::base::units::Bytes;
 use crate::base::{Bitfield, Instant, Printable};
@@ -219,6 +219,13 @@ impl Storage {
             self.announce(offset, READ_AHEAD_BYTES);
         }
         is_at_hand
+    }
+
+    /// True if the last of what was announced with the bytes at `offset`, which are not at hand, has come.
+    pub fn is_passed(&mut self, offset: u64) -> bool {
+        let end = self.metainfo.layout.total_bytes().min(offset.saturating_add(READ_AHEAD_BYTES));
+        let last = end.saturating_sub(u64::from(BLOCK_BYTES)).max(offset);
+        self.each_file(last, end.saturating_sub(last), ahead::is_at_hand)
     }
 
     /// Starts reading the bytes of the torrent from `offset` on, as far as a few files go.
