@@ -100,7 +100,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
                 Errand::Store(_) => {}
                 Errand::Sync { everything } => self.begin(torrent, Task::Sync { everything }),
                 Errand::Save => self.save(torrent),
-                Errand::ForgetState => files_of(&mut self.files, torrent).forget_state(),
+                Errand::ForgetState => files_of(self.files, torrent).forget_state(),
                 Errand::Complete => self.begin(torrent, Task::Complete),
             }
             self.errands.waiting.pop_front();
@@ -115,7 +115,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
                 return false;
             }
             let Some(view) = self.machine.store(torrent, store) else { break None };
-            let files = files_of(&mut self.files, torrent);
+            let files = files_of(self.files, torrent);
             let Errands { done_bytes, patience, pace, .. } = &mut self.errands;
             let would_wait = !files.takes_bytes(view.offset, &view.parts, *done_bytes);
             if would_wait && patience.lasts(start, STORE_PATIENCE) {
@@ -140,11 +140,11 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     }
 
     fn begin(&mut self, torrent: TorrentId, task: Task) {
-        files_of(&mut self.files, torrent).begin(task);
+        files_of(self.files, torrent).begin(task);
     }
 
     fn save(&mut self, torrent: TorrentId) {
-        let files = files_of(&mut self.files, torrent);
+        let files = files_of(self.files, torrent);
         let state = self.machine.state(self.rim.clock.now(), torrent, wall(), files.stamps());
         files.begin(Task::Save(state));
     }

@@ -145,7 +145,8 @@ impl Rim {
     }
 
     /// Turns until the machine wishes to finish, or a second signal asks to end at once
-    /// ([`Outcome::Incomplete`]). `files` has the files of each torrent, in the order of their ids.
+    /// ([`Outcome::Incomplete`]). `files` has the files of each torrent, in the order of their ids; to let go of them may
+    /// take as long as the device likes.
     ///
     /// # Errors
     /// The poll itself fails, which no outside event can bring about.
@@ -155,7 +156,7 @@ impl Rim {
     pub fn run<M: Machine, F: Files>(
         &mut self,
         machine: &mut M,
-        files: Vec<F>,
+        files: &mut [F],
         screen: &mut impl Screen<M>,
     ) -> io::Result<Outcome> {
         turn::Run::new(self, machine, files, screen).until_finished()

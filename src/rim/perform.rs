@@ -108,7 +108,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         if !self.loads.is_due(now) {
             return;
         }
-        let files = files_of(&mut self.files, torrent);
+        let files = files_of(self.files, torrent);
         if waits_for_disk(files, (offset, length), &mut self.loads.patience, now) {
             return;
         }
@@ -119,7 +119,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         self.loads.waiting.pop_front();
         self.loads.buffer.resize(CHECK_SLICE_BYTES, 0);
         let bytes = &mut self.loads.buffer[..length];
-        let event = match files_of(&mut self.files, torrent).load(offset, bytes) {
+        let event = match files_of(self.files, torrent).load(offset, bytes) {
             Ok(()) => Event::Loaded { torrent, offset, bytes },
             Err(fault) => Event::LoadFailed { torrent, offset, fault },
         };
@@ -131,7 +131,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     pub(super) fn sync(&mut self) {
         self.rim.syncer.turn();
         while let Some(answer) = self.rim.syncer.next_done() {
-            files_of(&mut self.files, answer.torrent).synced(answer);
+            files_of(self.files, answer.torrent).synced(answer);
         }
         for nth in 0..self.files.len() {
             let torrent = TorrentId(nth as u32);

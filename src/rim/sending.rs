@@ -145,13 +145,11 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     /// Writes bytes of a file once.
     fn write_file(&mut self, stream: StreamId, file: FileBytes) -> Option<usize> {
         let socket = self.rim.sockets.get(stream)?;
-        let files = files_of(&mut self.files, file.torrent);
+        let files = files_of(self.files, file.torrent);
         let start = self.rim.clock.now();
         if self.waits_for_disk.is_slow(start) {
             let patience = self.waits_for_disk.patience(stream, &file);
-            if !patience.is_due(start)
-                || waits_for_disk(files, (file.offset, file.length), patience, start)
-            {
+            if !patience.is_due(start) || waits_for_disk(files, (file.offset, file.length), patience, start) {
                 self.machine.file_waits(start, stream);
                 return None;
             }

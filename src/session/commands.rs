@@ -89,11 +89,10 @@ impl Session {
             torrent.download.flush();
             torrent.durability.note_end(torrent.up.total_bytes(), torrent.is_seeding());
             torrent.trackers.stop(now, &totals, &mut self.rng);
-            self.wish_stores(id);
-            self.make_durable(now, id);
             self.settle_trackers(now, id);
             self.drop_all(now, id);
         }
+        self.store_and_sync_at_the_end(now);
     }
 
     /// Ends the run because of a fault.

@@ -358,8 +358,10 @@ impl Session {
         let uploaded_bytes = torrent.up.total_bytes();
         let own = &mut torrent.durability;
         let due = own.save_deadline(uploaded_bytes).is_some_and(|due| due <= now);
-        let last = hurry && own.sync.is_none() && own.saving.is_due && !own.saving.is_under_way;
-        if due || (last && own.saving.era.is_some()) {
+        // At the end nothing is written beside a sync, which may let who writes wait.
+        let may_write = !hurry || own.sync.is_none();
+        let last = hurry && own.saving.is_due && !own.saving.is_under_way && own.saving.era.is_some();
+        if may_write && (due || last) {
             let saving = &mut own.saving;
             (saving.is_due, saving.is_under_way) = (false, true);
             (saving.at, saving.uploaded_bytes) = (Some(now), uploaded_bytes);
@@ -387,6 +389,9 @@ impl Session {
         self.wish_stores(id);
         self.complete_if_done(now, id);
         self.make_durable(now, id);
+        if self.quitting.is_some() {
+            self.store_and_sync_at_the_end(now);
+        }
     }
 
     pub(super) fn on_saved(&mut self, now: Instant, id: TorrentId, result: Result<(), StorageFault>) {

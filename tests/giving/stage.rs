@@ -28,6 +28,10 @@ pub struct Stage {
     pub dialled: Vec<StreamId>,
     /// What the tracker was told.
     pub announces: Vec<String>,
+    /// Syncs are not answered.
+    pub hangs: bool,
+    /// Stores so far.
+    pub stores: u32,
 }
 
 impl Stage {
@@ -85,6 +89,8 @@ impl Stage {
             outcome,
             dialled,
             announces,
+            hangs: false,
+            stores: 0,
         };
         stage.act();
         stage
@@ -99,6 +105,7 @@ impl Stage {
                     self.session.handle(self.now, Event::Loaded { torrent, offset, bytes });
                 }
                 Action::Complete { torrent } => self.session.handle(self.now, Event::Completed { torrent }),
+                Action::Sync { .. } if self.hangs => {}
                 Action::Sync { torrent, .. } => self.session.handle(self.now, Event::Synced { torrent }),
                 Action::Close { stream } => {
                     self.closed.insert(stream);
@@ -111,6 +118,7 @@ impl Stage {
                     let view = self.session.store(torrent, store).expect("a wish that is not answered");
                     let from = view.offset as usize;
                     assert!(self.content[from..].starts_with(&view.parts.concat()), "other bytes");
+                    self.stores += 1;
                     self.session.handle(self.now, Event::Stored { torrent, store });
                 }
                 Action::Resume { stream } => self.read(stream),

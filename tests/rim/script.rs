@@ -15,8 +15,8 @@ use swarmlet::proxy::{Proxy, Routes};
 use swarmlet::rim::storage::{Done, SendError, Syncer, Task};
 use swarmlet::rim::{Files, Machine, Rim, Screen};
 use swarmlet::session::{
-    Action, CloseCause, Command, Event, FileBytes, Landing, Outcome, Report, StorageFault, StorageFaultKind, StoreId,
-    StoreView,
+    Action, CloseCause, Command, Event, FileBytes, Landing, Outcome, Report, StorageFault, StorageFaultKind,
+    StoreId, StoreView,
 };
 
 pub const TORRENT: TorrentId = TorrentId(0);
@@ -346,7 +346,7 @@ fn play_on(mut rim: Rim, mut paper: Paper, mut script: impl FnMut(&mut Desk, Fac
     let mut machine = Script { desk, script, late };
     let slices = Slices::default();
     let letters = Letters { slices: Rc::clone(&slices), ..Letters::default() };
-    let outcome = rim.run(&mut machine, vec![letters], &mut paper).unwrap();
+    let outcome = rim.run(&mut machine, &mut [letters], &mut paper).unwrap();
     let turns = paper.said.iter().filter(|said| said.is_empty()).count();
     paper.said.retain(|said| !said.is_empty());
     Play { outcome, desk: machine.desk, paper, turns, slices: slices.take() }
