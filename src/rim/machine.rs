@@ -32,6 +32,10 @@ pub trait Machine {
         usize::MAX
     }
 
+    fn awaits_load(&self, _torrent: TorrentId) -> bool {
+        true
+    }
+
     fn file_bytes(&mut self, _now: Instant, _stream: StreamId) -> Option<FileBytes> {
         None
     }
@@ -98,6 +102,10 @@ impl Machine for Session {
 
     fn allowance(&mut self, now: Instant, stream: StreamId) -> usize {
         Self::allowance(self, now, stream)
+    }
+
+    fn awaits_load(&self, torrent: TorrentId) -> bool {
+        Self::awaits_load(self, torrent)
     }
 
     fn file_bytes(&mut self, now: Instant, stream: StreamId) -> Option<FileBytes> {

@@ -25,6 +25,7 @@ mod secure;
 mod sending;
 mod signals;
 mod sockets;
+mod speed;
 mod stdin;
 pub mod storage;
 pub(crate) mod sys;

@@ -105,6 +105,10 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         let now = self.rim.clock.now();
         let Some(&Load { torrent, offset, length }) = self.loads.waiting.front() else { return };
         let length = length.min(CHECK_SLICE_BYTES).min(self.rim.hashing.bytes());
+        if !self.machine.awaits_load(torrent) {
+            self.loads.waiting.pop_front();
+            return self.loads.patience.end();
+        }
         if !self.loads.is_due(now) {
             return;
         }

@@ -1,12 +1,13 @@
 //! Bytes from the machine and from files to sockets: a bounded number per stream and turn.
 
-use crate::base::limits::{SLOW_DISK_SPAN, SLOW_READ, TURN_SEND_BYTES};
+use crate::base::limits::TURN_SEND_BYTES;
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::pace::SLICE;
 use crate::rim::patience::{Patience, waits_for_disk};
 use crate::rim::perform::files_of;
 use crate::rim::sockets::{Socket, close_cause};
+use crate::rim::speed::DiskSpeed;
 use crate::rim::storage::SendError;
 use crate::rim::turn::Run;
 use crate::session::FileBytes;
@@ -17,8 +18,7 @@ use std::os::fd::AsFd;
 #[derive(Debug, Default)]
 pub(super) struct WaitsForDisk {
     waits: Vec<Wait>,
-    /// The disk is taken for a slow one until then. Asking first costs a system call for each block.
-    slow_until: Option<Instant>,
+    speed: DiskSpeed,
 }
 
 /// A stream that waits for the bytes at an offset of a torrent.
@@ -35,8 +35,10 @@ impl WaitsForDisk {
         self.waits.iter().filter_map(|wait| wait.patience.next_deadline()).min()
     }
 
-    fn is_slow(&self, now: Instant) -> bool {
-        self.slow_until.is_some_and(|until| now < until)
+    /// For how many bytes the disk is to be asked before these are sent to `stream`; `None`: for none.
+    fn asks(&mut self, now: Instant, stream: StreamId, file: &FileBytes) -> Option<usize> {
+        let waits = self.waits.iter().any(|wait| wait.stream == stream);
+        self.speed.asks(now, file).or(waits.then_some(file.length))
     }
 
     /// Since when, and until when, `stream` waits for these bytes.
@@ -56,13 +58,6 @@ impl WaitsForDisk {
     /// `stream` waits for nothing.
     fn end(&mut self, stream: StreamId) {
         self.waits.retain(|wait| wait.stream != stream);
-    }
-
-    /// Bytes were read and sent.
-    fn took(&mut self, start: Instant, end: Instant) {
-        if start.until(end) >= SLOW_READ {
-            self.slow_until = Some(end + SLOW_DISK_SPAN);
-        }
     }
 }
 
@@ -147,18 +142,20 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         let socket = self.rim.sockets.get(stream)?;
         let files = files_of(self.files, file.torrent);
         let start = self.rim.clock.now();
-        if self.waits_for_disk.is_slow(start) {
+        if let Some(length) = self.waits_for_disk.asks(start, stream, &file) {
             let patience = self.waits_for_disk.patience(stream, &file);
-            if !patience.is_due(start) || waits_for_disk(files, (file.offset, file.length), patience, start) {
+            if !patience.is_due(start) || waits_for_disk(files, (file.offset, length), patience, start) {
                 self.machine.file_waits(start, stream);
                 return None;
             }
+            let waited = patience.waited(start);
+            self.waits_for_disk.speed.found(start, &file, waited);
         }
         self.waits_for_disk.end(stream);
         match files.send(file.offset, file.length, socket.io.as_fd()) {
             Ok(count) => {
                 let now = self.rim.clock.now();
-                self.waits_for_disk.took(start, now);
+                self.waits_for_disk.speed.took(start, now);
                 self.machine.sent_file(now, stream, count);
                 return Some(count);
             }

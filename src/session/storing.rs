@@ -208,6 +208,11 @@ impl Session {
         }
     }
 
+    /// True if what the session wished to read of a torrent is still of use: at the end it is not.
+    pub fn awaits_load(&self, id: TorrentId) -> bool {
+        self.torrents.get(id.0 as usize).is_some_and(|torrent| torrent.checking.is_some())
+    }
+
     /// Wishes for the next slice of a check, or ends it.
     pub(super) fn go_on_checking(&mut self, now: Instant, id: TorrentId) {
         self.pass_holes(id);

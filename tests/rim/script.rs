@@ -62,6 +62,8 @@ pub struct Desk {
     pub waiting: HashSet<StreamId>,
     /// Bytes of files that are to be sent.
     pub files: HashMap<StreamId, FileBytes>,
+    /// What was to be read is of no use any more.
+    pub forgets_loads: bool,
     /// How often the disk did not have them at hand.
     pub waits: u32,
     /// Of these nothing may be read.
@@ -190,6 +192,10 @@ impl<S: FnMut(&mut Desk, Fact)> Machine for Script<S> {
         self.desk.outgoing.get_mut(&stream).unwrap().drain(..count);
     }
 
+    fn awaits_load(&self, _: TorrentId) -> bool {
+        !self.desk.forgets_loads
+    }
+
     fn file_bytes(&mut self, _: Instant, stream: StreamId) -> Option<FileBytes> {
         self.desk.files.get(&stream).copied()
     }
@@ -222,18 +228,20 @@ fn fault(kind: StorageFaultKind, file: u32, os_error: i32) -> StorageFault {
 /// How long a slow slice takes: longer than a turn may store.
 const SLOW: Duration = Duration::from_millis(12);
 
-/// Where the disk refuses to read.
+/// What is not in memory, and where the disk refuses to read.
+pub const COLD: u64 = 15;
 pub const BAD: u64 = 20;
 
 /// Slices of stores: offset of the store, and bytes of it that were there before.
 type Slices = Rc<RefCell<Vec<(u64, u64)>>>;
 
 /// Files of 26 letters, the disk of which takes a letter at a time, slowly at offset 2, and is full from offset 5 on. The
-/// letter at offset 10 is sent slowly, and that at offset 20 is on a bad place.
+/// letter at offset 10 is sent slowly, that at offset 15 comes when it was asked for, and that at offset 20 is on a bad place.
 #[derive(Default)]
 pub struct Letters {
     tasks: VecDeque<Task>,
     slices: Slices,
+    asked: u32,
 }
 
 impl Files for Letters {
@@ -255,13 +263,15 @@ impl Files for Letters {
     }
 
     fn is_at_hand(&mut self, offset: u64, _: usize) -> bool {
-        offset != BAD
+        self.asked += u32::from(offset == COLD);
+        offset != BAD && (offset != COLD || self.asked > 3)
     }
 
     fn send(&mut self, offset: u64, _: usize, to: BorrowedFd<'_>) -> Result<usize, SendError> {
         if offset == BAD {
             return Err(SendError::Storage(fault(StorageFaultKind::Io, 0, libc::EIO)));
         }
+        assert!(offset != COLD || self.asked > 3, "the loop would have to wait");
         if offset == 10 {
             std::thread::sleep(SLOW);
         }

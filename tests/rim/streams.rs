@@ -1,6 +1,6 @@
 //! Bytes between the machine and peers on loopback.
 
-use crate::script::{BAD, Fact, play, stream};
+use crate::script::{BAD, COLD, Fact, play, stream};
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -249,6 +249,20 @@ fn a_peer_that_blasts_leaves_the_others_their_turn() {
         _ => {}
     });
     assert!(most < TURN_READ_BYTES + RECEIVE_BYTES, "{most} bytes in a turn");
+}
+
+#[test]
+fn the_first_bytes_from_a_disk_that_may_sleep_are_asked_for() {
+    let address = peer(|mut stream| {
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let run = play(|desk, fact| match fact {
+        Fact::Start => desk.connect(0, address),
+        Fact::Connected(_) => desk.send_file(0, COLD),
+        Fact::FileSent(_) => desk.finish(),
+        fact => panic!("{fact:?}"),
+    });
+    assert!(run.desk.waits >= 3);
 }
 
 #[test]

@@ -41,6 +41,19 @@ fn reading_the_files_takes_a_turn_each_and_keeps_no_command_waiting() {
 }
 
 #[test]
+fn what_is_of_no_use_any_more_is_not_read() {
+    play(|desk, fact| match fact {
+        Fact::Start => {
+            desk.forgets_loads = true;
+            desk.deadline = Some(desk.now + Duration::from_millis(20));
+            (0..2).for_each(|offset| desk.wish(Action::Load { torrent: TORRENT, offset, length: 1 }));
+        }
+        Fact::Time => desk.finish(),
+        fact => panic!("{fact:?}"),
+    });
+}
+
+#[test]
 fn storing_is_answered_with_success_or_the_fault() {
     let run = play(|desk, fact| match fact {
         Fact::Start => {

@@ -23,3 +23,5 @@ pub const STORE_PATIENCE: Duration = Duration::from_secs(3);
 pub const SLOW_READ: Duration = Duration::from_millis(10);
 /// For so long it is.
 pub const SLOW_DISK_SPAN: Duration = Duration::from_secs(60);
+/// A disk that gave bytes sooner than that is read without asking for so long: it does not go to sleep meanwhile.
+pub const FAST_DISK_SPAN: Duration = Duration::from_secs(10);
