@@ -105,6 +105,8 @@ pub struct Storage {
     files: Files,
     /// For each file, whether it has its whole length and room on the device.
     reserved: Box<[bool]>,
+    /// For each file, whether all of its room was taken by this run: then no byte of it has to be read to be written over.
+    fresh: Box<[bool]>,
     reserver: Reserver,
     /// Bytes that the files still need on the device, as far as that is known.
     needed_bytes: u64,
@@ -149,6 +151,7 @@ impl Storage {
             state: StateFile::new(&metainfo),
             metainfo,
             tree,
+            fresh: vec![false; files as usize].into(),
             reserved,
             reserver: Reserver::new(options.allocate),
             needed_bytes,
@@ -384,14 +387,16 @@ impl Storage {
         if reserved {
             open.length = file.length;
         }
-        open.unchanged()?;
+        let was_empty = open.unchanged()?.len() == 0;
         // A small file that is stored in one go gains nothing by being reserved first.
         let reserve = !reserved && (length < file.length || length >= EXTENT_BYTES);
+        let fresh = &mut self.fresh[index as usize];
+        *fresh = if reserve && open.reserved_bytes == 0 { was_empty } else { *fresh };
         let done = &mut open.reserved_bytes;
         let taken = if reserve { self.reserver.reserve(&open.file, done, file.length)? } else { None };
         let is_new = !reserved && at >= open.reserved_bytes;
         let reserved = reserved || open.reserved_bytes >= file.length;
-        self.backend.store(open, reserved, at, length, parts)?;
+        self.backend.store(open, reserved && *fresh, at, length, parts)?;
         self.needed_bytes =
             self.needed_bytes.saturating_sub(taken.unwrap_or(0) + if is_new { length } else { 0 });
         open.length = open.length.max(if reserved { file.length } else { at + length });
