@@ -66,6 +66,7 @@ impl From<&OpenFault> for Exit {
         match fault {
             OpenFault::NoSpace { .. } => Self::NoSpace,
             OpenFault::Occupied { .. } | OpenFault::Busy { .. } => Self::OutputTaken,
+            OpenFault::Ended => Self::Incomplete,
             OpenFault::System { error, .. } => Self::of_system(error),
         }
     }

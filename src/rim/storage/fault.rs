@@ -32,6 +32,8 @@ pub enum OpenFault {
         /// Whose lock says so; may hold what a stranger wrote.
         path: PathBuf,
     },
+    /// A signal has asked to end before anything was begun.
+    Ended,
     /// The operating system does not let us look.
     System {
         /// At what; may hold what a stranger wrote.
@@ -107,6 +109,7 @@ impl fmt::Display for OpenFault {
             Self::Busy { path } => {
                 write!(f, "another process works on this output: it has locked {}", printable(path))
             }
+            Self::Ended => f.write_str("a signal has ended the run before anything was begun"),
             Self::System { path, error } => write!(f, "cannot use output {}: {error}", printable(path)),
         }
     }

@@ -1,7 +1,7 @@
 //! What takes the device's time, one task after the other, in steps that never wait: see [`Syncer`].
 
 use super::complete::complete_file;
-use super::survey::stamp_of;
+use super::survey::{Round, stamp_of};
 use super::sync::{Synced, Syncer};
 use super::{Storage, fault, sys};
 use crate::base::TorrentId;
@@ -300,7 +300,11 @@ impl Storage {
     pub(super) fn forget_all_cached(&mut self) {
         let metainfo = Arc::clone(&self.metainfo);
         let there = metainfo.layout.files().zip(&self.stamps).filter(|(_, stamp)| stamp.length > 0);
+        let mut round = Round::new("having the kernel forget what it remembers of the files");
         for (file, _) in there {
+            if !round.goes_on() {
+                break;
+            }
             if let Ok(opened) = self.tree.open(&file, libc::O_RDONLY) {
                 sys::forget_cached(&opened);
             }
