@@ -161,8 +161,8 @@ pub trait Files {
         true
     }
 
-    /// Starts reading bytes that are wanted soon.
-    fn announce(&mut self, _offset: u64, _length: u64) {}
+    /// Reading goes on at `offset` of the torrent: that is to be on its way.
+    fn read_on(&mut self, _offset: u64) {}
 
     /// Sends some of the `length` bytes at `offset` of the torrent to a socket; how many, at least 1.
     ///
@@ -224,8 +224,8 @@ impl Files for Storage {
         Self::is_passed(self, offset)
     }
 
-    fn announce(&mut self, offset: u64, length: u64) {
-        Self::announce(self, offset, length);
+    fn read_on(&mut self, offset: u64) {
+        Self::read_on(self, offset);
     }
 
     fn send(&mut self, offset: u64, length: usize, to: BorrowedFd<'_>) -> Result<usize, SendError> {

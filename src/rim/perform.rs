@@ -1,6 +1,6 @@
 //! The wishes of the machine, carried out.
 
-use crate::base::limits::{CHECK_SLICE_BYTES, READ_AHEAD_BYTES};
+use crate::base::limits::CHECK_SLICE_BYTES;
 use crate::base::{Instant, TorrentId};
 use crate::rim::errands::Errand;
 use crate::rim::machine::{Files, Machine, Screen};
@@ -116,9 +116,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         if waits_for_disk(files, (offset, length), &mut self.loads.patience, now) {
             return;
         }
-        if offset.is_multiple_of(READ_AHEAD_BYTES / 2) {
-            files.announce(offset + length as u64, READ_AHEAD_BYTES);
-        }
+        files.read_on(offset + length as u64);
         self.loads.patience.end();
         self.loads.waiting.pop_front();
         self.loads.buffer.resize(CHECK_SLICE_BYTES, 0);

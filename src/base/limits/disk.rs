@@ -4,8 +4,11 @@ use core::time::Duration;
 
 /// Bytes read from disk and hashed per turn while checking what is there.
 pub const CHECK_SLICE_BYTES: usize = 256 << 10;
-/// Bytes from disk that are on their way before they are read: enough to keep a disk busy, small beside any page cache.
+/// Bytes from disk that are on their way before they are read, at most: enough to keep a disk busy, small beside any page
+/// cache.
 pub const READ_AHEAD_BYTES: u64 = 2 << 20;
+/// The same: about what the disk gives in this time, and at least [`CHECK_SLICE_BYTES`].
+pub const READ_AHEAD_TIME: Duration = Duration::from_millis(100);
 /// Files of which that is done at a time: fewer than may be open.
 pub const READ_AHEAD_FILES_MAX: usize = 16;
 /// A slow disk is asked whether bytes have arrived: first after the shorter time, and then whenever the wait has grown by an

@@ -55,13 +55,14 @@ pub use sync::{Synced, Syncer};
 pub use tasks::{Done, Task};
 
 use crate::base::limits::{
-    BLOCK_BYTES, EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX, STORE_SLICE_FILES,
+    BLOCK_BYTES, EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_FILES_MAX, STORE_SLICE_FILES,
 };
 use crate::base::units::Bytes;
 use crate::base::{Bitfield, Instant, Printable};
 use crate::meta::{File, Metainfo, Segment};
 use crate::resume::{Era, Stamp, State};
 use crate::session::{StorageFault, StorageFaultKind};
+use ahead::{Probe, Reach};
 use backend::Backend;
 use files::Files;
 use parts::Parts;
@@ -112,6 +113,10 @@ pub struct Storage {
     needed_bytes: u64,
     backend: Backend,
     readiness: Readiness,
+    probe: Probe,
+    reach: Reach,
+    /// What is read in order is announced up to here.
+    announced_to: u64,
     write_back: WriteBack,
     /// For each file how it was when it was last synced, or at the start.
     stamps: Box<[Stamp]>,
@@ -157,6 +162,9 @@ impl Storage {
             needed_bytes,
             backend: Backend::new(options.map),
             readiness: Readiness::default(),
+            probe: Probe::default(),
+            reach: Reach::default(),
+            announced_to: 0,
             now: Instant::ZERO,
         };
         Ok((storage, existing))
@@ -217,18 +225,42 @@ impl Storage {
     /// True if the bytes of the torrent from `offset` on can be read without waiting for a device, as far as can be told
     /// cheaply. If not, they and what follows them are on their way: ask again.
     pub fn is_at_hand(&mut self, offset: u64, length: usize) -> bool {
-        let is_at_hand = self.each_file(offset, length as u64, ahead::is_at_hand);
-        if !is_at_hand {
-            self.announce(offset, READ_AHEAD_BYTES);
+        let is_at_hand = self.probe(offset, length as u64);
+        if is_at_hand {
+            self.reach.came(offset, length as u64, std::time::Instant::now);
+        } else {
+            self.reach.missed(offset, std::time::Instant::now());
+            self.announced_to = offset;
+            self.read_on(offset);
         }
         is_at_hand
     }
 
+    fn probe(&mut self, offset: u64, length: u64) -> bool {
+        let mut probe = self.probe;
+        let is_at_hand =
+            self.each_file(offset, length, |file, at, length| probe.is_at_hand(file, at, length));
+        self.probe = probe;
+        is_at_hand
+    }
+
+    /// Reading goes on at `offset`: keeps the device as far ahead of it as is good.
+    pub fn read_on(&mut self, offset: u64) {
+        let end = offset.saturating_add(self.reach.bytes());
+        if !(offset..=end).contains(&self.announced_to) {
+            self.announced_to = offset;
+        }
+        if end - self.announced_to >= self.reach.bytes() / 2 {
+            self.announce(self.announced_to, end - self.announced_to);
+            self.announced_to = end;
+        }
+    }
+
     /// True if the last of what was announced with the bytes at `offset`, which are not at hand, has come.
     pub fn is_passed(&mut self, offset: u64) -> bool {
-        let end = self.metainfo.layout.total_bytes().min(offset.saturating_add(READ_AHEAD_BYTES));
+        let end = self.metainfo.layout.total_bytes().min(offset.saturating_add(self.reach.bytes()));
         let last = end.saturating_sub(u64::from(BLOCK_BYTES)).max(offset);
-        self.each_file(last, end.saturating_sub(last), ahead::is_at_hand)
+        self.probe(last, end.saturating_sub(last))
     }
 
     /// Starts reading the bytes of the torrent from `offset` on, as far as a few files go.
@@ -245,7 +277,7 @@ impl Storage {
         &mut self,
         offset: u64,
         length: u64,
-        act: impl Fn(&std::fs::File, u64, u64) -> bool,
+        mut act: impl FnMut(&std::fs::File, u64, u64) -> bool,
     ) -> bool {
         let metainfo = Arc::clone(&self.metainfo);
         let segments = metainfo.layout.segments(offset, length).filter(|segment| segment.length > 0);
