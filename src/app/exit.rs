@@ -70,6 +70,7 @@ impl From<&OpenFault> for Exit {
             OpenFault::Occupied { .. } | OpenFault::Busy { .. } | OpenFault::Alike { .. } => {
                 Self::OutputTaken
             }
+            OpenFault::Ended => Self::Incomplete,
             OpenFault::Denied { error, .. } | OpenFault::System { error, .. } => Self::of_system(error),
         }
     }

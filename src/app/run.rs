@@ -152,13 +152,16 @@ impl App {
         let (json, quiet) = (self.cli.json, self.cli.quiet);
         let mut view =
             View::new(Arc::clone(&torrents), self.console.clone(), self.filter.clone(), json, quiet);
-        let outcome = rim.run(&mut session, files, &mut view).map_err(|error| self.system("poll", &error))?;
+        let outcome =
+            rim.run(&mut session, &mut files, &mut view).map_err(|error| self.system("poll", &error))?;
         self.console.lock().clear();
         if let Some(why) = self.why(outcome, &torrents) {
             self.error(&why, Exit::from(outcome));
         }
         let now = rim.now();
         self.say_end(&torrents, &session.status(now), &view, now.since(start), outcome);
+        // Whatever may wait for the device comes after the last word.
+        drop(files);
         Ok(Exit::from(outcome))
     }
 

@@ -1,15 +1,17 @@
 //! Every bound on what strangers may make us store, wait for or do; each with its unit and its reason.
 //! Where bounds depend on each other, the compiler checks it in `fit`.
 
+mod disk;
 mod files;
 mod fit;
 mod memory;
 
+pub use disk::*;
 pub use files::*;
+pub use memory::*;
 
 use crate::base::units::{KIB, MIB};
 use core::time::Duration;
-pub use memory::*;
 
 // ---- Metainfo: what a `.torrent` may contain -------------------------------------------------------------
 
@@ -288,22 +290,6 @@ pub const TURN_READ_BYTES: usize = 256 << 10;
 pub const RECEIVE_BYTES: usize = 64 << 10;
 /// Blocks that one scatter read may fill.
 pub const SCATTER_BLOCKS_MAX: usize = 20;
-/// Bytes read from disk and hashed per turn while checking what is there.
-pub const CHECK_SLICE_BYTES: usize = 256 << 10;
-/// Bytes from disk that are on their way before they are read: enough to keep a disk busy, small beside any page cache.
-pub const READ_AHEAD_BYTES: u64 = 2 << 20;
-/// Files of which that is done at a time: fewer than may be open.
-pub const READ_AHEAD_FILES_MAX: usize = 16;
-/// A slow disk is asked this often whether bytes have arrived.
-pub const READ_POLL_INTERVAL: Duration = Duration::from_millis(4);
-/// Bytes that have not arrived by then are read without asking further: pages may be taken away before they are read.
-pub const READ_PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes that a file has not taken by then are written without asking further: most of what the device takes at a time.
-pub const STORE_PATIENCE: Duration = Duration::from_secs(3);
-/// A disk that let the loop wait for so long while bytes were sent from it is slow: from then on it is asked first.
-pub const SLOW_READ: Duration = Duration::from_millis(10);
-/// For so long it is.
-pub const SLOW_DISK_SPAN: Duration = Duration::from_secs(60);
 
 // ---- Trackers ----------------------------------------------------------------------------------------------
 

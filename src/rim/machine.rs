@@ -32,11 +32,17 @@ pub trait Machine {
         usize::MAX
     }
 
+    fn awaits_load(&self, _torrent: TorrentId) -> bool {
+        true
+    }
+
     fn file_bytes(&mut self, _now: Instant, _stream: StreamId) -> Option<FileBytes> {
         None
     }
 
     fn sent_file(&mut self, _now: Instant, _stream: StreamId, _count: usize) {}
+
+    fn file_waits(&mut self, _now: Instant, _stream: StreamId) {}
 
     fn file_failed(&mut self, _now: Instant, _stream: StreamId, _fault: StorageFault) {}
 
@@ -98,12 +104,20 @@ impl Machine for Session {
         Self::allowance(self, now, stream)
     }
 
+    fn awaits_load(&self, torrent: TorrentId) -> bool {
+        Self::awaits_load(self, torrent)
+    }
+
     fn file_bytes(&mut self, now: Instant, stream: StreamId) -> Option<FileBytes> {
         Self::file_bytes(self, now, stream)
     }
 
     fn sent_file(&mut self, now: Instant, stream: StreamId, count: usize) {
         Self::sent_file(self, now, stream, count);
+    }
+
+    fn file_waits(&mut self, now: Instant, stream: StreamId) {
+        Self::file_waits(self, now, stream);
     }
 
     fn file_failed(&mut self, now: Instant, stream: StreamId, fault: StorageFault) {
@@ -149,8 +163,13 @@ pub trait Files {
         true
     }
 
-    /// Starts reading bytes that are wanted soon.
-    fn announce(&mut self, _offset: u64, _length: u64) {}
+    /// True if what was to come from the device behind the bytes at `offset`, which are not at hand, is there.
+    fn is_passed(&mut self, _offset: u64) -> bool {
+        true
+    }
+
+    /// Reading goes on at `offset` of the torrent: that is to be on its way.
+    fn read_on(&mut self, _offset: u64) {}
 
     /// Sends some of the `length` bytes at `offset` of the torrent to a socket; how many, at least 1.
     ///
@@ -212,8 +231,12 @@ impl Files for Storage {
         Self::is_at_hand(self, offset, length)
     }
 
-    fn announce(&mut self, offset: u64, length: u64) {
-        Self::announce(self, offset, length);
+    fn is_passed(&mut self, offset: u64) -> bool {
+        Self::is_passed(self, offset)
+    }
+
+    fn read_on(&mut self, offset: u64) {
+        Self::read_on(self, offset);
     }
 
     fn send(&mut self, offset: u64, length: usize, to: BorrowedFd<'_>) -> Result<usize, SendError> {

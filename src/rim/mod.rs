@@ -26,6 +26,7 @@ mod secure;
 mod sending;
 mod signals;
 mod sockets;
+mod speed;
 mod stdin;
 pub mod storage;
 pub(crate) mod sys;
@@ -158,7 +159,8 @@ impl Rim {
     }
 
     /// Turns until the machine wishes to finish, or a second signal asks to end at once
-    /// ([`Outcome::Incomplete`]). `files` has the files of each torrent, in the order of their ids.
+    /// ([`Outcome::Incomplete`]). `files` has the files of each torrent, in the order of their ids; to let go of them may
+    /// take as long as the device likes.
     ///
     /// # Errors
     /// The poll itself fails, which no outside event can bring about.
@@ -168,7 +170,7 @@ impl Rim {
     pub fn run<M: Machine, F: Files>(
         &mut self,
         machine: &mut M,
-        files: Vec<F>,
+        files: &mut [F],
         screen: &mut impl Screen<M>,
     ) -> io::Result<Outcome> {
         turn::Run::new(self, machine, files, screen).until_finished()

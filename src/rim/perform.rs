@@ -1,10 +1,10 @@
 //! The wishes of the machine, carried out.
 
-use crate::base::limits::{CHECK_SLICE_BYTES, READ_AHEAD_BYTES, READ_PATIENCE, READ_POLL_INTERVAL};
+use crate::base::limits::CHECK_SLICE_BYTES;
 use crate::base::{Instant, TorrentId};
 use crate::rim::errands::Errand;
 use crate::rim::machine::{Files, Machine, Screen};
-use crate::rim::patience::Patience;
+use crate::rim::patience::{Patience, waits_for_disk};
 use crate::rim::storage::Done;
 use crate::rim::turn::Run;
 use crate::session::{Action, Event};
@@ -105,22 +105,23 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         let now = self.rim.clock.now();
         let Some(&Load { torrent, offset, length }) = self.loads.waiting.front() else { return };
         let length = length.min(CHECK_SLICE_BYTES).min(self.rim.hashing.bytes());
+        if !self.machine.awaits_load(torrent) {
+            self.loads.waiting.pop_front();
+            return self.loads.patience.end();
+        }
         if !self.loads.is_due(now) {
             return;
         }
-        let files = files_of(&mut self.files, torrent);
-        let patience = &mut self.loads.patience;
-        if !files.is_at_hand(offset, length) && patience.lasts(now, READ_POLL_INTERVAL, READ_PATIENCE) {
+        let files = files_of(self.files, torrent);
+        if waits_for_disk(files, (offset, length), &mut self.loads.patience, now) {
             return;
         }
-        if offset.is_multiple_of(READ_AHEAD_BYTES / 2) {
-            files.announce(offset + length as u64, READ_AHEAD_BYTES);
-        }
+        files.read_on(offset + length as u64);
         self.loads.patience.end();
         self.loads.waiting.pop_front();
         self.loads.buffer.resize(CHECK_SLICE_BYTES, 0);
         let bytes = &mut self.loads.buffer[..length];
-        let event = match files_of(&mut self.files, torrent).load(offset, bytes) {
+        let event = match files_of(self.files, torrent).load(offset, bytes) {
             Ok(()) => Event::Loaded { torrent, offset, bytes },
             Err(fault) => Event::LoadFailed { torrent, offset, fault },
         };
@@ -132,7 +133,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     pub(super) fn sync(&mut self) {
         self.rim.syncer.turn();
         while let Some(answer) = self.rim.syncer.next_done() {
-            files_of(&mut self.files, answer.torrent).synced(answer);
+            files_of(self.files, answer.torrent).synced(answer);
         }
         for nth in 0..self.files.len() {
             let torrent = TorrentId(nth as u32);

@@ -45,6 +45,16 @@ pub fn signal_fd(signals: &[c_int]) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// True if one of `signals`, which are blocked, has come and was not read yet.
+pub fn is_any_pending(signals: &[c_int]) -> bool {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: `sigpending` writes the whole set where it succeeds, and only then it is looked at.
+    unsafe {
+        libc::sigpending(set.as_mut_ptr()) == 0
+            && signals.iter().any(|&signal| libc::sigismember(set.as_ptr(), signal) == 1)
+    }
+}
+
 /// Size of what one signal makes readable. Its first four bytes are the signal's number.
 pub const SIGNAL_RECORD_BYTES: usize = size_of::<libc::signalfd_siginfo>();
 

@@ -377,6 +377,9 @@ impl Session {
         self.let_stores_in();
         self.complete_if_done(now, id);
         self.make_durable(now, id);
+        if self.quitting.is_some() {
+            self.store_and_sync_at_the_end(now);
+        }
     }
 
     /// Everything is being made durable, in one. No sync is under way.

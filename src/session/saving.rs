@@ -114,10 +114,12 @@ impl Session {
     pub(super) fn save_in_time(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
         let uploaded_bytes = torrent.up.total_bytes();
-        let ends = self.quitting.is_some() && !torrent.durability.is_syncing();
+        let ends = self.quitting.is_some();
+        // At the end nothing is written beside a sync, which may let who writes wait.
+        let may_write = !ends || !torrent.durability.is_syncing();
         let saving = &mut torrent.durability.saving;
         let is_due = saving.deadline(uploaded_bytes).is_some_and(|due| due <= now);
-        if is_due || ends && saving.is_due_at_the_end() {
+        if may_write && (is_due || ends && saving.is_due_at_the_end()) {
             (saving.is_due, saving.is_under_way) = (false, true);
             (saving.at, saving.uploaded_bytes) = (Some(now), uploaded_bytes);
             self.actions.push_back(Action::Save { torrent: id });

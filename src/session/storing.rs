@@ -83,8 +83,23 @@ impl Session {
         }
     }
 
+    /// The run ends: all stores, and then all syncs.
+    pub(super) fn store_and_sync_at_the_end(&mut self, now: Instant) {
+        self.ids().for_each(|id| self.wish_stores(id));
+        self.ids().for_each(|id| self.make_durable(now, id));
+    }
+
+    /// True if storing would keep the run from ending: a file system may let who writes wait until a sync is done (ext4 with
+    /// a journal), and a device that hangs does not end it.
+    fn may_not_store(&self) -> bool {
+        self.quitting.is_some() && self.torrents.iter().any(|torrent| torrent.durability.is_syncing())
+    }
+
     /// Passes the download's stores on as wishes.
     pub(super) fn wish_stores(&mut self, id: TorrentId) {
+        if self.may_not_store() {
+            return;
+        }
         let torrent = &mut self.torrents[id.0 as usize];
         // While storing fails, everything waits for the next try; at the end, nothing waits.
         let (may_wish, may_wait) = (torrent.stall.is_none(), self.quitting.is_none());
@@ -221,6 +236,11 @@ impl Session {
         if torrent.download.pending_stores().next().is_none() {
             self.recover(now, id);
         }
+    }
+
+    /// True if what the session wished to read of a torrent is still of use: at the end it is not.
+    pub fn awaits_load(&self, id: TorrentId) -> bool {
+        self.torrents.get(id.0 as usize).is_some_and(|torrent| torrent.checking.is_some())
     }
 
     /// Wishes for the next slice of a check, or ends it.

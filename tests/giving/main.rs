@@ -1,5 +1,6 @@
 //! What the session gives, to whom and how fast; and what strangers who misuse that get.
 
+mod ending;
 mod hearing;
 mod manners;
 mod places;
@@ -149,6 +150,21 @@ fn a_peer_that_never_reads_is_dropped_in_the_end() {
         stage.say(deaf, &[Message::Have(0)]);
     }
     assert!(stage.closed.contains(&deaf));
+}
+
+#[test]
+fn a_peer_whose_block_does_not_come_from_our_disk_is_not_blamed() {
+    let mut stage = Stage::seed(2, seeding());
+    let slow = served(&mut stage, "9.9.9.1:5", false);
+    stage.say(slow, &[request(0)]);
+    stage.take(slow, 13);
+    assert!(stage.session.file_bytes(stage.now, slow).is_some());
+    for _ in 0..5 {
+        stage.session.file_waits(stage.now, slow);
+        stage.wait(SEND_PATIENCE - Duration::from_secs(5));
+        stage.say(slow, &[Message::Have(0)]);
+    }
+    assert!(!stage.closed.contains(&slow));
 }
 
 #[test]

@@ -30,6 +30,10 @@ pub struct Stage {
     pub announces: Vec<String>,
     /// What the user was told.
     pub notes: Vec<String>,
+    /// Syncs are not answered.
+    pub hangs: bool,
+    /// Stores so far.
+    pub stores: u32,
 }
 
 impl Stage {
@@ -88,6 +92,8 @@ impl Stage {
             dialled,
             announces,
             notes,
+            hangs: false,
+            stores: 0,
         };
         stage.act();
         stage
@@ -102,6 +108,7 @@ impl Stage {
                     self.session.handle(self.now, Event::Loaded { torrent, offset, bytes });
                 }
                 Action::Complete { torrent } => self.session.handle(self.now, Event::Completed { torrent }),
+                Action::Sync { .. } if self.hangs => {}
                 Action::Sync { torrent, .. } => self.session.handle(self.now, Event::Synced { torrent }),
                 Action::Close { stream } => {
                     self.closed.insert(stream);
@@ -114,6 +121,7 @@ impl Stage {
                     let view = self.session.store(torrent, store).expect("a wish that is not answered");
                     let from = view.offset as usize;
                     assert!(self.content[from..].starts_with(&view.parts.concat()), "other bytes");
+                    self.stores += 1;
                     self.session.handle(self.now, Event::Stored { torrent, store });
                 }
                 Action::Say(Report::Note(note)) => self.notes.push(format!("{note:?}")),

@@ -4,8 +4,14 @@ use crate::script::{Fact, Paper, TORRENT, play, play_with};
 use core::time::Duration;
 use std::fs::File;
 use std::io::{self, PipeWriter, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use swarmlet::base::limits::CHECK_SLICE_BYTES;
+use swarmlet::meta::Metainfo;
+use swarmlet::rim::Rim;
+use swarmlet::rim::storage::{OpenFault, Options, Storage};
 use swarmlet::session::{Action, Command, Outcome, Report, StoreId};
 
 #[test]
@@ -57,6 +63,19 @@ fn a_file_that_is_made_longer_first_keeps_no_command_waiting() {
     });
     assert_eq!(run.desk.notes, ["Command(Status)", "Stored(3)"]);
     assert!(run.turns >= 5, "{} turns", run.turns);
+}
+
+#[test]
+fn what_is_of_no_use_any_more_is_not_read() {
+    play(|desk, fact| match fact {
+        Fact::Start => {
+            desk.forgets_loads = true;
+            desk.deadline = Some(desk.now + Duration::from_millis(20));
+            (0..2).for_each(|offset| desk.wish(Action::Load { torrent: TORRENT, offset, length: 1 }));
+        }
+        Fact::Time => desk.finish(),
+        fact => panic!("{fact:?}"),
+    });
 }
 
 #[test]
@@ -168,6 +187,17 @@ fn commands_are_told_and_faults_shown_until_the_input_ends() {
 fn raise(signal: i32) {
     // SAFETY: the signal is blocked in this thread: it only becomes readable.
     assert_eq!(unsafe { libc::raise(signal) }, 0);
+}
+
+#[test]
+fn a_signal_ends_the_look_at_the_files_before_the_loop() {
+    let _rim = Rim::new(File::open("/dev/null").unwrap().as_fd()).unwrap();
+    let bytes = b"d4:infod6:lengthi1e4:name1:n12:piece lengthi1e6:pieces20:xxxxxxxxxxxxxxxxxxxxee";
+    let metainfo = Arc::new(Metainfo::parse(bytes).unwrap());
+    let look = || Storage::open(Path::new("/nowhere"), Arc::clone(&metainfo), &Options::default());
+    assert!(look().is_ok());
+    raise(libc::SIGTERM);
+    assert!(matches!(look(), Err(OpenFault::Ended)));
 }
 
 #[test]

@@ -214,6 +214,20 @@ fn every_way_of_storing_gives_the_same_files() {
 }
 
 #[test]
+fn what_is_written_over_is_not_mapped_as_that_would_read_it_first() {
+    let place = Place::new("over");
+    let metainfo = torrent("t", &[("old", 4 * E, ""), ("new", 4 * E, "")]);
+    fs::create_dir_all(place.path.join("t")).expect("ours");
+    fs::write(place.path.join("t/old"), vec![7; 4 * E as usize]).expect("room");
+    let (mut storage, _) = open(&place.path, &metainfo, &FULL);
+    assert_eq!(store(&mut storage, 0, 4 * E), Ok(()));
+    assert_eq!(storage.tally().mapped_bytes, 0);
+    assert_eq!(store(&mut storage, 4 * E, 4 * E), Ok(()));
+    assert!(storage.tally().mapped_bytes >= E, "{:?}", storage.tally());
+    assert!(load(&mut storage, 0, 8 * E) == content(0, 8 * E));
+}
+
+#[test]
 fn slices_are_bounded_by_bytes_and_by_files_and_leave_no_gap() {
     const K: u64 = 1 << 10;
     let small: Vec<String> = (0..20).map(|nth| format!("small/{nth}")).collect();

@@ -64,6 +64,8 @@ pub enum OpenFault {
         /// Whose lock says so; may hold what a stranger wrote.
         path: PathBuf,
     },
+    /// A signal has asked to end before anything was begun.
+    Ended,
     /// The operating system does not let us look.
     System {
         /// At what; may hold what a stranger wrote.
@@ -163,6 +165,7 @@ impl fmt::Display for OpenFault {
                 let path = printable(path);
                 write!(f, "output {path} is missing or too short, and we may not write there: {error}")
             }
+            Self::Ended => f.write_str("a signal has ended the run before anything was begun"),
             Self::System { path, error } => write!(f, "cannot use output {}: {error}", printable(path)),
         }
     }

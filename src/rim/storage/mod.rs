@@ -63,13 +63,14 @@ pub use sync::{Synced, Syncer};
 pub use tasks::{Done, Task};
 
 use crate::base::limits::{
-    EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX, STORE_SLICE_FILES,
+    BLOCK_BYTES, EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_FILES_MAX, STORE_SLICE_FILES,
 };
 use crate::base::units::Bytes;
 use crate::base::{Bitfield, Instant, Printable};
 use crate::meta::{File, Metainfo, Segment};
 use crate::resume::{Era, Stamp, State};
 use crate::session::{StorageFault, StorageFaultKind};
+use ahead::{Probe, Reach};
 use backend::Backend;
 use files::Files;
 use growth::Growth;
@@ -116,6 +117,8 @@ pub struct Storage {
     files: Files,
     /// For each file, whether it has its whole length and room on the device.
     reserved: Box<[bool]>,
+    /// For each file, whether all of its room was taken by this run: then no byte of it has to be read to be written over.
+    fresh: Box<[bool]>,
     reserver: Reserver,
     kind: Kind,
     /// A file that is made longer, and what came of that if it failed.
@@ -125,6 +128,10 @@ pub struct Storage {
     needed_bytes: u64,
     backend: Backend,
     readiness: Readiness,
+    probe: Probe,
+    reach: Reach,
+    /// What is read in order is announced up to here.
+    announced_to: u64,
     write_back: WriteBack,
     /// For each file how it was when it was last synced, or at the start.
     stamps: Box<[Stamp]>,
@@ -173,6 +180,7 @@ impl Storage {
             state: StateFile::new(&metainfo, kind.names),
             metainfo,
             tree,
+            fresh: vec![false; files as usize].into(),
             reserved,
             reserver: Reserver::new(if kind.fills_holes { Allocate::Sparse } else { options.allocate }),
             kind,
@@ -183,6 +191,9 @@ impl Storage {
             readiness: Readiness::default(),
             faults: 0,
             faults_before_store: 0,
+            probe: Probe::default(),
+            reach: Reach::default(),
+            announced_to: 0,
             now: Instant::ZERO,
         };
         Ok((storage, existing))
@@ -248,11 +259,42 @@ impl Storage {
     /// True if the bytes of the torrent from `offset` on can be read without waiting for a device, as far as can be told
     /// cheaply. If not, they and what follows them are on their way: ask again.
     pub fn is_at_hand(&mut self, offset: u64, length: usize) -> bool {
-        let is_at_hand = self.each_file(offset, length as u64, ahead::is_at_hand);
-        if !is_at_hand {
-            self.announce(offset, READ_AHEAD_BYTES);
+        let is_at_hand = self.probe(offset, length as u64);
+        if is_at_hand {
+            self.reach.came(offset, length as u64, std::time::Instant::now);
+        } else {
+            self.reach.missed(offset, std::time::Instant::now());
+            self.announced_to = offset;
+            self.read_on(offset);
         }
         is_at_hand
+    }
+
+    fn probe(&mut self, offset: u64, length: u64) -> bool {
+        let mut probe = self.probe;
+        let is_at_hand =
+            self.each_file(offset, length, |file, at, length| probe.is_at_hand(file, at, length));
+        self.probe = probe;
+        is_at_hand
+    }
+
+    /// Reading goes on at `offset`: keeps the device as far ahead of it as is good.
+    pub fn read_on(&mut self, offset: u64) {
+        let end = offset.saturating_add(self.reach.bytes());
+        if !(offset..=end).contains(&self.announced_to) {
+            self.announced_to = offset;
+        }
+        if end - self.announced_to >= self.reach.bytes() / 2 {
+            self.announce(self.announced_to, end - self.announced_to);
+            self.announced_to = end;
+        }
+    }
+
+    /// True if the last of what was announced with the bytes at `offset`, which are not at hand, has come.
+    pub fn is_passed(&mut self, offset: u64) -> bool {
+        let end = self.metainfo.layout.total_bytes().min(offset.saturating_add(self.reach.bytes()));
+        let last = end.saturating_sub(u64::from(BLOCK_BYTES)).max(offset);
+        self.probe(last, end.saturating_sub(last))
     }
 
     /// Starts reading the bytes of the torrent from `offset` on, as far as a few files go.
@@ -269,7 +311,7 @@ impl Storage {
         &mut self,
         offset: u64,
         length: u64,
-        act: impl Fn(&std::fs::File, u64, u64) -> bool,
+        mut act: impl FnMut(&std::fs::File, u64, u64) -> bool,
     ) -> bool {
         let metainfo = Arc::clone(&self.metainfo);
         let segments = metainfo.layout.segments(offset, length).filter(|segment| segment.length > 0);
@@ -435,14 +477,16 @@ impl Storage {
         if reserved {
             open.length = file.length;
         }
-        open.unchanged()?;
+        let was_empty = open.unchanged()?.len() == 0;
         // A small file that is stored in one go gains nothing by being reserved first.
         let reserve = !reserved && (length < file.length || length >= EXTENT_BYTES);
+        let fresh = &mut self.fresh[index as usize];
+        *fresh = if reserve && open.reserved_bytes == 0 { was_empty } else { *fresh };
         let done = &mut open.reserved_bytes;
         let taken = if reserve { self.reserver.reserve(&open.file, done, file.length)? } else { None };
         let is_new = !reserved && at >= open.reserved_bytes;
         let reserved = reserved || open.reserved_bytes >= file.length;
-        self.backend.store(open, reserved, at, length, parts)?;
+        self.backend.store(open, reserved && *fresh, at, length, parts)?;
         self.needed_bytes =
             self.needed_bytes.saturating_sub(taken.unwrap_or(0) + if is_new { length } else { 0 });
         open.length = open.length.max(if reserved { file.length } else { at + length });

@@ -107,7 +107,7 @@ impl Syncer {
 
     /// Begins to sync `file`. `ranges`: where bytes have been stored in it, as far as that is remembered.
     pub(super) fn sync(&mut self, torrent: TorrentId, number: u32, file: File, ranges: Vec<Range>) {
-        if let Some(ring) = &self.ring {
+        if let Some(ring) = &mut self.ring {
             let data = u64::from(torrent.0) << 32 | u64::from(number);
             match ring.sync(file.as_fd(), data) {
                 Ok(()) => return self.under_way += 1,

@@ -1,5 +1,6 @@
 //! The few system calls that std does not have, as safe functions. All offsets are 64 bits wide on every target.
 
+use memmap2::MmapOptions;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -143,6 +144,18 @@ pub(super) fn probe(file: &File, offset: u64) -> io::Result<bool> {
     // SAFETY: there is one `iovec`, and the byte that it names is ours.
     let count = unsafe { libc::syscall(libc::SYS_preadv2, fd, slices, one, low, high, flags) };
     if count < 0 { Err(io::Error::last_os_error()) } else { Ok(count == 1) }
+}
+
+/// True if the byte at `offset` is in the page cache. Of files of others kernels from 5.2 on say that of any byte.
+pub(super) fn is_cached(file: &File, offset: u64) -> io::Result<bool> {
+    let page_bytes = page_bytes();
+    let start = offset - offset % page_bytes as u64;
+    // Nobody touches the map, so that whatever becomes of the file cannot hurt.
+    let map = MmapOptions::new().offset(start).len(page_bytes).map_raw_read_only(file)?;
+    let mut told = 0_u8;
+    // SAFETY: the map is ours, starts at a page and is one page long: the kernel writes one byte.
+    checked(unsafe { libc::mincore(map.as_mut_ptr().cast(), page_bytes, &raw mut told) })?;
+    Ok(told & 1 != 0)
 }
 
 /// Starts reading `length` bytes at `offset` into the page cache, without waiting for them.

@@ -3,7 +3,7 @@
 use super::complete::complete_file;
 use super::files::is_lack_of_descriptors;
 use super::growth::GROWTH;
-use super::survey::stamp_of;
+use super::survey::{Round, stamp_of};
 use super::sync::{Synced, Syncer};
 use super::{Storage, fault, sys};
 use crate::base::TorrentId;
@@ -331,7 +331,11 @@ impl Storage {
     pub(super) fn forget_all_cached(&mut self) {
         let metainfo = Arc::clone(&self.metainfo);
         let there = metainfo.layout.files().zip(&self.stamps).filter(|(_, stamp)| stamp.length > 0);
+        let mut round = Round::new("having the kernel forget what it remembers of the files");
         for (file, _) in there {
+            if !round.goes_on() {
+                break;
+            }
             if let Ok(opened) = self.tree.open(&file, libc::O_RDONLY) {
                 sys::forget_cached(&opened);
             }
