@@ -37,6 +37,9 @@ pub struct Belief {
     pub pieces: Bitfield,
     /// Pieces that were in their files and may not have reached the device: they are to be read.
     pub unsynced: u32,
+    /// Pieces that the device may have refused: as long as the kernel lives it may have them for written, so that reading
+    /// them proves nothing, and they are to be written again.
+    pub refused: Bitfield,
     /// Files that are not what the state says.
     pub doubtful_files: u32,
     /// Why there is nothing to be believed; `None` also if there was no state.
@@ -51,6 +54,7 @@ impl Belief {
         Self {
             pieces: Bitfield::new(pieces),
             unsynced: 0,
+            refused: Bitfield::new(pieces),
             doubtful_files: 0,
             fault: None,
             past: Past::default(),
@@ -65,7 +69,13 @@ impl Belief {
             return belief;
         }
         match State::decode(state, metainfo.info_hash, metainfo.layout.count(), geometry.pieces) {
-            Ok(known) => belief.take(metainfo, &known, present.stamps, Trust::new(&known, state, present)),
+            Ok(known) => {
+                belief.take(metainfo, &known, present.stamps, Trust::new(&known, state, present));
+                if present.era.is_same(&known.era) {
+                    belief.refused = Bitfield::full(geometry.pieces);
+                    known.durable.iter().for_each(|piece| assert!(belief.refused.remove(piece)));
+                }
+            }
             Err(fault) => belief.fault = Some(fault),
         }
         belief
@@ -180,6 +190,23 @@ mod tests {
         for (stamps, expected) in cases {
             assert_eq!(believed(stamps), expected, "{stamps:?}");
         }
+    }
+
+    #[test]
+    fn in_the_same_era_the_device_may_have_refused_what_was_not_durable() {
+        let remounted = Era([[1; 16].as_slice(), &[2; 8]].concat().try_into().unwrap());
+        for (era, refused) in
+            [(ERA, &[2, 3][..]), (remounted, &[]), (Era([2; 24]), &[]), (Era::default(), &[])]
+        {
+            let present = Present { stamps: &[at_no_time(A), B], era, wall: WALL };
+            let belief = Belief::new(&metainfo(), &bytes(&state()), &present);
+            assert_eq!(belief.refused, set(refused), "{era:?}");
+        }
+    }
+
+    /// The same, but changed by somebody else.
+    fn at_no_time(stamp: Stamp) -> Stamp {
+        Stamp { changed_ns: 0, ..stamp }
     }
 
     #[test]

@@ -31,7 +31,8 @@
 //! What is not believed is read and hashed, which costs time and no data. That goes for pieces that are only stored, too,
 //! of which there are never many. After a power cut they may be gone. In the same era a kill of the program does not touch
 //! them; but a write to the device may have failed just before, and the kernel remembers the bytes as if it had not. So
-//! then the kernel is made to forget what it has written, and they are read from the device.
+//! then the kernel is made to forget what it has written, which it does as far as nobody else holds it, and what is right is
+//! written again: a sync proves nothing of bytes that the kernel has for written.
 
 mod belief;
 mod pulse;

@@ -26,6 +26,17 @@ impl Torrent {
         self.stall.is_some_and(|stall| stall.is_unsynced)
     }
 
+    /// Has `piece`, which was read and is right, written again, if the device may have refused it: memory keeps what was
+    /// refused as if it were written, so that reading it proves nothing, and no sync tries again. False if that need not
+    /// be.
+    pub fn renew(&mut self, piece: u32) -> bool {
+        let is_refused = self.durability.take_refused(piece);
+        if let Some(check) = self.checking.as_mut().filter(|_| is_refused) {
+            check.renew(piece);
+        }
+        is_refused
+    }
+
     fn undurable_bytes(&self) -> u64 {
         self.undurable().count() as u64 * u64::from(self.download.geometry().piece_bytes)
     }
@@ -49,7 +60,8 @@ impl Session {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         let is_full = fault.kind == StorageFaultKind::NoSpace;
         let is_news = !is_full || torrent.stall.is_none_or(|stall| stall.fault.kind != fault.kind);
-        let bytes = torrent.durability.doubt(now, torrent.download.partly_stored().collect());
+        let partly_stored = torrent.download.partly_stored().collect();
+        let bytes = torrent.durability.doubt(now, torrent.download.have(), partly_stored);
         let is_hopeless = if is_full {
             torrent.stall_unsynced(now, fault, bytes);
             let since = torrent.durability.full_since(now);
@@ -80,11 +92,20 @@ impl Session {
         self.on_sync_failed(now, id, fault);
     }
 
+    /// `piece` is right, as far as can be read, and there is no room to write it again: as after a sync that fails.
+    pub(super) fn on_renewal_failed(&mut self, now: Instant, id: TorrentId, piece: u32, fault: StorageFault) {
+        self.on_checked(id, piece, true);
+        self.torrents[id.0 as usize].durability.refuses_renewal = true;
+        self.on_sync_failed(now, id, fault);
+        self.go_on_checking(now, id);
+    }
+
     /// Reads what is in doubt, if nothing else is being read: all pieces, or those that are not durable.
     pub(super) fn check_doubtful(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
         // While there is no room each try may lose something. To read much after each would keep the disk busy for nothing.
-        let waits = torrent.is_unsynced() && torrent.undurable_bytes() > UNSYNCED_BYTES_MAX;
+        let is_much = torrent.durability.refuses_renewal || torrent.undurable_bytes() > UNSYNCED_BYTES_MAX;
+        let waits = torrent.is_unsynced() && is_much;
         if waits || torrent.checking.is_some() || self.quitting.is_some() {
             return;
         }
@@ -113,6 +134,7 @@ impl Session {
         let torrent = &mut self.torrents[id.0 as usize];
         let Some(stall) = torrent.stall.as_mut().filter(|stall| stall.is_unsynced) else { return };
         (stall.is_unsynced, stall.retry) = (false, now);
+        torrent.durability.refuses_renewal = false;
         self.check_doubtful(now, id);
         self.retry_stores(now, id);
     }
@@ -144,6 +166,7 @@ mod tests {
     #[derive(Debug, PartialEq, Eq)]
     enum Wish {
         Load(u64),
+        Renew(u64),
         Sync,
         Complete,
         Said(&'static str),
@@ -174,7 +197,8 @@ mod tests {
 
         fn wishes(&mut self) -> Vec<Wish> {
             let wish = |action| match action {
-                Action::Load { offset, .. } => Some(Wish::Load(offset)),
+                Action::Load { offset, renew: false, .. } => Some(Wish::Load(offset)),
+                Action::Load { offset, .. } => Some(Wish::Renew(offset)),
                 Action::Sync { everything, .. } => everything.then_some(Wish::Sync),
                 Action::Complete { .. } => Some(Wish::Complete),
                 Action::Say(Report::Note(Note::StorageFault { .. })) => Some(Wish::Said("fault")),
@@ -188,7 +212,7 @@ mod tests {
 
         /// Reads all that is wished for, as it is on the disk; what is wished for then.
         fn read(&mut self, mut wishes: Vec<Wish>) -> Vec<Wish> {
-            while let [.., Wish::Load(offset)] = wishes[..] {
+            while let [.., Wish::Load(offset) | Wish::Renew(offset)] = wishes[..] {
                 let (at, disk) = (offset as usize, self.disk);
                 wishes = self.tell(Event::Loaded { torrent: ID, offset, bytes: &disk[at..at + PIECE] });
             }
@@ -245,6 +269,37 @@ mod tests {
         let wishes = rig.tell(Event::Synced { torrent: ID });
         assert_eq!(wishes, [Wish::Said("recovered"), Wish::Sync], "a try proves nothing");
         assert_eq!((rig.phase(), rig.session.torrents[0].download.have().count()), (Phase::Downloading, 1));
+    }
+
+    /// What is in doubt is right both times that it is read, and is written again in between.
+    #[test]
+    fn what_a_device_may_have_refused_is_written_again_before_a_sync_counts() {
+        let mut rig = Rig::new(None);
+        let wishes = rig.wishes();
+        assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+        let io = StorageFault { kind: StorageFaultKind::Io, ..FULL };
+        let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: io });
+        assert_eq!(wishes, [Wish::Said("fault"), Wish::Load(0)]);
+        let piece = PIECE as u64;
+        for (bytes, next) in [(0, Wish::Renew(0)), (0, Wish::Load(piece)), (PIECE, Wish::Renew(piece))] {
+            let (offset, disk) = (bytes as u64, rig.disk);
+            let bytes = &disk[bytes..bytes + PIECE];
+            assert_eq!(rig.tell(Event::Loaded { torrent: ID, offset, bytes }), [next]);
+        }
+        // There is no room for the second one: it is not lost, and is read when there is.
+        let failed = Event::LoadFailed { torrent: ID, offset: piece, fault: FULL };
+        assert_eq!(rig.tell(failed), [Wish::Said("fault")]);
+        assert_eq!((rig.phase(), rig.wait()), (Phase::Stalled, Vec::from([Wish::Sync])));
+        assert_eq!(
+            rig.tell(Event::SyncFailed { torrent: ID, fault: FULL }),
+            [],
+            "nothing is read for nothing"
+        );
+        assert_eq!(rig.wait(), [Wish::Sync]);
+        let wishes = rig.tell(Event::Synced { torrent: ID });
+        assert_eq!(wishes, [Wish::Load(0), Wish::Said("recovered")]);
+        assert_eq!(rig.read(Vec::from([Wish::Load(0)])), [Wish::Sync, Wish::Complete]);
+        assert_eq!(rig.session.torrents[0].download.have().count(), 2);
     }
 
     #[test]

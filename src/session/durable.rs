@@ -47,6 +47,11 @@ pub(super) struct Durability {
     suspects: Vec<u32>,
     /// Pieces that are not durable are to be read as soon as nothing else is.
     recheck: bool,
+    /// Pieces that the device may have refused, and memory keeps as if they were written: a sync makes them durable only
+    /// after they have been written again. Without room for any as long as there are none.
+    refused: Bitfield,
+    /// Not even memory takes them again; until a sync of everything succeeds.
+    pub refuses_renewal: bool,
     saving: Saving,
     /// What runs before this one have done.
     pub past: Past,
@@ -93,6 +98,8 @@ impl Durability {
             rests_until: Instant::ZERO,
             suspects: Vec::new(),
             recheck: false,
+            refused: Bitfield::new(0),
+            refuses_renewal: false,
             saving: Saving::default(),
             past: Past::default(),
         }
@@ -147,6 +154,20 @@ impl Durability {
         let was_durable = self.durable.remove(piece);
         self.saving.is_due |= was_durable && self.saving.era.is_some();
         self.syncing.remove(piece);
+        self.refused.remove(piece);
+    }
+
+    /// The device may have refused `piece`.
+    pub fn refuse(&mut self, piece: u32) {
+        if self.refused.len() == 0 {
+            self.refused = Bitfield::new(self.durable.len());
+        }
+        self.refused.insert(piece);
+    }
+
+    /// True, once, if the device may have refused `piece`.
+    pub fn take_refused(&mut self, piece: u32) -> bool {
+        self.refused.remove(piece)
     }
 
     /// Somebody has been at the files: nothing is believed any more.
@@ -157,12 +178,19 @@ impl Durability {
         self.saving.is_due |= self.saving.era.is_some();
     }
 
-    /// A sync has failed: what is not durable may be lost, and is to be read, `partly_stored` pieces as soon as they are
-    /// wholly stored. Answers the bytes that may be lost.
-    pub fn doubt(&mut self, now: Instant, partly_stored: Vec<u32>) -> u64 {
+    /// A sync has failed: what we `have` and is not durable may be lost, and is to be read, `partly_stored` pieces as soon
+    /// as they are wholly stored. Answers the bytes that may be lost.
+    pub fn doubt(&mut self, now: Instant, have: &Bitfield, partly_stored: Vec<u32>) -> u64 {
+        for piece in have.iter() {
+            if !self.durable.has(piece) {
+                self.refuse(piece);
+            }
+        }
         self.rests_until = now + STORE_RETRY_INTERVAL;
         self.recheck = true;
         self.unproven = true;
+        // The next run has to know of it, too, as long as the kernel lives.
+        self.saving.is_due |= self.saving.era.is_some();
         self.waits = false;
         self.suspects = partly_stored;
         let dirty_bytes = core::mem::take(&mut self.dirty_bytes);
@@ -211,7 +239,10 @@ impl Durability {
     /// Pieces that were stored in part in doubtful times are wholly stored: they are to be read.
     pub fn on_wholly_stored(&mut self, pieces: &[u32]) {
         for &piece in pieces {
-            self.recheck |= self.take_suspect(piece);
+            if self.take_suspect(piece) {
+                self.recheck = true;
+                self.refuse(piece);
+            }
         }
     }
 

@@ -199,7 +199,8 @@ impl Session {
         let torrent = &mut self.torrents[id.0 as usize];
         let Some(check) = &torrent.checking else { return };
         if let Some((offset, length)) = check.wants() {
-            return self.actions.push_back(Action::Load { torrent: id, offset, length });
+            let renew = check.is_renewing();
+            return self.actions.push_back(Action::Load { torrent: id, offset, length, renew });
         }
         torrent.checking = None;
         torrent.trackers.hold(false);
@@ -234,16 +235,19 @@ impl Session {
 
     pub(super) fn on_loaded(&mut self, now: Instant, id: TorrentId, offset: u64, bytes: &[u8]) {
         let Some(check) = self.check_of(id, offset) else { return };
+        let was_renewing = check.is_renewing();
         if let Some((piece, digest)) = check.on_bytes(bytes) {
-            let torrent = &self.torrents[id.0 as usize];
+            let torrent = &mut self.torrents[id.0 as usize];
             let is_right = torrent.metainfo.hashes.get(piece as usize) == Some(&digest);
-            self.on_checked(id, piece, is_right);
+            if !is_right || was_renewing || !torrent.renew(piece) {
+                self.on_checked(id, piece, is_right);
+            }
         }
         self.go_on_checking(now, id);
     }
 
     /// A piece was read from disk.
-    fn on_checked(&mut self, id: TorrentId, piece: u32, is_right: bool) {
+    pub(super) fn on_checked(&mut self, id: TorrentId, piece: u32, is_right: bool) {
         let torrent = &mut self.torrents[id.0 as usize];
         if is_right && torrent.download.have().has(piece) {
             torrent.durability.found(piece);
@@ -258,8 +262,12 @@ impl Session {
 
     pub(super) fn on_load_failed(&mut self, now: Instant, id: TorrentId, offset: u64, fault: StorageFault) {
         let Some(check) = self.check_of(id, offset) else { return };
-        let piece = check.piece();
+        let (piece, was_renewing) = (check.piece(), check.is_renewing());
         check.skip_piece();
+        // Want of room is a fault of writing, and the piece is still there to be read.
+        if was_renewing && fault.kind == StorageFaultKind::NoSpace {
+            return self.on_renewal_failed(now, id, piece, fault);
+        }
         let torrent = &mut self.torrents[id.0 as usize];
         torrent.read_faults += 1;
         // One line for a disk that fails, not one for each piece.

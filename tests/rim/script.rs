@@ -217,6 +217,10 @@ impl Files for Letters {
         Ok(())
     }
 
+    fn renew(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
+        self.load(offset, bytes)
+    }
+
     fn begin(&mut self, task: Task) {
         self.tasks.push_back(task);
     }

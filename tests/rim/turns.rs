@@ -18,13 +18,14 @@ fn reading_the_files_takes_a_turn_each_and_keeps_no_command_waiting() {
                 torrent: TORRENT,
                 offset: nth,
                 length: CHECK_SLICE_BYTES - nth as usize,
+                renew: nth % 2 == 1,
             });
         }),
         Fact::Loaded(offset, bytes) => {
             assert_eq!(bytes, vec![b'a' + offset as u8; CHECK_SLICE_BYTES - offset as usize]);
             desk.note(format!("{offset}"));
             if offset == 19 {
-                desk.wish(Action::Load { torrent: TORRENT, offset: 77, length: 1 });
+                desk.wish(Action::Load { torrent: TORRENT, offset: 77, length: 1, renew: false });
             }
         }
         Fact::LoadFailed(offset) => {

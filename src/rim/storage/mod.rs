@@ -211,6 +211,21 @@ impl Storage {
         Ok(())
     }
 
+    /// Reads like [`Storage::load`], and stores what it has read, so that a sync has to bring it to the device: after a
+    /// write that failed the kernel has such bytes for written, as long as it remembers them, and it can be made to forget
+    /// only what nobody else holds (a map of another program, a socket on whose way they are).
+    ///
+    /// # Errors
+    /// The first fault; then nothing is promised about `buffer`.
+    pub fn renew(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageFault> {
+        self.load(offset, buffer)?;
+        let (length, mut done) = (buffer.len() as u64, 0);
+        while done < length {
+            done = self.store(offset, &[&*buffer], done, EXTENT_BYTES)?;
+        }
+        Ok(())
+    }
+
     /// True if the bytes of the torrent from `offset` on can be read without waiting for a device, as far as can be told
     /// cheaply. If not, they and what follows them are on their way: ask again.
     pub fn is_at_hand(&mut self, offset: u64, length: usize) -> bool {
