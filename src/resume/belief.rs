@@ -65,7 +65,7 @@ impl Belief {
     pub fn new(metainfo: &Metainfo, state: &[u8], present: &Present<'_>) -> Self {
         let geometry = metainfo.geometry();
         let mut belief = Self::nothing(geometry.pieces);
-        if state.is_empty() {
+        if state.is_empty() || state == State::head(metainfo.info_hash) {
             return belief;
         }
         match State::decode(state, metainfo.info_hash, metainfo.layout.count(), geometry.pieces) {
@@ -219,6 +219,7 @@ mod tests {
     #[test]
     fn what_is_no_state_is_a_fault_and_no_state_is_none() {
         assert_eq!(belief(&[], &[A, B]), Belief::nothing(4));
+        assert_eq!(belief(&State::head(metainfo().info_hash), &[A, B]), Belief::nothing(4));
         let mut damaged = bytes(&state());
         damaged[40] ^= 1;
         let fault = Some(StateFault::Damaged);

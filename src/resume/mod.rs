@@ -20,6 +20,8 @@
 //! | 20 | SHA-1 of all before |
 //! | 16 | [`Pulse`]: when the program was alive last, not covered by the checksum |
 //!
+//! The first three of them alone stand for a state before anything is durable: what is in the files may be ours.
+//!
 //! It lies beside the output as `.NAME.swarmlet`. Whoever writes it has synced the durable pieces before, and puts it in
 //! the place of the last one in one step, so that there is always one that is whole.
 //!
@@ -55,8 +57,8 @@ pub const MAGIC: &[u8; 8] = b"swarmlet";
 /// The version that is written, and the only one that is read.
 pub const VERSION: u16 = 2;
 const DIGEST_BYTES: usize = 20;
-/// Bytes before the era.
-const ERA_AT: usize = 30;
+/// Bytes before the era: what a state begins with, its version, and whose it is.
+pub const HEAD_BYTES: usize = 30;
 /// Bytes of an [`Era`] that name the start of the machine.
 const BOOT_BYTES: usize = 16;
 
@@ -184,26 +186,38 @@ impl State {
         Some(Self { info_hash, era, written_ns, boot_ns, past, stamps, durable, stored })
     }
 
+    /// What stands for a state as long as there is none: only that a run works on the files of this torrent.
+    pub fn head(info_hash: InfoHash) -> [u8; HEAD_BYTES] {
+        let mut head = [0; HEAD_BYTES];
+        head[..MAGIC.len()].copy_from_slice(MAGIC);
+        head[MAGIC.len()..][..2].copy_from_slice(&VERSION.to_be_bytes());
+        head[MAGIC.len() + 2..].copy_from_slice(&info_hash.0);
+        head
+    }
+
+    /// True if bytes begin as a state of this torrent does, of whatever version.
+    pub fn is_of(bytes: &[u8], info_hash: InfoHash) -> bool {
+        bytes.starts_with(MAGIC) && bytes.get(MAGIC.len() + 2..HEAD_BYTES) == Some(&info_hash.0[..])
+    }
+
     /// The era of a state, whatever else is in it; unknown if it is too short.
     pub fn era_of(bytes: &[u8]) -> Era {
         let mut cursor = Cursor::new(bytes);
-        let era = cursor.bytes(ERA_AT).and_then(|_| cursor.array()).map(Era);
+        let era = cursor.bytes(HEAD_BYTES).and_then(|_| cursor.array()).map(Era);
         era.unwrap_or_default()
     }
 
     /// When a state was written, in nanoseconds since 1970, whatever else is in it; 0 if it is too short.
     pub fn written_ns_of(bytes: &[u8]) -> i64 {
         let mut cursor = Cursor::new(bytes);
-        let written = cursor.bytes(ERA_AT + size_of::<Era>()).and_then(|_| cursor.array());
+        let written = cursor.bytes(HEAD_BYTES + size_of::<Era>()).and_then(|_| cursor.array());
         written.map_or(0, i64::from_be_bytes)
     }
 
     /// The state as bytes, with room for the pulse at the end.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256 + 16 * self.stamps.len() + 2 * self.durable.as_wire().len());
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&VERSION.to_be_bytes());
-        bytes.extend_from_slice(&self.info_hash.0);
+        bytes.extend_from_slice(&Self::head(self.info_hash));
         bytes.extend_from_slice(&self.era.0);
         bytes.extend_from_slice(&self.written_ns.to_be_bytes());
         bytes.extend_from_slice(&self.boot_ns.to_be_bytes());
@@ -312,6 +326,16 @@ mod tests {
         assert_eq!(State::era_of(&sample().encode()), sample().era);
         assert_eq!(State::written_ns_of(&sample().encode()), sample().written_ns);
         assert_eq!((State::era_of(&[1; 53]), State::written_ns_of(&[1; 61])), (Era::default(), 0));
+    }
+
+    #[test]
+    fn whose_a_state_is_is_told_by_how_it_begins() {
+        let (ours, theirs) = (InfoHash([7; 20]), InfoHash([8; 20]));
+        for state in [sample().encode(), State::head(ours).to_vec()] {
+            assert!(State::is_of(&state, ours) && !State::is_of(&state, theirs));
+        }
+        assert!(!State::is_of(&[], ours) && !State::is_of(&State::head(ours)[..29], ours));
+        assert!(!State::is_of(&[7; 40], ours));
     }
 
     #[test]

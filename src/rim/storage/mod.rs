@@ -166,6 +166,7 @@ impl Storage {
     /// # Errors
     /// The first fault. Some of the bytes may be in the files; storing all of them again is harmless.
     pub fn store(&mut self, offset: u64, parts: &[&[u8]], done: u64, most: u64) -> Result<u64, StorageFault> {
+        self.state.begin();
         self.state.beat();
         let metainfo = Arc::clone(&self.metainfo);
         let mut rest = Parts::new(parts, done);
@@ -319,9 +320,9 @@ impl Storage {
         }
     }
 
-    /// True if an earlier run has worked on the output, as far as can be told after [`Storage::take`].
+    /// True if an earlier run has worked on the torrent here, as far as can be told after [`Storage::take`].
     pub fn was_ours(&self) -> bool {
-        self.state.was_there()
+        self.state.was_ours()
     }
 
     /// True if neither the state nor the output is there, and nothing can be made beside it: `error` is why.

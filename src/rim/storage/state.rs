@@ -8,13 +8,14 @@ use super::pulse::{Heart, exact_clock_ns, is_stamped_by_kernel, stamp_clock_ns};
 use super::survey::stamp_of;
 use super::sys;
 use super::tree::Tree;
+use crate::base::InfoHash;
 use crate::base::limits::{PATH_COMPONENT_BYTES_MAX, STATE_BYTES_MAX};
 use crate::meta::Metainfo;
-use crate::resume::{MAGIC, State};
+use crate::resume::{HEAD_BYTES, MAGIC, State};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ const LAST_BEAT_TIME: Duration = Duration::from_millis(20);
 /// The state file of one torrent.
 pub(super) struct StateFile {
     name: Vec<u8>,
+    info_hash: InfoHash,
     /// The file in its place, locked.
     locked: Option<File>,
     /// The next one, locked too.
@@ -39,8 +41,10 @@ pub(super) struct StateFile {
     stored_ns: i64,
     /// When somebody else was last noticed to have been at the files.
     doubted_ns: i64,
-    /// It was there when it was to be locked: an earlier run has worked on the output.
-    was_there: bool,
+    /// It told when it was locked that an earlier run has worked on this torrent.
+    was_ours: bool,
+    /// It tells that this run does.
+    is_ours: bool,
     /// Nothing was ever written to it.
     is_empty: bool,
     /// Nothing is to be kept any more.
@@ -86,13 +90,15 @@ impl StateFile {
     pub(super) fn new(metainfo: &Metainfo) -> Self {
         Self {
             name: name(metainfo),
+            info_hash: metainfo.info_hash,
             locked: None,
             next: None,
             heart: None,
             beat_ns: 0,
             stored_ns: 0,
             doubted_ns: 0,
-            was_there: false,
+            was_ours: false,
+            is_ours: false,
             is_empty: true,
             is_forgotten: false,
             absence: libc::ENOLCK,
@@ -104,9 +110,10 @@ impl StateFile {
         &self.name
     }
 
-    /// True if it was there before this run.
-    pub(super) fn was_there(&self) -> bool {
-        self.was_there
+    /// True if an earlier run has stored something of this torrent, or was about to. One that has only looked at what is
+    /// there leaves nothing that says so, and what another torrent's says is no word about this one.
+    pub(super) fn was_ours(&self) -> bool {
+        self.was_ours
     }
 
     /// Makes the file, if it is missing, locks and reads it.
@@ -128,7 +135,6 @@ impl StateFile {
     fn try_lock(&mut self, tree: &mut Tree) -> io::Result<Option<Locked>> {
         let root = tree.root(true)?;
         let open = |flags| sys::retry(|| sys::open_at(root, &self.name, flags, 0o666)).map(File::from);
-        self.was_there |= open(libc::O_PATH).is_ok();
         let mut file = open(libc::O_RDWR | libc::O_CREAT)?;
         if !sys::try_lock(&file)? {
             return Ok(Some(Locked::Busy));
@@ -143,8 +149,19 @@ impl StateFile {
             return Err(io::Error::from_raw_os_error(libc::EEXIST));
         }
         self.is_empty = bytes.is_empty();
+        self.was_ours = State::is_of(&bytes, self.info_hash);
+        self.is_ours = self.was_ours;
         self.locked = Some(file);
         Ok(Some(Locked::Ours(bytes)))
+    }
+
+    /// Something is about to be stored: from now on what is there may be ours.
+    pub(super) fn begin(&mut self) {
+        if let Some(locked) = self.locked.as_ref().filter(|_| !self.is_ours) {
+            // Where it cannot be said now, it will be when the first state is written.
+            let _ = locked.set_len(0).and_then(|()| locked.write_all_at(&State::head(self.info_hash), 0));
+            (self.is_ours, self.is_empty) = (true, false);
+        }
     }
 
     /// Writes `bytes` beside the state; they are still to be synced. `None` if nothing is to be kept.
@@ -195,7 +212,7 @@ impl StateFile {
         let heart = next.heart();
         sys::rename_at(tree.root(false)?, &self.next_name(), &self.name)?;
         (self.locked, self.heart) = (Some(next.file), heart);
-        self.is_empty = false;
+        (self.is_ours, self.is_empty) = (true, false);
         Ok(())
     }
 
@@ -239,7 +256,8 @@ impl StateFile {
             heart.stop();
         }
         // Where that cannot be done the state is without a pulse at least.
-        let _ = self.locked.as_ref().map(|locked| locked.set_len(0));
+        let left = if self.is_ours { HEAD_BYTES as u64 } else { 0 };
+        let _ = self.locked.as_ref().map(|locked| locked.set_len(left));
     }
 
     /// Removes the state: there is nothing to be resumed, and what is on its way to the device is in vain.
@@ -370,6 +388,27 @@ mod tests {
     }
 
     #[test]
+    fn only_who_has_begun_to_store_this_torrent_has_worked_on_it() {
+        let place = Place::new("whose");
+        let ours = place.state.info_hash;
+        let states = [vec![], State::head(InfoHash([9; 20])).to_vec(), State::head(ours).to_vec(), state(1)];
+        for (bytes, is_ours) in states.into_iter().zip([false, false, true, false]) {
+            let mut place = Place::new("whose-state");
+            fs::write(place.path.join(".n.swarmlet"), &bytes).expect("new");
+            assert!(place.lock());
+            assert_eq!(place.state.was_ours(), is_ours, "{bytes:?}");
+            place.state.remove_if_empty(&mut place.tree);
+            assert_eq!(place.read(".n.swarmlet"), Some(bytes.clone()).filter(|bytes| !bytes.is_empty()));
+            if place.state.locked.is_none() {
+                assert!(place.lock());
+            }
+            place.state.begin();
+            let left = if is_ours { bytes } else { State::head(ours).to_vec() };
+            assert!(place.read(".n.swarmlet") == Some(left) && !place.state.is_empty);
+        }
+    }
+
+    #[test]
     fn what_an_earlier_run_left_goes_with_the_state_also_if_this_one_saved_nothing() {
         let mut place = Place::new("left");
         fs::write(place.path.join(".n.swarmlet.new"), b"swarm").expect("new");
@@ -423,9 +462,10 @@ mod tests {
         assert_eq!(place.write(&state(1)), Ok(true));
         place.state.doubt();
         place.state.beat();
-        assert_eq!(place.read(".n.swarmlet").as_deref(), Some(&b""[..]));
+        let head = state(1)[..HEAD_BYTES].to_vec();
+        assert_eq!(place.read(".n.swarmlet"), Some(head.clone()));
         place.state.put(&mut place.tree).expect("no fault");
-        assert_eq!(place.read(".n.swarmlet").as_deref(), Some(&b""[..]), "that was written before");
+        assert_eq!(place.read(".n.swarmlet"), Some(head), "that was written before");
         place.save(&state(i64::MAX));
         assert!(place.pulse().is_some());
     }
