@@ -27,6 +27,7 @@ pub struct Present<'a> {
 /// - In another boot, before this one began, and within
 ///   [`STATE_AGE_MAX`](crate::base::limits::STATE_AGE_MAX) of the state. A clock that stands still while the machine is off
 ///   tells nothing.
+/// - After the state of a clean end, which says that nothing was stored later: never.
 /// - Where the clock was set, the disk mounted anew, the boot is not known, or there is no pulse: never.
 ///
 /// All doubt costs a check of the file. What cannot be seen is what somebody changes while we run, or changes and gives the
@@ -143,6 +144,7 @@ mod tests {
             written_ns: WRITTEN,
             boot_ns: WALL.boot_ns,
             past: Past { uploaded_bytes: 3, ..Past::default() },
+            is_final: false,
             stamps: [A, B].into(),
             durable: set(&[0, 1]),
             stored: set(&[0, 1, 2]),

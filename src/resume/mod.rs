@@ -1,7 +1,7 @@
 //! Floor 3: the resume state of a torrent, as bytes: what an earlier run knew to be in the files, and what of it may be
 //! believed. Reads no file and no clock.
 //!
-//! # Format, version 2
+//! # Format, version 3
 //!
 //! Numbers are big-endian, but for the pulse.
 //!
@@ -13,6 +13,7 @@
 //! | 24 | [`Era`] in which it was written |
 //! | 8, 8 | [`Wall`] when it was written: nanoseconds since 1970, and those at which the machine was started |
 //! | 8, 8, 8 | [`Past`]: bytes downloaded, bytes uploaded, seconds given, over all runs |
+//! | 1 | 1 if it is *final*: the run that has written it has stored nothing afterwards; else 0 |
 //! | 4, 4 | files, pieces |
 //! | 16 each | for each file its [`Stamp`]: length, and time of change in nanoseconds since 1970; both 0: not there |
 //! | ⌈pieces / 8⌉ | *durable* pieces, the high bit of the first byte is piece 0 (BEP 3): verified, and on the device |
@@ -55,7 +56,7 @@ use sha1::{Digest, Sha1};
 /// What a state begins with.
 pub const MAGIC: &[u8; 8] = b"swarmlet";
 /// The version that is written, and the only one that is read.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 const DIGEST_BYTES: usize = 20;
 /// Bytes before the era: what a state begins with, its version, and whose it is.
 pub const HEAD_BYTES: usize = 30;
@@ -113,6 +114,8 @@ pub struct State {
     pub boot_ns: i64,
     /// What was done.
     pub past: Past,
+    /// Nothing is stored after it was written: a file that is not as it says was changed by somebody else.
+    pub is_final: bool,
     /// The files, in the order of the torrent.
     pub stamps: Box<[Stamp]>,
     /// Pieces that are verified and on the device.
@@ -176,6 +179,11 @@ impl State {
             uploaded_bytes: u64::from_be_bytes(cursor.array()?),
             seeded: Duration::from_secs(u64::from_be_bytes(cursor.array()?)),
         };
+        let is_final = match cursor.array()? {
+            [0] => false,
+            [1] => true,
+            [_] => return None,
+        };
         if (cursor.u32()?, cursor.u32()?) != (files, pieces) {
             return None;
         }
@@ -183,7 +191,7 @@ impl State {
         let stamps = stamps.collect::<Option<Box<[Stamp]>>>()?;
         let mut bitfield = || Bitfield::from_wire(cursor.bytes(pieces.div_ceil(8) as usize)?, pieces);
         let (durable, stored) = (bitfield()?, bitfield()?);
-        Some(Self { info_hash, era, written_ns, boot_ns, past, stamps, durable, stored })
+        Some(Self { info_hash, era, written_ns, boot_ns, past, is_final, stamps, durable, stored })
     }
 
     /// What stands for a state as long as there is none: only that a run works on the files of this torrent.
@@ -224,6 +232,7 @@ impl State {
         for number in [self.past.downloaded_bytes, self.past.uploaded_bytes, self.past.seeded.as_secs()] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
+        bytes.push(u8::from(self.is_final));
         bytes.extend_from_slice(&(self.stamps.len() as u32).to_be_bytes());
         bytes.extend_from_slice(&self.durable.len().to_be_bytes());
         for stamp in &self.stamps {
@@ -310,6 +319,7 @@ mod tests {
             written_ns: 1_700_000_000_000_000_000,
             boot_ns: 1_600_000_000_000_000_000,
             past: Past { downloaded_bytes: 5, uploaded_bytes: 1 << 40, seeded: Duration::from_secs(77) },
+            is_final: false,
             stamps: [Stamp { length: 6, changed_ns: -1 }, Stamp::default()].into(),
             durable,
             stored,
@@ -322,7 +332,10 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        assert_eq!(decode(&sample().encode()), Ok(sample()));
+        for is_final in [false, true] {
+            let state = State { is_final, ..sample() };
+            assert_eq!(decode(&state.encode()), Ok(state));
+        }
         assert_eq!(State::era_of(&sample().encode()), sample().era);
         assert_eq!(State::written_ns_of(&sample().encode()), sample().written_ns);
         assert_eq!((State::era_of(&[1; 53]), State::written_ns_of(&[1; 61])), (Era::default(), 0));
@@ -374,8 +387,9 @@ mod tests {
             (b"swarmlet".to_vec(), StateFault::Damaged),
             (with(9, 1), StateFault::Version(1)),
             (with(10, 8), StateFault::OtherTorrent),
-            (with(97, 3), StateFault::Misfit),
-            (with(101, 12), StateFault::Misfit),
+            (with(94, 2), StateFault::Misfit),
+            (with(98, 3), StateFault::Misfit),
+            (with(102, 12), StateFault::Misfit),
             (with(spare_bits, 0xff), StateFault::Misfit),
             (signed([body, &[0]].concat()), StateFault::Misfit),
             (signed(body[..60].to_vec()), StateFault::Misfit),

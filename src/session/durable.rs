@@ -293,6 +293,11 @@ impl Durability {
         self.waits
     }
 
+    /// True if whatever was stored was synced, or is in doubt.
+    fn is_at_rest(&self) -> bool {
+        self.unsynced_bytes() == 0 && self.sync.is_none() && self.completing == 0
+    }
+
     /// True if nothing is on its way to the device, or is to be.
     fn is_settled(&self, may_sync: bool) -> bool {
         let saved = self.saving.era.is_none() || !(self.saving.is_due || self.saving.is_under_way);
@@ -372,6 +377,7 @@ impl Session {
             written_ns: wall.now_ns,
             boot_ns: wall.boot_ns,
             past: self.past(now, id),
+            is_final: self.quitting.is_some() && own.is_at_rest() && torrent.download.is_flushed(),
             stamps: stamps.into(),
             durable: own.durable.clone(),
             stored: stored.clone(),
