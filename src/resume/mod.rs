@@ -215,13 +215,6 @@ impl State {
         era.unwrap_or_default()
     }
 
-    /// When a state was written, in nanoseconds since 1970, whatever else is in it; 0 if it is too short.
-    pub fn written_ns_of(bytes: &[u8]) -> i64 {
-        let mut cursor = Cursor::new(bytes);
-        let written = cursor.bytes(HEAD_BYTES + size_of::<Era>()).and_then(|_| cursor.array());
-        written.map_or(0, i64::from_be_bytes)
-    }
-
     /// The state as bytes, with room for the pulse at the end.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256 + 16 * self.stamps.len() + 2 * self.durable.as_wire().len());
@@ -337,8 +330,7 @@ mod tests {
             assert_eq!(decode(&state.encode()), Ok(state));
         }
         assert_eq!(State::era_of(&sample().encode()), sample().era);
-        assert_eq!(State::written_ns_of(&sample().encode()), sample().written_ns);
-        assert_eq!((State::era_of(&[1; 53]), State::written_ns_of(&[1; 61])), (Era::default(), 0));
+        assert_eq!(State::era_of(&[1; 53]), Era::default());
     }
 
     #[test]

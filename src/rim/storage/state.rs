@@ -39,8 +39,8 @@ pub(super) struct StateFile {
     beat_ns: i64,
     /// When bytes were stored last.
     stored_ns: i64,
-    /// When somebody else was last noticed to have been at the files.
-    doubted_ns: i64,
+    /// Somebody else was noticed to have been at the files since the next state was made.
+    is_outdated: bool,
     /// It told when it was locked that an earlier run has worked on this torrent.
     was_ours: bool,
     /// It tells that this run does.
@@ -66,8 +66,6 @@ pub(super) enum Locked {
 /// A state that is on its way to the device.
 struct Next {
     file: File,
-    /// By the clock of the files.
-    written_ns: i64,
     /// Bytes.
     length: u64,
     is_stamped_by_kernel: bool,
@@ -96,7 +94,7 @@ impl StateFile {
             heart: None,
             beat_ns: 0,
             stored_ns: 0,
-            doubted_ns: 0,
+            is_outdated: false,
             was_ours: false,
             is_ours: false,
             is_empty: true,
@@ -164,6 +162,11 @@ impl StateFile {
         }
     }
 
+    /// Another state is made, by somebody who knows of all that was noticed.
+    pub(super) fn expect(&mut self) {
+        self.is_outdated = false;
+    }
+
     /// Writes `bytes` beside the state; they are still to be synced. `None` if nothing is to be kept.
     ///
     /// # Errors
@@ -192,7 +195,6 @@ impl StateFile {
         let stamp = stamp_of(&file.metadata()?);
         self.next = Some(Next {
             file: file.try_clone()?,
-            written_ns: State::written_ns_of(bytes),
             length: stamp.length,
             is_stamped_by_kernel: is_stamped_by_kernel(before_ns, stamp.changed_ns),
         });
@@ -205,7 +207,7 @@ impl StateFile {
             return Ok(());
         }
         let next = self.next.take().ok_or(io::ErrorKind::NotFound)?;
-        if next.written_ns <= self.doubted_ns {
+        if self.is_outdated {
             // It was written when nobody had noticed yet; the session knows, and writes another.
             return Ok(());
         }
@@ -219,7 +221,12 @@ impl StateFile {
     /// The program is alive, and whatever it has stored is its own work.
     pub(super) fn beat(&mut self) {
         if let Some(heart) = &mut self.heart {
-            self.beat_ns = stamp_clock_ns();
+            let now_ns = stamp_clock_ns();
+            if now_ns < self.beat_ns {
+                // The clock was set back: no sign of life will tell of what was stored before, and none is waited for.
+                self.stored_ns = i64::MIN;
+            }
+            self.beat_ns = now_ns;
             if !heart.beat(self.beat_ns) {
                 self.heart = None;
             }
@@ -251,7 +258,7 @@ impl StateFile {
     /// Somebody else has been at the files: what was said of them counts no more, and no time of change tells whose work
     /// it is, until the next state is written.
     pub(super) fn doubt(&mut self) {
-        self.doubted_ns = stamp_clock_ns();
+        self.is_outdated = true;
         if let Some(heart) = self.heart.take() {
             heart.stop();
         }
@@ -439,6 +446,22 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_set_back_is_not_waited_for() {
+        let mut place = Place::new("back");
+        assert!(place.lock());
+        place.save(&state(1));
+        place.state.beat();
+        let hour_ns = 3_600_000_000_000;
+        place.state.beat_ns += hour_ns;
+        place.state.stored_ns = place.state.beat_ns + 1;
+        assert!(place.state.awaits_beat());
+        place.state.beat();
+        assert!(!place.state.awaits_beat());
+        place.state.stored();
+        assert!(place.state.awaits_beat(), "by the new time");
+    }
+
+    #[test]
     fn as_long_as_it_runs_the_state_says_so_until_somebody_else_was_at_the_files() {
         let mut place = Place::new("pulse");
         assert!(place.lock());
@@ -459,13 +482,18 @@ mod tests {
         place.state.put(&mut place.tree).expect("in its place");
         assert!(third.0 > second.0 && place.pulse().is_some_and(|last| last.0 >= third.0));
 
-        assert_eq!(place.write(&state(1)), Ok(true));
+        // A state of a time when the clock was behind is as good as any other.
+        place.state.expect();
+        place.save(&state(1));
+        place.state.expect();
+        assert_eq!(place.write(&state(i64::MAX)), Ok(true));
         place.state.doubt();
         place.state.beat();
         let head = state(1)[..HEAD_BYTES].to_vec();
         assert_eq!(place.read(".n.swarmlet"), Some(head.clone()));
         place.state.put(&mut place.tree).expect("no fault");
         assert_eq!(place.read(".n.swarmlet"), Some(head), "that was written before");
+        place.state.expect();
         place.save(&state(i64::MAX));
         assert!(place.pulse().is_some());
     }

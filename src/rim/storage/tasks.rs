@@ -8,7 +8,7 @@ use crate::base::TorrentId;
 use crate::base::limits::TURN_FILES_MAX;
 use crate::meta;
 use crate::resume::Stamp;
-use crate::session::StorageFault;
+use crate::session::{StorageFault, StorageFaultKind};
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io;
@@ -74,11 +74,20 @@ impl Tasks {
     pub(super) fn is_syncing(&self) -> bool {
         self.current.as_ref().is_some_and(|work| work.under_way > 0)
     }
+
+    /// True if somebody else was noticed to have been at the files, which is told when the task under way is over.
+    fn hides_change(&self) -> bool {
+        let fault = self.current.as_ref().and_then(|work| work.fault);
+        fault.is_some_and(|fault| fault.kind == StorageFaultKind::Changed)
+    }
 }
 
 impl Storage {
     /// Adds a task. [`Storage::go_on`] answers it.
     pub fn begin(&mut self, task: Task) {
+        if matches!(task, Task::Save(_)) && !self.tasks.hides_change() {
+            self.state.expect();
+        }
         self.tasks.waiting.push_back(task);
     }
 
