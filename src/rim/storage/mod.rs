@@ -67,6 +67,7 @@ use files::Files;
 use parts::Parts;
 use readiness::Readiness;
 use reserve::Reserver;
+pub use state::state_names;
 use state::{Locked, StateFile};
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -309,6 +309,13 @@ fn is_rest_of_state(file: &File) -> io::Result<bool> {
     Ok(MAGIC.starts_with(&head))
 }
 
+/// What a torrent keeps beside its output: its resume state, and the next one.
+pub fn state_names(metainfo: &Metainfo) -> [Vec<u8>; 2] {
+    let name = name(metainfo);
+    let next = [&name[..], b".new"].concat();
+    [name, next]
+}
+
 /// `.NAME.swarmlet`, or with the info-hash for a name that is too long for that.
 fn name(metainfo: &Metainfo) -> Vec<u8> {
     let fits = metainfo.name.len() + b"..swarmlet.new".len() <= PATH_COMPONENT_BYTES_MAX;
