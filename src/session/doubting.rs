@@ -169,6 +169,7 @@ mod tests {
         Renew(u64),
         Sync,
         Complete,
+        Forget,
         Said(&'static str),
         Finish(Outcome),
     }
@@ -201,6 +202,7 @@ mod tests {
                 Action::Load { offset, .. } => Some(Wish::Renew(offset)),
                 Action::Sync { everything, .. } => everything.then_some(Wish::Sync),
                 Action::Complete { .. } => Some(Wish::Complete),
+                Action::ForgetState { .. } => Some(Wish::Forget),
                 Action::Say(Report::Note(Note::StorageFault { .. })) => Some(Wish::Said("fault")),
                 Action::Say(Report::Note(Note::StorageRecovered { .. })) => Some(Wish::Said("recovered")),
                 Action::Say(Report::Note(Note::Complete { .. })) => Some(Wish::Said("complete")),
@@ -316,6 +318,21 @@ mod tests {
         assert_eq!(rig.wait(), [Wish::Sync]);
         let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: FULL });
         assert_eq!(wishes, [Wish::Finish(Outcome::NoSpace)]);
+    }
+
+    #[test]
+    fn who_ends_giving_before_everything_is_durable_keeps_the_state() {
+        use crate::resume::{Era, Past};
+        use crate::session::{Command, Giving};
+        let mut rig = Rig::new(None);
+        rig.session.give(NOW, Giving { seed: true, ..Giving::default() });
+        rig.session.torrents[0].durability.keep_state(Era([1; 24]), Past::default(), Bitfield::new(2));
+        let wishes = rig.wishes();
+        assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+        assert_eq!(rig.tell(Event::Command(Command::Seed(false))), []);
+        assert_eq!(rig.tell(Event::Synced { torrent: ID }), []);
+        let wishes = rig.tell(Event::Completed { torrent: ID });
+        assert_eq!(wishes, [Wish::Forget, Wish::Said("complete")]);
     }
 
     #[test]

@@ -464,7 +464,8 @@ impl Session {
             own.durable.clone_from(torrent.download.have());
             own.saving.is_due = true;
         }
-        if torrent.ended && own.saving.era.take().is_some() {
+        // What is not on the disk yet may have to be fetched again, and others are to keep away from it meanwhile.
+        if torrent.ended && torrent.durable && own.saving.era.take().is_some() {
             self.actions.push_back(Action::ForgetState { torrent: id });
         }
     }
