@@ -133,6 +133,9 @@ impl Storage {
                 work.renamed = true;
                 work.fault = Some(fault::of_file(0, &error));
             }
+            (Err(error), file) if cannot_change(&error) && !self.write_back.is_changed(file) => {
+                log::debug!("file {file} cannot be synced, and need not be: {error}");
+            }
             (Err(error), file) => {
                 let lost = self.fault(file, &error);
                 work.fault.get_or_insert(lost);
@@ -188,7 +191,7 @@ impl Storage {
         for index in work.settling..end {
             let Some(file) = metainfo.layout.file(index).filter(|file| !file.is_pad()) else { continue };
             match complete_file(&mut self.tree, &mut self.files, index, &file) {
-                Ok(true) => self.write_back.note_file(index),
+                Ok(true) => self.write_back.note_changed(index),
                 Ok(false) => {}
                 Err(error) => {
                     // The others are looked at as well: all that was changed is told at once, and then read once.
@@ -327,6 +330,12 @@ impl Storage {
     }
 }
 
+/// True for what file systems say of a sync that take no change: those without a way to sync, and those that are mounted
+/// for reading.
+fn cannot_change(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EROFS))
+}
+
 /// Adds the directory of the file `names` and all above it, up to the output directory.
 fn note_directories(names: &[&[u8]], directories: &mut BTreeSet<Vec<u8>>) {
     for depth in 0..names.len() {
@@ -434,6 +443,37 @@ mod tests {
             place.state().is_empty(),
             "what the device refuses does not take the place of the last state"
         );
+    }
+
+    #[test]
+    fn a_file_that_nobody_has_changed_need_not_be_synced_where_it_cannot_be() {
+        for (changed, number) in [
+            (false, libc::EINVAL),
+            (false, libc::EROFS),
+            (false, libc::EIO),
+            (true, libc::EINVAL),
+            (true, libc::EROFS),
+        ] {
+            let mut place = Place::new(&format!("unsyncable-{changed}-{number}"));
+            std::fs::write(place.path.join("n"), b"x").expect("room");
+            if changed {
+                assert_eq!(place.storage.store(0, &[b"x"], 0, 1), Ok(1));
+            }
+            place.storage.write_back.note_file(0);
+            place.storage.begin(Task::Sync { everything: false });
+            assert_eq!(place.go_on(), None);
+            let synced = place.wait();
+            place.storage.synced(Synced { result: Err(io::Error::from_raw_os_error(number)), ..synced });
+            let done = loop {
+                if let Some(done) = place.go_on() {
+                    break done;
+                }
+                let synced = place.wait();
+                place.storage.synced(synced);
+            };
+            let is_fault = changed || number == libc::EIO;
+            assert_eq!(matches!(done, Done::Synced(Err(_))), is_fault, "{changed} {number}");
+        }
     }
 
     #[test]
