@@ -15,7 +15,7 @@
 //! | waiting for the device, in the kernel's time | `aio`, `sync` |
 //! | making durable, step by step | `tasks` |
 //! | exact lengths | `complete` |
-//! | the resume state's file, and its lock | `state`, `era` |
+//! | the resume state's file, and its lock | `state`, `names`, `era` |
 //! | the clock of the files, and our sign of life | `pulse` |
 
 mod ahead;
@@ -27,6 +27,7 @@ mod era;
 mod fault;
 mod files;
 mod known;
+mod names;
 mod parts;
 mod positioned;
 mod prices;
@@ -47,6 +48,7 @@ mod write_back;
 pub use arena::arena;
 pub use backend::{Map, Tally};
 pub use fault::{Found, OpenFault};
+pub use names::state_names;
 pub use pulse::wall;
 pub use reserve::Allocate;
 use send::SendFault;
@@ -67,7 +69,6 @@ use files::Files;
 use parts::Parts;
 use readiness::Readiness;
 use reserve::Reserver;
-pub use state::state_names;
 use state::{Locked, StateFile};
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -4,12 +4,13 @@
 //! Its lock says that somebody works on the output. What is in it is the session's business; see
 //! [`resume`](crate::resume).
 
+use super::names::state_names;
 use super::pulse::{Heart, exact_clock_ns, is_stamped_by_kernel, stamp_clock_ns};
 use super::survey::stamp_of;
 use super::sys;
 use super::tree::Tree;
 use crate::base::InfoHash;
-use crate::base::limits::{PATH_COMPONENT_BYTES_MAX, STATE_BYTES_MAX};
+use crate::base::limits::STATE_BYTES_MAX;
 use crate::meta::Metainfo;
 use crate::resume::{HEAD_BYTES, MAGIC, State};
 use std::fs::File;
@@ -28,6 +29,7 @@ const LAST_BEAT_TIME: Duration = Duration::from_millis(20);
 /// The state file of one torrent.
 pub(super) struct StateFile {
     name: Vec<u8>,
+    next_name: Vec<u8>,
     info_hash: InfoHash,
     /// The file in its place, locked.
     locked: Option<File>,
@@ -86,8 +88,10 @@ impl Next {
 impl StateFile {
     /// Nothing is opened or made yet.
     pub(super) fn new(metainfo: &Metainfo) -> Self {
+        let [name, next_name] = state_names(metainfo);
         Self {
-            name: name(metainfo),
+            name,
+            next_name,
             info_hash: metainfo.info_hash,
             locked: None,
             next: None,
@@ -181,7 +185,7 @@ impl StateFile {
         self.next = None;
         let root = tree.root(true)?;
         let flags = libc::O_RDWR | libc::O_CREAT;
-        let mut file = sys::retry(|| sys::open_at(root, &self.next_name(), flags, 0o666)).map(File::from)?;
+        let mut file = sys::retry(|| sys::open_at(root, &self.next_name, flags, 0o666)).map(File::from)?;
         // Whoever finds the new one in its place finds it locked.
         if !sys::try_lock(&file)? {
             return Err(io::Error::from_raw_os_error(libc::ENOLCK));
@@ -212,7 +216,7 @@ impl StateFile {
             return Ok(());
         }
         let heart = next.heart();
-        sys::rename_at(tree.root(false)?, &self.next_name(), &self.name)?;
+        sys::rename_at(tree.root(false)?, &self.next_name, &self.name)?;
         (self.locked, self.heart) = (Some(next.file), heart);
         (self.is_ours, self.is_empty) = (true, false);
         Ok(())
@@ -273,8 +277,8 @@ impl StateFile {
         (self.heart, self.is_forgotten) = (None, true);
         if let Ok(root) = tree.root(false) {
             // What cannot be removed is found wanting by the next run.
-            if self.next.take().is_some() || is_left_behind(root, &self.next_name()) {
-                let _ = sys::remove_at(root, &self.next_name());
+            if self.next.take().is_some() || is_left_behind(root, &self.next_name) {
+                let _ = sys::remove_at(root, &self.next_name);
             }
             let _ = sys::remove_at(root.as_fd(), &self.name);
         }
@@ -286,10 +290,6 @@ impl StateFile {
         if self.is_empty {
             self.remove(tree);
         }
-    }
-
-    fn next_name(&self) -> Vec<u8> {
-        [&self.name, &b".new"[..]].concat()
     }
 }
 
@@ -307,21 +307,6 @@ fn is_rest_of_state(file: &File) -> io::Result<bool> {
     let mut head = Vec::new();
     file.take(MAGIC.len() as u64).read_to_end(&mut head)?;
     Ok(MAGIC.starts_with(&head))
-}
-
-/// What a torrent keeps beside its output: its resume state, and the next one.
-pub fn state_names(metainfo: &Metainfo) -> [Vec<u8>; 2] {
-    let name = name(metainfo);
-    let next = [&name[..], b".new"].concat();
-    [name, next]
-}
-
-/// `.NAME.swarmlet`, or with the info-hash for a name that is too long for that.
-fn name(metainfo: &Metainfo) -> Vec<u8> {
-    let fits = metainfo.name.len() + b"..swarmlet.new".len() <= PATH_COMPONENT_BYTES_MAX;
-    let hash = metainfo.info_hash.to_string();
-    let middle = if fits { &metainfo.name[..] } else { hash.as_bytes() };
-    [b".", middle, b".swarmlet"].concat()
 }
 
 #[cfg(test)]
