@@ -26,6 +26,9 @@ const TRIES: u32 = 10;
 /// The files' clock goes on at least once in half of this, unless the machine is busy elsewhere.
 const LAST_BEAT_TIME: Duration = Duration::from_millis(20);
 
+/// A clock that is so far behind what it has shown was set back; less than that passes by itself.
+const SET_BACK_NS: i64 = 1_000_000_000;
+
 /// The state file of one torrent.
 pub(super) struct StateFile {
     name: Vec<u8>,
@@ -226,7 +229,7 @@ impl StateFile {
     pub(super) fn beat(&mut self) {
         if let Some(heart) = &mut self.heart {
             let now_ns = stamp_clock_ns();
-            if now_ns < self.beat_ns {
+            if now_ns < self.beat_ns.saturating_sub(SET_BACK_NS) {
                 // The clock was set back: no sign of life will tell of what was stored before, and none is waited for.
                 self.stored_ns = i64::MIN;
             }

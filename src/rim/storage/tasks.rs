@@ -349,6 +349,7 @@ mod tests {
     use super::super::Options;
     use super::*;
     use crate::meta::Metainfo;
+    use crate::resume::HEAD_BYTES;
     use std::path::PathBuf;
 
     const TORRENT: TorrentId = TorrentId(0);
@@ -439,8 +440,9 @@ mod tests {
             let (Done::Synced(Err(fault)) | Done::Saved(Err(fault))) = done else { panic!("{done:?}") };
             assert_eq!(fault.os_error, libc::EIO);
         }
-        assert!(
-            place.state().is_empty(),
+        assert_eq!(
+            place.state().len(),
+            HEAD_BYTES,
             "what the device refuses does not take the place of the last state"
         );
     }
