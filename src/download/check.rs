@@ -16,8 +16,10 @@ pub struct Check {
     of_zeros: Option<[u8; 20]>,
     offset: u64,
     hash: Sha1,
-    /// The piece is read a second time, to be written again.
+    /// The piece is written again as it is read.
     renewing: bool,
+    /// That has to be done once more: a device has refused something since it began.
+    spoilt: bool,
 }
 
 impl Check {
@@ -30,7 +32,8 @@ impl Check {
     /// Of all pieces but those in `known`. Of the `holes`, pieces that are known to be all zeros, one is read for all.
     pub fn except(geometry: Geometry, known: Bitfield, holes: Bitfield) -> Self {
         let (of_zeros, hash) = (None, Sha1::new());
-        let mut check = Self { geometry, known, holes, of_zeros, offset: 0, hash, renewing: false };
+        let mut check =
+            Self { geometry, known, holes, of_zeros, offset: 0, hash, renewing: false, spoilt: false };
         check.pass_known();
         check
     }
@@ -79,6 +82,24 @@ impl Check {
     pub fn renew(&mut self, piece: u32) {
         self.offset = self.geometry.piece_start(piece);
         self.renewing = true;
+    }
+
+    /// A piece begins to be read; `renew`: and written again.
+    pub fn begin(&mut self, renew: bool) {
+        if self.offset == self.geometry.piece_start(self.piece()) {
+            self.renewing |= renew;
+            self.spoilt = false;
+        }
+    }
+
+    /// A device has refused something.
+    pub fn spoil(&mut self) {
+        self.spoilt = true;
+    }
+
+    /// True if the piece being read was written again so far, and nothing was refused since.
+    pub fn is_renewed(&self) -> bool {
+        self.renewing && !self.spoilt
     }
 
     /// True if what is read is to be written again.
@@ -178,6 +199,12 @@ mod tests {
         check.renew(0);
         check.skip_piece();
         assert_eq!((check.wants(), check.is_renewing()), (Some((10, 10)), false));
+        check.begin(true);
+        assert!(check.is_renewed());
+        check.spoil();
+        assert!(check.is_renewing() && !check.is_renewed());
+        check.begin(false);
+        assert!(check.is_renewed(), "as it begins anew");
     }
 
     #[test]

@@ -165,9 +165,14 @@ impl Durability {
         self.refused.insert(piece);
     }
 
-    /// True, once, if the device may have refused `piece`.
-    pub fn take_refused(&mut self, piece: u32) -> bool {
-        self.refused.remove(piece)
+    /// True if the device may have refused `piece`.
+    pub fn is_refused(&self, piece: u32) -> bool {
+        self.refused.has(piece)
+    }
+
+    /// The device will be given `piece` again.
+    pub fn renewed(&mut self, piece: u32) {
+        self.refused.remove(piece);
     }
 
     /// Somebody has been at the files: nothing is believed any more.
@@ -189,8 +194,6 @@ impl Durability {
         self.rests_until = now + STORE_RETRY_INTERVAL;
         self.recheck = true;
         self.unproven = true;
-        // The next run has to know of it, too, as long as the kernel lives.
-        self.saving.is_due |= self.saving.era.is_some();
         self.waits = false;
         self.suspects = partly_stored;
         let dirty_bytes = core::mem::take(&mut self.dirty_bytes);
@@ -256,8 +259,10 @@ impl Durability {
         self.recheck
     }
 
-    /// The run ends: what has been given since the state was saved is worth saving, too.
+    /// The run ends: what has been given since the state was saved is worth saving, too. And the next run has to know in
+    /// which era the device may have refused something.
     pub fn note_end(&mut self, uploaded_bytes: u64, is_seeding: bool) {
+        self.saving.is_due |= self.refused.count() > 0 && self.saving.era.is_some();
         self.saving.is_due |= is_seeding || uploaded_bytes != self.saving.uploaded_bytes;
     }
 

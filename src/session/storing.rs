@@ -197,8 +197,10 @@ impl Session {
     pub(super) fn go_on_checking(&mut self, now: Instant, id: TorrentId) {
         self.pass_holes(id);
         let torrent = &mut self.torrents[id.0 as usize];
-        let Some(check) = &torrent.checking else { return };
+        let Some(check) = &mut torrent.checking else { return };
         if let Some((offset, length)) = check.wants() {
+            let piece = check.piece();
+            check.begin(torrent.download.have().has(piece) && torrent.durability.is_refused(piece));
             let renew = check.is_renewing();
             return self.actions.push_back(Action::Load { torrent: id, offset, length, renew });
         }
@@ -235,10 +237,13 @@ impl Session {
 
     pub(super) fn on_loaded(&mut self, now: Instant, id: TorrentId, offset: u64, bytes: &[u8]) {
         let Some(check) = self.check_of(id, offset) else { return };
-        let was_renewing = check.is_renewing();
+        let (was_renewing, was_renewed) = (check.is_renewing(), check.is_renewed());
         if let Some((piece, digest)) = check.on_bytes(bytes) {
             let torrent = &mut self.torrents[id.0 as usize];
             let is_right = torrent.metainfo.hashes.get(piece as usize) == Some(&digest);
+            if was_renewed {
+                torrent.durability.renewed(piece);
+            }
             if !is_right || was_renewing || !torrent.renew(piece) {
                 self.on_checked(id, piece, is_right);
             }

@@ -5,6 +5,7 @@
 //! | what is there at the start, what is in the way | `survey` |
 //! | names and directories, no symlink followed | `tree` |
 //! | a few open files of many | `files` |
+//! | what a device has refused | `renew` |
 //! | whether a file is the one that it was | `known` |
 //! | room on the device | `reserve` |
 //! | window or positioned write | `backend`, `window`, `positioned` |
@@ -33,6 +34,7 @@ mod positioned;
 mod prices;
 mod pulse;
 mod readiness;
+mod renew;
 mod reserve;
 mod send;
 mod sigbus;
@@ -211,21 +213,6 @@ impl Storage {
             }
         }
         rest.fill(0);
-        Ok(())
-    }
-
-    /// Reads like [`Storage::load`], and stores what it has read, so that a sync has to bring it to the device: after a
-    /// write that failed the kernel has such bytes for written, as long as it remembers them, and it can be made to forget
-    /// only what nobody else holds (a map of another program, a socket on whose way they are).
-    ///
-    /// # Errors
-    /// The first fault; then nothing is promised about `buffer`.
-    pub fn renew(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageFault> {
-        self.load(offset, buffer)?;
-        let (length, mut done) = (buffer.len() as u64, 0);
-        while done < length {
-            done = self.store(offset, &[&*buffer], done, EXTENT_BYTES)?;
-        }
         Ok(())
     }
 
