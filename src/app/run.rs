@@ -172,7 +172,8 @@ impl App {
         result?;
         let (torrents, twice) = Torrents::unique(given);
         twice.iter().for_each(|line| self.news(Level::Warn, line));
-        match torrents.clash() {
+        let states = || torrents.state_clash().filter(|_| self.cli.job != Job::Check);
+        match torrents.clash().or_else(states) {
             Some(clash) => Err(self.error(&clash, Exit::OutputTaken)),
             None => Ok(torrents),
         }

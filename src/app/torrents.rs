@@ -5,7 +5,8 @@ use crate::base::TorrentId;
 use crate::base::limits::TORRENT_FILE_BYTES_MAX;
 use crate::base::units::Bytes;
 use crate::meta::{Metainfo, MetainfoFault};
-use std::collections::HashSet;
+use crate::rim::storage::state_names;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
@@ -138,6 +139,12 @@ pub fn shown(path: &Path) -> String {
     clean(path.as_os_str().as_bytes())
 }
 
+/// Two torrents do not go together: why, and what helps.
+fn alone(one: &Torrent, other: &Torrent, why: &str) -> String {
+    let (one, other) = (shown(&one.file), shown(&other.file));
+    format!("{one} and {other}: {why}: run them one after the other, or with an --output of their own")
+}
+
 /// All torrents of a run, by [`TorrentId`].
 #[derive(Clone, Debug, Default)]
 pub struct Torrents(Vec<Torrent>);
@@ -194,6 +201,23 @@ impl Torrents {
             directories.extend(parents);
         }
         None
+    }
+
+    /// Two torrents of which one's output, or resume state, would be in the place of the other's resume state, in one
+    /// line.
+    pub fn state_clash(&self) -> Option<String> {
+        let mut states: HashMap<Vec<u8>, &Torrent> = HashMap::new();
+        for torrent in &self.0 {
+            for name in state_names(&torrent.metainfo) {
+                if let Some(other) = states.insert(name, torrent) {
+                    return Some(alone(torrent, other, "both have the same name"));
+                }
+            }
+        }
+        self.0.iter().find_map(|torrent| {
+            let other = states.get(&torrent.metainfo.name)?;
+            Some(alone(torrent, other, "its name is that of the other's resume state"))
+        })
     }
 
     /// The torrent of this number.
@@ -267,6 +291,18 @@ mod tests {
         assert!(clash(vec![directory("a", "b"), single("a", 1000)]));
         assert!(clash(vec![directory("a", "b"), directory("a", "b")]));
         assert!(!clash(vec![directory("a", "b"), directory("a", "c"), single("b", 1000)]));
+    }
+
+    #[test]
+    fn torrents_that_want_the_same_state_are_found() {
+        let clash = |names: &[&str]| Torrents::samples(names).state_clash();
+        let same = clash(&["b", "a", "a"]).unwrap();
+        assert!(same.starts_with("some.torrent and some.torrent: both have the same name: run"), "{same}");
+        for names in [["a", ".a.swarmlet"], [".a.swarmlet", "a"], ["a", ".a.swarmlet.new"]] {
+            assert!(clash(&names).unwrap().contains("its name is that of the other's resume state"));
+        }
+        assert_eq!(clash(&["a", ".b.swarmlet", "a.swarmlet"]), None);
+        assert_eq!(clash(&["a"]), None);
     }
 
     #[test]

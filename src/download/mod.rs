@@ -340,7 +340,7 @@ impl Download {
         self.shelf.store_bytes(store)
     }
 
-    /// Verified pieces that are in their files in part.
+    /// Verified pieces that are in their files in part, or are on their way there.
     pub fn partly_stored(&self) -> impl Iterator<Item = u32> + '_ {
         self.shelf.partly_stored()
     }

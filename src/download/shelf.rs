@@ -159,9 +159,13 @@ impl Shelf {
         self.stores.get(&store).map_or(0, |range| range.start)
     }
 
-    /// Pieces of which some bytes are stored.
+    /// Pieces of which some bytes are stored, or are on their way.
     pub fn partly_stored(&self) -> impl Iterator<Item = u32> + '_ {
-        let is_begun = |piece: u32, held: &Held| held.left_bytes < self.geometry.piece_length(piece);
+        let is_begun = |piece: u32, held: &Held| {
+            let own = self.geometry.piece_range(piece);
+            let is_in = |store: &Range<u64>| store.start < own.end && own.start < store.end;
+            held.left_bytes < self.geometry.piece_length(piece) || self.stores.values().any(is_in)
+        };
         self.held.iter().filter(move |(piece, held)| is_begun(**piece, held)).map(|(piece, _)| *piece)
     }
 

@@ -145,6 +145,12 @@ pub trait Files {
     /// What went wrong, with which file.
     fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault>;
 
+    /// Reads the same, and writes it again to where it was, so that the next sync brings it to the device.
+    ///
+    /// # Errors
+    /// What went wrong, with which file.
+    fn renew(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault>;
+
     /// True if the file takes the bytes of `parts` behind the first `done` without waiting for a device, as far as can be
     /// told. Some of them may be in it.
     fn takes_bytes(&mut self, _offset: u64, _parts: &[&[u8]], _done: u64) -> bool {
@@ -217,6 +223,10 @@ impl Files for Storage {
 
     fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
         Self::load(self, offset, bytes)
+    }
+
+    fn renew(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
+        Self::renew(self, offset, bytes)
     }
 
     fn takes_bytes(&mut self, offset: u64, parts: &[&[u8]], done: u64) -> bool {

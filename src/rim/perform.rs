@@ -16,6 +16,8 @@ struct Load {
     torrent: TorrentId,
     offset: u64,
     length: usize,
+    /// It is written again.
+    renew: bool,
 }
 
 /// Wishes to read that wait for their turn, and the one buffer for all.
@@ -79,8 +81,8 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             }
             Action::SendDatagram { server, bytes } => self.post(&server, &bytes),
             Action::Store { torrent, store } => self.run_errand(torrent, Errand::Store(store)),
-            Action::Load { torrent, offset, length } => {
-                self.loads.waiting.push_back(Load { torrent, offset, length });
+            Action::Load { torrent, offset, length, renew } => {
+                self.loads.waiting.push_back(Load { torrent, offset, length, renew });
             }
             Action::Sync { torrent, everything } => self.run_errand(torrent, Errand::Sync { everything }),
             Action::Save { torrent } => self.run_errand(torrent, Errand::Save),
@@ -103,7 +105,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             return;
         }
         let now = self.rim.clock.now();
-        let Some(&Load { torrent, offset, length }) = self.loads.waiting.front() else { return };
+        let Some(&Load { torrent, offset, length, renew }) = self.loads.waiting.front() else { return };
         let length = length.min(CHECK_SLICE_BYTES).min(self.rim.hashing.bytes());
         if !self.machine.awaits_load(torrent) {
             self.loads.waiting.pop_front();
@@ -121,7 +123,9 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         self.loads.waiting.pop_front();
         self.loads.buffer.resize(CHECK_SLICE_BYTES, 0);
         let bytes = &mut self.loads.buffer[..length];
-        let event = match files_of(self.files, torrent).load(offset, bytes) {
+        let files = files_of(self.files, torrent);
+        let loaded = if renew { files.renew(offset, bytes) } else { files.load(offset, bytes) };
+        let event = match loaded {
             Ok(()) => Event::Loaded { torrent, offset, bytes },
             Err(fault) => Event::LoadFailed { torrent, offset, fault },
         };

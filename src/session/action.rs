@@ -71,6 +71,9 @@ pub enum Action {
         offset: u64,
         /// Bytes, at most `CHECK_SLICE_BYTES`.
         length: usize,
+        /// Also write what was read again, to where it was: the device may have refused it, and then memory has it and
+        /// will never bring it there by itself. Also a fault of that is answered with `LoadFailed`.
+        renew: bool,
     },
     /// Make durable what has been stored so far, without keeping anybody waiting; answer `Synced` or `SyncFailed`.
     Sync {

@@ -43,6 +43,11 @@ pub(super) struct Durability {
     suspects: Vec<u32>,
     /// Pieces that are not durable are to be read as soon as nothing else is.
     recheck: bool,
+    /// Pieces that the device may have refused, and memory keeps as if they were written: a sync makes them durable only
+    /// after they have been written again. Without room for any as long as there are none.
+    pub(super) refused: Bitfield,
+    /// Not even memory takes them again; until a sync of everything succeeds.
+    pub refuses_renewal: bool,
     pub(super) saving: Saving,
     /// What runs before this one have done.
     pub past: Past,
@@ -73,6 +78,8 @@ impl Durability {
             rests_until: Instant::ZERO,
             suspects: Vec::new(),
             recheck: false,
+            refused: Bitfield::new(0),
+            refuses_renewal: false,
             saving: Saving::default(),
             past: Past::default(),
         }
@@ -176,6 +183,25 @@ impl Durability {
             self.saving.is_behind();
         }
         self.syncing.remove(piece);
+        self.refused.remove(piece);
+    }
+
+    /// The device may have refused `piece`.
+    pub fn refuse(&mut self, piece: u32) {
+        if self.refused.len() == 0 {
+            self.refused = Bitfield::new(self.durable.len());
+        }
+        self.refused.insert(piece);
+    }
+
+    /// True if the device may have refused `piece`.
+    pub fn is_refused(&self, piece: u32) -> bool {
+        self.refused.has(piece)
+    }
+
+    /// The device will be given `piece` again.
+    pub fn renewed(&mut self, piece: u32) {
+        self.refused.remove(piece);
     }
 
     /// Somebody has been at the files: nothing is believed any more.
@@ -191,9 +217,20 @@ impl Durability {
         self.end_sync(device, now, false).unwrap_or(0)
     }
 
-    /// What is not durable may be lost, and is to be read, `partly_stored` pieces as soon as they are wholly stored. A sync
-    /// that is under way proves nothing any more. Answers the bytes that may be lost beside those of a sync.
-    pub fn doubt(&mut self, device: &mut Device, now: Instant, partly_stored: Vec<u32>) -> u64 {
+    /// What we `have` and is not durable may be lost, and is to be read, `partly_stored` pieces as soon as they are wholly
+    /// stored. A sync that is under way proves nothing any more. Answers the bytes that may be lost beside those of a sync.
+    pub fn doubt(
+        &mut self,
+        device: &mut Device,
+        now: Instant,
+        have: &Bitfield,
+        partly_stored: Vec<u32>,
+    ) -> u64 {
+        for piece in have.iter() {
+            if !self.durable.has(piece) {
+                self.refuse(piece);
+            }
+        }
         self.rests_until = now + STORE_RETRY_INTERVAL;
         self.recheck = true;
         self.unproven = true;
@@ -243,7 +280,10 @@ impl Durability {
     /// Pieces that were stored in part in doubtful times are wholly stored: they are to be read.
     pub fn on_wholly_stored(&mut self, pieces: &[u32]) {
         for &piece in pieces {
-            self.recheck |= self.take_suspect(piece);
+            if self.take_suspect(piece) {
+                self.recheck = true;
+                self.refuse(piece);
+            }
         }
     }
 
@@ -267,6 +307,11 @@ impl Durability {
     /// True if stores wait until a sync is done.
     pub fn holds_stores(&self) -> bool {
         self.waits
+    }
+
+    /// True if whatever was stored was synced, or is in doubt.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.unsynced_bytes() == (0, 0) && self.sync.is_none() && self.completing == 0
     }
 
     /// True if nothing is on its way to the device, or is to be.

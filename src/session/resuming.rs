@@ -49,6 +49,10 @@ impl Session {
         } else {
             torrent.durability.keep_state(era, belief.past, belief.pieces.clone());
         }
+        // What the file system has nothing for was never refused.
+        for piece in belief.refused.iter().filter(|&piece| !holes.has(piece)) {
+            torrent.durability.refuse(piece);
+        }
         for piece in belief.pieces.iter() {
             if torrent.download.found(piece) {
                 torrent.done_bytes += torrent.wanted_bytes(piece);

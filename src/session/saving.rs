@@ -62,8 +62,12 @@ impl Durability {
         self.durable = durable;
     }
 
-    /// The run ends: what has been given since the state was saved is worth saving, too.
+    /// The run ends: what has been given since the state was saved is worth saving, too. And the next run has to know in
+    /// which era the device may have refused something.
     pub fn note_end(&mut self, uploaded_bytes: u64, is_seeding: bool) {
+        if self.refused.count() > 0 {
+            self.saving.is_behind();
+        }
         self.saving.is_due |= is_seeding || uploaded_bytes != self.saving.uploaded_bytes;
     }
 }
@@ -103,6 +107,7 @@ impl Session {
             written_ns: wall.now_ns,
             boot_ns: wall.boot_ns,
             past: self.past(now, id),
+            is_final: self.quitting.is_some() && own.is_at_rest() && torrent.download.is_flushed(),
             stamps: stamps.into(),
             durable: own.durable.clone(),
             stored: stored.clone(),
@@ -148,7 +153,8 @@ impl Session {
         if all_durable {
             own.all_is_durable(&mut self.device, torrent.download.have());
         }
-        if torrent.ended && own.saving.era.take().is_some() {
+        // What is not on the disk yet may have to be fetched again, and others are to keep away from it meanwhile.
+        if torrent.ended && torrent.durable && own.saving.era.take().is_some() {
             self.actions.push_back(Action::ForgetState { torrent: id });
         }
     }

@@ -247,9 +247,12 @@ impl Session {
     pub(super) fn go_on_checking(&mut self, now: Instant, id: TorrentId) {
         self.pass_holes(id);
         let torrent = &mut self.torrents[id.0 as usize];
-        let Some(check) = &torrent.checking else { return };
+        let Some(check) = &mut torrent.checking else { return };
         if let Some((offset, length)) = check.wants() {
-            return self.actions.push_back(Action::Load { torrent: id, offset, length });
+            let piece = check.piece();
+            check.begin(torrent.download.have().has(piece) && torrent.durability.is_refused(piece));
+            let renew = check.is_renewing();
+            return self.actions.push_back(Action::Load { torrent: id, offset, length, renew });
         }
         torrent.checking = None;
         torrent.trackers.hold(false);
@@ -285,16 +288,22 @@ impl Session {
 
     pub(super) fn on_loaded(&mut self, now: Instant, id: TorrentId, offset: u64, bytes: &[u8]) {
         let Some(check) = self.check_of(id, offset) else { return };
+        let (was_renewing, was_renewed) = (check.is_renewing(), check.is_renewed());
         if let Some((piece, digest)) = check.on_bytes(bytes) {
-            let torrent = &self.torrents[id.0 as usize];
+            let torrent = &mut self.torrents[id.0 as usize];
             let is_right = torrent.metainfo.hashes.get(piece as usize) == Some(&digest);
-            self.on_checked(id, piece, is_right);
+            if was_renewed {
+                torrent.durability.renewed(piece);
+            }
+            if !is_right || was_renewing || !torrent.renew(piece) {
+                self.on_checked(id, piece, is_right);
+            }
         }
         self.go_on_checking(now, id);
     }
 
     /// A piece was read from disk.
-    fn on_checked(&mut self, id: TorrentId, piece: u32, is_right: bool) {
+    pub(super) fn on_checked(&mut self, id: TorrentId, piece: u32, is_right: bool) {
         let torrent = &mut self.torrents[id.0 as usize];
         if !is_right {
             if torrent.lose(piece) {
@@ -315,8 +324,12 @@ impl Session {
 
     pub(super) fn on_load_failed(&mut self, now: Instant, id: TorrentId, offset: u64, fault: StorageFault) {
         let Some(check) = self.check_of(id, offset) else { return };
-        let piece = check.piece();
+        let (piece, was_renewing) = (check.piece(), check.is_renewing());
         check.skip_piece();
+        // Want of room is a fault of writing, and the piece is still there to be read.
+        if was_renewing && fault.kind == StorageFaultKind::NoSpace {
+            return self.on_renewal_failed(now, id, piece, fault);
+        }
         let torrent = &mut self.torrents[id.0 as usize];
         torrent.read_faults += 1;
         // One line for each file, not one for each piece, and not for every file of a disk that fails.

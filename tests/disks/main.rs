@@ -362,6 +362,35 @@ fn write_back_that_fails_is_told_and_never_called_complete() {
     drop(disk);
 }
 
+/// The same for a while. Another program maps the file, so that the kernel keeps what it could not write, as if it were
+/// written: to read it proves nothing.
+#[test]
+fn write_back_that_fails_for_a_while_leaves_no_hole_behind() {
+    let scratch = Scratch::new();
+    let payload = Payload::new(&scratch, 32, PIECE);
+    let below = Faults::new(&scratch.path().join("below"));
+    let image = below.path.join("image");
+    let disk = Mounted::ext4(&scratch, &image, 64);
+    let seeder = Seeder::new(&payload, 3_000);
+    let mut client = Client::start(&scratch, &payload, &disk.path, &["--peer", &seeder.peer]);
+    client.wait_for("some of it", |client| {
+        Some(client.status()).filter(|one| number(one, "done_bytes") > 1 << 20)
+    });
+    let file = File::open(disk.path.join("payload")).unwrap();
+    // SAFETY: what is read is not looked at, and nobody makes the file shorter.
+    let map = unsafe { memmap2::Mmap::map(&file) }.unwrap();
+    assert_ne!(map.iter().step_by(4096).map(|byte| u64::from(*byte)).sum::<u64>(), 0);
+    // The tables of the file system are whole.
+    below.tell("write=EIO fsync=EIO skip=4194304");
+    client.wait_for("a fault", |client| client.log().contains("cannot be read or written").then_some(()));
+    below.tell("");
+    assert_eq!(client.end().code(), Some(0), "{}", client.log());
+    payload.assert_same(&disk.path);
+    drop((map, file, disk));
+    payload.assert_same(&Mounted::image(&scratch, &image).path);
+    seeder.end();
+}
+
 #[test]
 fn pieces_larger_than_memory_are_downloaded() {
     let scratch = Scratch::new();

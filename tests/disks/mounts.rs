@@ -33,6 +33,11 @@ impl Mounted {
         }
         let arguments = ["-q", "-F", "-m", "0", "-O", "^has_journal", image.to_str().unwrap()];
         run("mkfs.ext4", &arguments, "install it with: apt-get install -y e2fsprogs");
+        Self::image(scratch, image)
+    }
+
+    /// What is on the file `image`.
+    pub fn image(scratch: &Scratch, image: &Path) -> Self {
         Self::new(&scratch.folder("mount"), &["-t", "ext4", "-o", "loop", image.to_str().unwrap()])
     }
 

@@ -103,7 +103,7 @@ impl Stage {
     pub fn act(&mut self) {
         while let Some(action) = self.session.next_action() {
             match action {
-                Action::Load { torrent, offset, length } => {
+                Action::Load { torrent, offset, length, .. } => {
                     let bytes = &self.content[offset as usize..offset as usize + length];
                     self.session.handle(self.now, Event::Loaded { torrent, offset, bytes });
                 }

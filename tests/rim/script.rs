@@ -290,6 +290,10 @@ impl Files for Letters {
         to.write(&[b'a' + offset as u8]).map_err(SendError::Socket)
     }
 
+    fn renew(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
+        self.load(offset, bytes)
+    }
+
     fn begin(&mut self, task: Task) {
         self.tasks.push_back(task);
     }

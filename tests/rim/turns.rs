@@ -24,13 +24,14 @@ fn reading_the_files_takes_a_turn_each_and_keeps_no_command_waiting() {
                 torrent: TORRENT,
                 offset: nth,
                 length: CHECK_SLICE_BYTES - nth as usize,
+                renew: nth % 2 == 1,
             });
         }),
         Fact::Loaded(offset, bytes) => {
             assert_eq!(bytes, vec![b'a' + offset as u8; CHECK_SLICE_BYTES - offset as usize]);
             desk.note(format!("{offset}"));
             if offset == 19 {
-                desk.wish(Action::Load { torrent: TORRENT, offset: 77, length: 1 });
+                desk.wish(Action::Load { torrent: TORRENT, offset: 77, length: 1, renew: false });
             }
         }
         Fact::LoadFailed(offset) => {
@@ -71,7 +72,9 @@ fn what_is_of_no_use_any_more_is_not_read() {
         Fact::Start => {
             desk.forgets_loads = true;
             desk.deadline = Some(desk.now + Duration::from_millis(20));
-            (0..2).for_each(|offset| desk.wish(Action::Load { torrent: TORRENT, offset, length: 1 }));
+            (0..2).for_each(|offset| {
+                desk.wish(Action::Load { torrent: TORRENT, offset, length: 1, renew: false })
+            });
         }
         Fact::Time => desk.finish(),
         fact => panic!("{fact:?}"),

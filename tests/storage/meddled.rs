@@ -210,3 +210,45 @@ fn a_file_that_nobody_has_seen_is_not_taken_for_zeros() {
     fs::write(place.path.join("t/zeros"), vec![1; E as usize]).expect("room");
     assert_eq!(completed(&mut storage), CHANGED);
 }
+
+#[test]
+fn only_who_has_stored_the_same_torrent_before_finds_its_own_output() {
+    let place = Place::new("whose");
+    let (ours, theirs) = (torrent("x", &[("", 4 * E, "")]), torrent("x", &[("", 5 * E, "")]));
+    fs::write(place.path.join("x"), b"a letter").expect("room");
+    // Who has only looked, and was killed then, leaves an empty state.
+    fs::write(place.path.join(".x.swarmlet"), b"").expect("room");
+    let was_ours = |metainfo: &Arc<Metainfo>, stores: bool| {
+        let (mut storage, _) = open(&place.path, metainfo, &FULL);
+        storage.take().expect("nobody else has it");
+        if stores {
+            assert_eq!(store(&mut storage, 0, E), Ok(()));
+        }
+        storage.was_ours()
+    };
+    assert!(!was_ours(&ours, false));
+    assert!(!was_ours(&ours, true));
+    assert!(!was_ours(&theirs, false));
+    assert!(was_ours(&ours, false));
+}
+
+#[test]
+fn what_is_renewed_is_read_and_has_to_be_synced_again() {
+    let place = Place::new("renewed");
+    let metainfo = torrent("x", &[("a", 100_000, ""), ("b", 2 * E, "")]);
+    let (mut storage, _) = open(&place.path, &metainfo, &FULL);
+    assert_eq!(store(&mut storage, 0, 2 * E), Ok(()));
+    assert_eq!(sync(&mut storage, false), Ok(()));
+    let before = ["x/a", "x/b"].map(|name| fs::metadata(place.path.join(name)).expect("there").modified());
+    std::thread::sleep(Duration::from_millis(20));
+    let mut bytes = vec![0; 256 << 10];
+    storage.renew(50_000, &mut bytes).expect("readable and writable");
+    assert!(bytes == content(50_000, 256 << 10));
+    // They were written, and are the same.
+    for (name, before) in ["x/a", "x/b"].iter().zip(before) {
+        let after = fs::metadata(place.path.join(name)).expect("there").modified();
+        assert!(after.expect("a time") > before.expect("a time"), "{name}");
+    }
+    assert!(load(&mut storage, 0, 2 * E) == content(0, 2 * E));
+    assert_eq!(sync(&mut storage, false), Ok(()));
+}

@@ -5,6 +5,7 @@
 //! | what is there at the start, what is in the way | `survey` |
 //! | names and directories, no symlink followed | `tree` |
 //! | a few open files of many | `files` |
+//! | what a device has refused | `renew` |
 //! | whether a file is the one that it was | `known` |
 //! | room on the device | `reserve` |
 //! | what a file system cannot do | `kind` |
@@ -18,13 +19,14 @@
 //! | waiting for the device, in the kernel's time | `aio`, `sync` |
 //! | making durable, step by step | `tasks` |
 //! | exact lengths | `complete` |
-//! | the resume state's file, and its lock | `state`, `era` |
+//! | the resume state's file, and its lock | `state`, `names`, `era` |
 //! | the clock of the files, and our sign of life | `pulse` |
 
 mod ahead;
 mod aio;
 mod arena;
 mod backend;
+mod beside;
 mod complete;
 mod era;
 mod fault;
@@ -38,6 +40,7 @@ mod positioned;
 mod prices;
 mod pulse;
 mod readiness;
+mod renew;
 mod reserve;
 mod send;
 mod sigbus;
@@ -52,6 +55,7 @@ mod write_back;
 
 pub use arena::arena;
 pub use backend::{Map, Tally};
+pub use beside::state_names;
 pub use fault::{Found, OpenFault};
 pub use kind::Kind;
 pub use names::Names;
@@ -209,6 +213,7 @@ impl Storage {
     /// # Errors
     /// The first fault. Some of the bytes may be in the files; storing all of them again is harmless.
     pub fn store(&mut self, offset: u64, parts: &[&[u8]], done: u64, most: u64) -> Result<u64, StorageFault> {
+        self.state.begin();
         self.state.beat();
         let before = core::mem::replace(&mut self.faults_before_store, self.faults);
         let done = if before == self.faults { done } else { 0 };
@@ -396,9 +401,9 @@ impl Storage {
         survey::read_only(&mut self.tree, &self.metainfo.layout, &self.stamps)
     }
 
-    /// True if an earlier run has worked on the output, as far as can be told after [`Storage::take`].
+    /// True if an earlier run has worked on the torrent here, as far as can be told after [`Storage::take`].
     pub fn was_ours(&self) -> bool {
-        self.state.was_there()
+        self.state.was_ours()
     }
 
     /// True if neither the state nor the output is there, and nothing can be made beside it: `error` is why.

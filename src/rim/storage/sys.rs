@@ -88,6 +88,26 @@ pub(super) fn reserve(file: &File, offset: u64, length: u64) -> io::Result<()> {
     retry(|| checked(unsafe { libc::fallocate64(file.as_raw_fd(), 0, offset, length) })).map(drop)
 }
 
+/// Makes `length` bytes of `file` from `offset` on zeros, without keeping what the kernel remembers of them; the file is no
+/// longer afterwards.
+pub(super) fn zero(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    let (offset, length) = (wire_offset(offset)?, wire_offset(length)?);
+    let mode = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: takes numbers only.
+    retry(|| checked(unsafe { libc::fallocate64(file.as_raw_fd(), mode, offset, length) })).map(drop)
+}
+
+/// True if `file` is on an ext4, or on an older one of that name.
+pub(super) fn is_ext(file: &File) -> bool {
+    // SAFETY: all fields of the structure are integers, for which zero is a value.
+    let mut answer: libc::statfs64 = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a structure of the kind that the call fills.
+    let told = checked(unsafe { libc::fstatfs64(file.as_raw_fd(), &raw mut answer) }).is_ok();
+    #[allow(clippy::unnecessary_cast, reason = "the types differ per target")]
+    let kind = answer.f_type as i64;
+    told && kind == 0xef53 // EXT4_SUPER_MAGIC of linux/magic.h
+}
+
 /// Writes the slices at `offset`; the number of bytes written, which may be less than all.
 pub(super) fn write_at(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
     let offset = wire_offset(offset)?;

@@ -10,7 +10,7 @@ use crate::base::TorrentId;
 use crate::base::limits::TURN_FILES_MAX;
 use crate::meta;
 use crate::resume::Stamp;
-use crate::session::StorageFault;
+use crate::session::{StorageFault, StorageFaultKind};
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io;
@@ -78,11 +78,20 @@ impl Tasks {
     pub(super) fn is_syncing(&self) -> bool {
         self.current.as_ref().is_some_and(|work| work.under_way > 0)
     }
+
+    /// True if somebody else was noticed to have been at the files, which is told when the task under way is over.
+    fn hides_change(&self) -> bool {
+        let fault = self.current.as_ref().and_then(|work| work.fault);
+        fault.is_some_and(|fault| fault.kind == StorageFaultKind::Changed)
+    }
 }
 
 impl Storage {
     /// Adds a task. [`Storage::go_on`] answers it.
     pub fn begin(&mut self, task: Task) {
+        if matches!(task, Task::Save(_)) && !self.tasks.hides_change() {
+            self.state.expect();
+        }
         self.tasks.waiting.push_back(task);
     }
 
@@ -132,6 +141,9 @@ impl Storage {
             (Err(error), STATE) => {
                 work.renamed = true;
                 work.fault = Some(fault::of_file(0, &error));
+            }
+            (Err(error), file) if cannot_change(&error) && !self.write_back.is_changed(file) => {
+                log::debug!("file {file} cannot be synced, and need not be: {error}");
             }
             (Err(error), file) => {
                 let lost = self.fault(file, &error);
@@ -195,7 +207,7 @@ impl Storage {
             }
             self.files.close(index);
             match complete_file(&mut self.tree, &mut self.files, index, &file) {
-                Ok(true) => self.write_back.note_file(index),
+                Ok(true) => self.write_back.note_changed(index),
                 Ok(false) => {}
                 Err(error) => {
                     // The others are looked at as well: all that was changed is told at once, and then read once.
@@ -352,6 +364,12 @@ impl Storage {
     }
 }
 
+/// True for what file systems say of a sync that take no change: those without a way to sync, and those that are mounted
+/// for reading.
+fn cannot_change(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EROFS))
+}
+
 /// Adds the directory of the file `names` and all above it, up to the output directory.
 fn note_directories(names: &[&[u8]], directories: &mut BTreeSet<Vec<u8>>) {
     for depth in 0..names.len() {
@@ -365,6 +383,7 @@ mod tests {
     use super::super::Options;
     use super::*;
     use crate::meta::Metainfo;
+    use crate::resume::HEAD_BYTES;
     use std::path::PathBuf;
 
     const TORRENT: TorrentId = TorrentId(0);
@@ -461,8 +480,9 @@ mod tests {
             let (Done::Synced(Err(fault)) | Done::Saved(Err(fault))) = done else { panic!("{done:?}") };
             assert_eq!(fault.os_error, libc::EIO);
         }
-        assert!(
-            place.state().is_empty(),
+        assert_eq!(
+            place.state().len(),
+            HEAD_BYTES,
             "what the device refuses does not take the place of the last state"
         );
     }
@@ -495,6 +515,37 @@ mod tests {
                 }
             };
             assert!(matches!(done, Done::Completed(Ok(())) | Done::Synced(Ok(()))), "{done:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_nobody_has_changed_need_not_be_synced_where_it_cannot_be() {
+        for (changed, number) in [
+            (false, libc::EINVAL),
+            (false, libc::EROFS),
+            (false, libc::EIO),
+            (true, libc::EINVAL),
+            (true, libc::EROFS),
+        ] {
+            let mut place = Place::new(&format!("unsyncable-{changed}-{number}"));
+            std::fs::write(place.path.join("n"), b"x").expect("room");
+            if changed {
+                assert_eq!(place.storage.store(0, &[b"x"], 0, 1), Ok(1));
+            }
+            place.storage.write_back.note_file(0);
+            place.storage.begin(Task::Sync { everything: false });
+            assert_eq!(place.go_on(), None);
+            let synced = place.wait();
+            place.storage.synced(Synced { result: Err(io::Error::from_raw_os_error(number)), ..synced });
+            let done = loop {
+                if let Some(done) = place.go_on() {
+                    break done;
+                }
+                let synced = place.wait();
+                place.storage.synced(synced);
+            };
+            let is_fault = changed || number == libc::EIO;
+            assert_eq!(matches!(done, Done::Synced(Err(_))), is_fault, "{changed} {number}");
         }
     }
 
