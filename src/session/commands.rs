@@ -90,10 +90,9 @@ impl Session {
         for id in self.ids() {
             let totals = self.totals(id);
             let torrent = &mut self.torrents[id.0 as usize];
-            // Of a check that is broken off there is nothing to be saved, and it may be the disk that keeps it.
-            let gives = torrent.checking.take().is_none() && torrent.is_seeding();
+            torrent.checking = None;
             torrent.download.flush();
-            torrent.durability.note_end(torrent.up.total_bytes(), gives);
+            torrent.durability.note_end(torrent.up.total_bytes(), torrent.is_seeding());
             torrent.trackers.stop(now, &totals, &mut self.rng);
             self.settle_trackers(now, id);
             self.drop_all(now, id);
@@ -225,11 +224,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Bitfield, Rng};
-    use crate::resume::{Era, Stamp, Wall};
     use crate::session::rig::{self, session, settings};
-    use crate::session::{Event, Giving, Remains};
-    use alloc::vec::Vec;
 
     /// The answer to `line`.
     fn said(session: &mut Session, line: &str) -> String {
@@ -253,29 +248,6 @@ mod tests {
         for (line, wanted) in cases {
             assert_eq!(said(&mut session, line), wanted);
         }
-    }
-
-    #[test]
-    fn a_check_that_is_broken_off_leaves_nothing_to_be_saved() {
-        let mut session = Session::new(rig::NOW, Rng::new(1), settings());
-        session.give(rig::NOW, Giving { seed: true, ..Giving::default() });
-        let remains = Remains {
-            state: &[],
-            stamps: &[Stamp { length: 9, changed_ns: 1 }],
-            holes: Bitfield::new(1),
-            era: Era::default(),
-            wall: Wall { now_ns: 5, boot_ns: 1, kept: true },
-            empty: false,
-            foreign: false,
-            read_only: None,
-        };
-        session.resume_torrent(rig::NOW, rig::torrent(&[[b'x'; 20]]), remains);
-        let mut wishes = Vec::new();
-        session.handle(rig::NOW, Event::Quit);
-        wishes.extend(core::iter::from_fn(|| session.next_action()));
-        let is_save = |wish: &Action| matches!(wish, Action::Save { .. } | Action::Sync { .. });
-        assert!(wishes.iter().any(|wish| matches!(wish, Action::Load { .. })), "it is being checked");
-        assert!(!wishes.iter().any(is_save), "{wishes:?}");
     }
 
     #[test]
