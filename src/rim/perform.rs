@@ -139,7 +139,8 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
         while let Some(answer) = self.rim.syncer.next_done() {
             files_of(self.files, answer.torrent).synced(answer);
         }
-        for nth in 0..self.files.len() {
+        let (first, count) = (self.rim.syncer.first_of(self.files.len()), self.files.len());
+        for nth in (first..count).chain(0..first) {
             let torrent = TorrentId(nth as u32);
             if let Some(done) = self.files[nth].go_on(torrent, &mut self.rim.syncer) {
                 self.tell(match done {

@@ -251,6 +251,25 @@ mod tests {
     }
 
     #[test]
+    fn a_sync_of_everything_waits_for_no_round_and_no_round_for_it() {
+        let mut session = session(3);
+        wish(&mut session, 0, 3 * MIB);
+        answer(&mut session, 0, true);
+        session.on_time(NOW);
+        assert_eq!(wishes(&mut session).1, [(0, false)]);
+        session.torrents[1].durability.found(0);
+        session.on_time(NOW);
+        assert_eq!(wishes(&mut session).1, [(1, true)]);
+        wish(&mut session, 2, MIB);
+        answer(&mut session, 2, true);
+        fetch(&mut session, 0);
+        session.handle(NOW, Event::Synced { torrent: TorrentId(0) });
+        session.on_time(NOW + Duration::from_secs(5));
+        assert_eq!(wishes(&mut session).1, [(2, false)]);
+        session.check();
+    }
+
+    #[test]
     fn bytes_that_are_in_doubt_give_way_too_and_prove_nothing() {
         let mut session = session(1);
         wish(&mut session, 0, 3 * MIB);
@@ -259,8 +278,11 @@ mod tests {
         answer(&mut session, 0, true);
         session.on_time(NOW);
         assert_eq!(wishes(&mut session).1, [(0, false)]);
+        session.torrents[0].durability.count_failure();
         session.handle(NOW, Event::Synced { torrent: TorrentId(0) });
         assert_eq!(session.torrents[0].undurable().count(), 1);
+        let is_too_much = [(); 3].map(|()| session.torrents[0].durability.count_failure());
+        assert_eq!(is_too_much, [false, false, true], "nor that failures have an end");
         session.torrents[0].checking = None;
         session.on_time(NOW);
         assert_eq!(wishes(&mut session).1, [(0, true)]);

@@ -58,6 +58,8 @@ struct SyncUnderWay {
     bytes: u64,
     /// It belongs to a round of syncs.
     in_round: bool,
+    /// What was there when it began is durable by its end.
+    is_proof: bool,
 }
 
 impl Durability {
@@ -145,17 +147,17 @@ impl Durability {
         let bytes = core::mem::take(&mut self.dirty_bytes);
         self.dirty_since = None;
         device.begun_to_sync(bytes);
-        self.sync = Some(SyncUnderWay { bytes, in_round });
+        self.sync = Some(SyncUnderWay { bytes, in_round, is_proof: true });
     }
 
-    /// The sync under way is answered; how many bytes it was of, `None` if there was none.
-    fn end_sync(&mut self, device: &mut Device, now: Instant, good: bool) -> Option<u64> {
-        let SyncUnderWay { bytes, in_round } = self.sync.take()?;
-        device.released(bytes);
-        if in_round {
+    /// The sync under way is answered, if there is one.
+    fn end_sync(&mut self, device: &mut Device, now: Instant, good: bool) -> Option<SyncUnderWay> {
+        let sync = self.sync.take()?;
+        device.released(sync.bytes);
+        if sync.in_round {
             device.leave_round(now, good);
         }
-        Some(bytes)
+        Some(sync)
     }
 
     /// Everything is durable: `have`.
@@ -169,6 +171,9 @@ impl Durability {
     /// The sync under way makes nothing durable that was not.
     fn prove_nothing(&mut self) {
         self.syncing.clone_from(&self.durable);
+        if let Some(sync) = &mut self.sync {
+            sync.is_proof = false;
+        }
     }
 
     /// A piece that was there before this run is right.
@@ -214,7 +219,7 @@ impl Durability {
 
     /// A sync has failed; how many bytes it was of.
     pub fn sync_failed(&mut self, device: &mut Device, now: Instant) -> u64 {
-        self.end_sync(device, now, false).unwrap_or(0)
+        self.end_sync(device, now, false).map_or(0, |sync| sync.bytes)
     }
 
     /// What we `have` and is not durable may be lost, and is to be read, `partly_stored` pieces as soon as they are wholly
@@ -256,7 +261,7 @@ impl Durability {
         if self.sync.is_some() {
             return false;
         }
-        self.sync = Some(SyncUnderWay { bytes: 0, in_round: false });
+        self.sync = Some(SyncUnderWay { bytes: 0, in_round: false, is_proof: false });
         self.prove_nothing();
         true
     }
@@ -348,28 +353,31 @@ impl Torrent {
         !self.complete && !self.is_unsynced() && !self.durability.is_syncing()
     }
 
+    /// True if its next sync is of everything. That may take long, so nobody goes along or waits for its end.
+    fn syncs_alone(&self) -> bool {
+        self.durability.unproven && self.is_certain()
+    }
+
     /// True if it goes along with a round of syncs. `is_pressing`: others need the room.
     fn joins_round(&self, now: Instant, is_pressing: bool) -> bool {
         let own = &self.durability;
-        let is_certain = self.is_certain();
-        let has_something = own.dirty_bytes > 0 && (is_certain || is_pressing) || own.unproven && is_certain;
-        has_something && self.may_sync() && own.rests_until <= now
+        let is_wanted = own.dirty_bytes > 0 && (is_pressing || self.is_certain());
+        is_wanted && !self.syncs_alone() && self.may_sync() && own.rests_until <= now
     }
 
-    /// When a round of syncs is due for its sake.
-    fn round_deadline(&self, device: &Device) -> Option<Instant> {
-        let own = &self.durability;
-        let is_certain = self.is_certain();
-        let at_once = own.unproven && is_certain || own.dirty_bytes > 0 && device.is_pressing();
-        let in_time = own.dirty_since.filter(|_| is_certain).map(|since| since + SYNC_AGE_MAX);
-        let due = at_once.then_some(Instant::ZERO).or(in_time);
-        due.filter(|_| self.may_sync() && !device.is_in_round()).map(|due| due.max(own.rests_until))
+    /// When a sync is due for its sake.
+    fn sync_deadline(&self, device: &Device) -> Option<Instant> {
+        let (own, alone) = (&self.durability, self.syncs_alone());
+        let at_once = alone || own.dirty_bytes > 0 && device.is_pressing();
+        let in_time = own.dirty_since.filter(|_| self.is_certain()).map(|since| since + SYNC_AGE_MAX);
+        let due = at_once.then_some(Instant::ZERO).or(in_time).map(|due| due.max(own.rests_until));
+        due.filter(|_| self.may_sync() && (alone || !device.is_in_round()))
     }
 
     /// When [`Session::make_durable`] has something to do.
     pub(super) fn durable_deadline(&self, device: &Device) -> Option<Instant> {
         let save = self.durability.saving.deadline(self.up.total_bytes());
-        [self.round_deadline(device), save].into_iter().flatten().min()
+        [self.sync_deadline(device), save].into_iter().flatten().min()
     }
 
     /// Pieces that are there and may not be on the device.
@@ -382,8 +390,13 @@ impl Session {
     /// Begins syncs or saves the state, if it is time for that.
     pub(super) fn make_durable(&mut self, now: Instant, id: TorrentId) {
         let hurry = self.quitting.is_some();
-        if self.torrents[id.0 as usize].round_deadline(&self.device).is_some_and(|due| due <= now) {
-            self.begin_round(now);
+        let torrent = &mut self.torrents[id.0 as usize];
+        if torrent.sync_deadline(&self.device).is_some_and(|due| due <= now) {
+            if torrent.syncs_alone() {
+                self.actions.push_back(torrent.begin_sync(&mut self.device, false));
+            } else {
+                self.begin_round(now);
+            }
         }
         let torrent = &mut self.torrents[id.0 as usize];
         let is_last = hurry && torrent.stall.is_none() && !torrent.is_doubted() && torrent.may_sync();
@@ -412,10 +425,10 @@ impl Session {
     pub(super) fn on_synced(&mut self, now: Instant, id: TorrentId) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         let own = &mut torrent.durability;
-        let Some(bytes) = own.end_sync(&mut self.device, now, true) else { return };
+        let Some(sync) = own.end_sync(&mut self.device, now, true) else { return };
         own.durable.clone_from(&own.syncing);
         own.saving.is_behind();
-        if bytes > 0 {
+        if sync.bytes > 0 && sync.is_proof {
             (own.failures, own.full_since) = (0, None);
         }
         self.end_trial(now, id);
@@ -462,7 +475,7 @@ mod tests {
         assert_eq!(own.unsynced_bytes(), (3 * MIB, 3 * MIB), "what failed is not stored");
         own.begin_sync(&mut device, false);
         assert_eq!(own.unsynced_bytes(), (3 * MIB, 0));
-        assert_eq!(own.end_sync(&mut device, now, true), Some(3 * MIB));
+        assert_eq!(own.end_sync(&mut device, now, true).map(|sync| sync.bytes), Some(3 * MIB));
         assert_eq!(own.unsynced_bytes(), (0, 0));
         assert!(device.admits(u64::MAX), "all was counted back");
     }

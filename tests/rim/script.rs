@@ -365,17 +365,28 @@ pub fn play_through(proxy: &str, script: impl FnMut(&mut Desk, Fact)) -> Play {
     play_on(rim, Paper::default(), script)
 }
 
-fn play_on(mut rim: Rim, mut paper: Paper, mut script: impl FnMut(&mut Desk, Fact)) -> Play {
+fn play_on(rim: Rim, paper: Paper, script: impl FnMut(&mut Desk, Fact)) -> Play {
+    let slices = Slices::default();
+    let letters = Letters { slices: Rc::clone(&slices), ..Letters::default() };
+    let play = play_with_files(rim, paper, vec![letters], script);
+    Play { slices: slices.take(), ..play }
+}
+
+/// Runs `script` with such files.
+pub fn play_with_files<F: Files>(
+    mut rim: Rim,
+    mut paper: Paper,
+    mut files: Vec<F>,
+    mut script: impl FnMut(&mut Desk, Fact),
+) -> Play {
     let late = rim.now() + LATE;
     let mut desk = Desk { now: rim.now(), ..Desk::default() };
     script(&mut desk, Fact::Start);
     let mut machine = Script { desk, script, late };
-    let slices = Slices::default();
-    let letters = Letters { slices: Rc::clone(&slices), ..Letters::default() };
-    let outcome = rim.run(&mut machine, &mut [letters], &mut paper).unwrap();
+    let outcome = rim.run(&mut machine, &mut files, &mut paper).unwrap();
     let turns = paper.said.iter().filter(|said| said.is_empty()).count();
     paper.said.retain(|said| !said.is_empty());
-    Play { outcome, desk: machine.desk, paper, turns, slices: slices.take() }
+    Play { outcome, desk: machine.desk, paper, turns, slices: Vec::new() }
 }
 
 /// Runs `script` without commands.

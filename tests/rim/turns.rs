@@ -1,18 +1,21 @@
 //! Files, commands, signals, the screen, and how long a turn sleeps.
 
-use crate::script::{Fact, Paper, TORRENT, play, play_with};
+use crate::script::{Fact, Paper, TORRENT, play, play_with, play_with_files};
 use core::time::Duration;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, PipeWriter, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 use swarmlet::base::limits::CHECK_SLICE_BYTES;
+use swarmlet::base::{Instant, TorrentId};
 use swarmlet::meta::Metainfo;
-use swarmlet::rim::Rim;
-use swarmlet::rim::storage::{OpenFault, Options, Storage};
-use swarmlet::session::{Action, Command, Outcome, Report, StoreId};
+use swarmlet::rim::storage::{Done, OpenFault, Options, Storage, Syncer, Task};
+use swarmlet::rim::{Files, Rim};
+use swarmlet::session::{Action, Command, Outcome, Report, StorageFault, StoreId};
 
 #[test]
 fn reading_the_files_takes_a_turn_each_and_keeps_no_command_waiting() {
@@ -140,6 +143,53 @@ fn what_may_be_lost_of_a_store_is_stored_again() {
         fact => desk.note(format!("{fact:?}")),
     });
     assert_eq!(run.slices, [(4, 0), (4, 1), (4, 1), (4, 2)]);
+}
+
+/// Files that note when they are asked to go on.
+struct Asked(u32, Rc<RefCell<Vec<u32>>>);
+
+impl Files for Asked {
+    fn store(&mut self, _: u64, _: &[&[u8]], _: u64, _: u64) -> Result<u64, StorageFault> {
+        panic!("nothing is stored")
+    }
+
+    fn renew(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
+        self.load(offset, bytes)
+    }
+
+    fn load(&mut self, _: u64, _: &mut [u8]) -> Result<(), StorageFault> {
+        Ok(())
+    }
+
+    fn begin(&mut self, _: Task) {}
+
+    fn go_on(&mut self, _: TorrentId, _: &mut Syncer) -> Option<Done> {
+        self.1.borrow_mut().push(self.0);
+        None
+    }
+
+    fn tick(&mut self, _: Instant) {}
+}
+
+#[test]
+fn each_torrent_is_the_first_to_sync_in_its_turn() {
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let files = (0..3).map(|nth| Asked(nth, Rc::clone(&order))).collect();
+    let rim = Rim::new(File::open("/dev/null").unwrap().as_fd()).unwrap();
+    let mut loads = 0;
+    play_with_files(rim, Paper::default(), files, |desk, _| {
+        loads += 1;
+        desk.wish(Action::Load { torrent: TORRENT, offset: 0, length: 1, renew: false });
+        if loads > 12 {
+            desk.finish();
+        }
+    });
+    let order = order.take();
+    for nth in 0..3 {
+        let firsts = order.chunks_exact(3).filter(|turn| turn[0] == nth).count();
+        assert!(firsts >= 3, "{order:?}");
+    }
+    assert!(order.chunks_exact(3).all(|turn| turn.contains(&0) && turn.contains(&1) && turn.contains(&2)));
 }
 
 #[test]

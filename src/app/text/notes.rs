@@ -98,7 +98,7 @@ fn words(note: &Note, torrents: &Torrents) -> String {
 pub fn denied(torrent: TorrentId, file: u32, os_error: i32, torrents: &Torrents) -> String {
     let why = std::io::Error::from_raw_os_error(os_error);
     format!(
-        "{}: pieces of it are bad or missing, and it may not be written to: {why}",
+        "{}: pieces of it are bad or missing, and it may not be written to: {why}; allow it, or choose another -o",
         path(torrent, file, torrents)
     )
 }

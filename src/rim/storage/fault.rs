@@ -163,7 +163,8 @@ impl fmt::Display for OpenFault {
             }
             Self::Denied { path, error } => {
                 let path = printable(path);
-                write!(f, "output {path} is missing or too short, and we may not write there: {error}")
+                let trouble = "is missing or too short, and we may not write there";
+                write!(f, "output {path} {trouble}: {error}; allow it, or choose another -o")
             }
             Self::Ended => f.write_str("a signal has ended the run before anything was begun"),
             Self::System { path, error } => write!(f, "cannot use output {}: {error}", printable(path)),

@@ -62,7 +62,6 @@ pub use kind::Kind;
 pub use names::Names;
 pub use pulse::wall;
 pub use reserve::Allocate;
-use send::SendFault;
 pub use survey::Existing;
 pub use sync::{Synced, Syncer};
 pub use tasks::{Done, Task};
@@ -82,9 +81,7 @@ use readiness::Readiness;
 use reserve::Reserver;
 use state::{Locked, StateFile};
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tasks::Tasks;
@@ -236,53 +233,6 @@ impl Storage {
         }
         // Behind the end of the torrent there is nothing to be stored.
         Ok(done + if stored == 0 { rest.len() } else { stored })
-    }
-
-    /// Reads the bytes of the torrent from `offset` until `buffer` is full. What is not there reads as zeros: holes,
-    /// missing and short files, pad files, and all behind the end of the torrent.
-    ///
-    /// # Errors
-    /// The first fault; then nothing is promised about `buffer`.
-    pub fn load(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageFault> {
-        let metainfo = Arc::clone(&self.metainfo);
-        let mut rest = buffer;
-        for segment in metainfo.layout.segments(offset, rest.len() as u64) {
-            let (target, later) = rest.split_at_mut(segment.length as usize);
-            rest = later;
-            match metainfo.layout.file(segment.file) {
-                Some(file) if !file.is_pad() => {
-                    self.load_segment(&file, segment, target).map_err(|e| self.fault(segment.file, &e))?;
-                }
-                _ => target.fill(0),
-            }
-        }
-        rest.fill(0);
-        Ok(())
-    }
-
-    /// Sends some of the `length` bytes of the torrent from `offset` on to a socket; how many, at least 1.
-    ///
-    /// # Errors
-    /// The socket's, or the file's with its index: then the bytes are not what was stored.
-    pub fn send(&mut self, offset: u64, length: usize, to: BorrowedFd<'_>) -> Result<usize, SendError> {
-        let metainfo = Arc::clone(&self.metainfo);
-        let segment = metainfo.layout.segments(offset, length as u64).find(|segment| segment.length > 0);
-        let Some((segment, file)) = segment.and_then(|one| Some((one, metainfo.layout.file(one.file)?)))
-        else {
-            return Err(SendError::Socket(io::ErrorKind::InvalidInput.into()));
-        };
-        let sent = if file.is_pad() {
-            send::send_zeros(segment.length as usize, to)
-        } else {
-            let open = self.files.get(&mut self.tree, segment.file, &file, false, self.now);
-            open.map_err(SendFault::File).and_then(|open| {
-                send::send_file(&open.file, segment.file_offset, segment.length as usize, to)
-            })
-        };
-        sent.map_err(|fault| match fault {
-            SendFault::Socket(error) => SendError::Socket(error),
-            SendFault::File(error) => SendError::Storage(self.fault(segment.file, &error)),
-        })
     }
 
     /// Takes the output for this process and reads the resume state: empty if there is none. Makes the output directory
@@ -441,14 +391,6 @@ impl Storage {
         }
     }
 
-    fn load_segment(&mut self, file: &File<'_>, segment: Segment, target: &mut [u8]) -> io::Result<()> {
-        match self.files.get(&mut self.tree, segment.file, file, false, self.now) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => target.fill(0),
-            opened => read_or_zero(&opened?.file, segment.file_offset, target)?,
-        }
-        Ok(())
-    }
-
     /// The fault of a file, which is opened anew when it is needed again: it may be another one by then.
     fn fault(&mut self, index: u32, error: &io::Error) -> StorageFault {
         self.faults = self.faults.wrapping_add(1);
@@ -484,18 +426,4 @@ impl Drop for Storage {
         self.state.beat_last();
         self.state.remove_if_empty(&mut self.tree);
     }
-}
-
-/// Reads until `target` is full; what lies behind the end of the file reads as zeros.
-fn read_or_zero(file: &std::fs::File, mut offset: u64, mut target: &mut [u8]) -> io::Result<()> {
-    while !target.is_empty() {
-        let count = sys::retry(|| file.read_at(target, offset))?;
-        if count == 0 {
-            target.fill(0);
-            break;
-        }
-        offset += count as u64;
-        target = &mut target[count..];
-    }
-    Ok(())
 }

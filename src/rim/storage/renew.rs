@@ -7,7 +7,8 @@
 //! first.
 
 use super::known::stale;
-use super::{Storage, read_or_zero, sys};
+use super::reading::read_or_zero;
+use super::{Storage, sys};
 use crate::base::limits::EXTENT_BYTES;
 use crate::meta::Segment;
 use crate::session::StorageFault;

@@ -39,6 +39,7 @@ pub struct Syncer {
     done: VecDeque<Synced>,
     /// When no more files are to be opened in this turn; `None` if none was yet.
     end: Option<Instant>,
+    turns: usize,
 }
 
 /// A file that is synced by the loop.
@@ -70,6 +71,7 @@ impl Syncer {
             slow: VecDeque::new(),
             done: VecDeque::new(),
             end: None,
+            turns: 0,
         }
     }
 
@@ -105,6 +107,11 @@ impl Syncer {
         self.end = Some(Instant::now());
     }
 
+    /// Who of so many torrents goes on first in this turn: each in its turn, as one with many files takes all the room.
+    pub fn first_of(&self, torrents: usize) -> usize {
+        self.turns % torrents.max(1)
+    }
+
     /// Begins to sync `file`. `ranges`: where bytes have been stored in it, as far as that is remembered.
     pub(super) fn sync(&mut self, torrent: TorrentId, number: u32, file: File, ranges: Vec<Range>) {
         if let Some(ring) = &mut self.ring {
@@ -120,8 +127,8 @@ impl Syncer {
 
     /// Another turn begins: gathers what is done, and does a slice of what the loop has to wait for itself.
     pub fn turn(&mut self) {
-        let Self { ring, under_way, done, told, end, .. } = self;
-        *end = None;
+        (self.end, self.turns) = (None, self.turns.wrapping_add(1));
+        let Self { ring, under_way, done, told, .. } = self;
         if let Some(ring) = ring.as_mut().filter(|_| core::mem::take(told)) {
             ring.take_done(|data, result| {
                 *under_way = under_way.saturating_sub(1);
