@@ -193,7 +193,7 @@ impl Durability {
 
     /// The device may have refused `piece`.
     pub fn refuse(&mut self, piece: u32) {
-        if self.refused.len() == 0 {
+        if self.refused.is_empty() {
             self.refused = Bitfield::new(self.durable.len());
         }
         self.refused.insert(piece);

@@ -15,7 +15,7 @@ use crate::base::limits::STATE_BYTES_MAX;
 use crate::meta::Metainfo;
 use crate::resume::{HEAD_BYTES, MAGIC, State};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::thread;
@@ -189,7 +189,7 @@ impl StateFile {
         self.next = None;
         let root = tree.root(true)?;
         let flags = libc::O_RDWR | libc::O_CREAT;
-        let mut file = sys::retry(|| sys::open_at(root, &self.next_name, flags, 0o666)).map(File::from)?;
+        let file = sys::retry(|| sys::open_at(root, &self.next_name, flags, 0o666)).map(File::from)?;
         // Whoever finds the new one in its place finds it locked.
         if !sys::try_lock(&file)? {
             return Err(io::Error::from_raw_os_error(libc::ENOLCK));
@@ -199,7 +199,8 @@ impl StateFile {
         }
         file.set_len(0)?;
         let before_ns = stamp_clock_ns();
-        file.write_all(bytes)?;
+        // Looking at what was there has moved on in it.
+        file.write_all_at(bytes, 0)?;
         let stamp = stamp_of(&file.metadata()?);
         self.next = Some(Next {
             file: file.try_clone()?,
@@ -386,6 +387,8 @@ mod tests {
             assert!(place.lock());
             let expected = if ours { Ok(true) } else { Err(Some(libc::EEXIST)) };
             assert_eq!(place.write(&state(i64::MAX)), expected, "{name}");
+            let written = if ours { state(i64::MAX) } else { content.to_vec() };
+            assert_eq!(place.read(".n.swarmlet.new"), Some(written), "{name}");
             place.state.remove(&mut place.tree);
             assert_eq!(place.read(".n.swarmlet.new").as_deref(), (!ours).then_some(content), "{name}");
         }
