@@ -65,7 +65,8 @@
 //!
 //! [`download::Pool`] lends buffers of one block and keeps the promise of `--memory`. A buffer is a token that moves from
 //! the pool to a peer's read, to a piece, to the shelf and back, so no two writers share bytes. A piece reserves its blocks
-//! when it is opened. Pieces larger than memory are put together in the map of a nameless file.
+//! when it is opened. Pieces larger than memory are put together in the map of a nameless file. What connections hold (queues,
+//! answers that are not read, half a message) is counted by the session, and stays below what is set aside for them.
 //!
 //! # Words
 //!

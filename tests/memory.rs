@@ -5,9 +5,10 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use swarmlet::base::limits::peers_bytes;
 use swarmlet::base::{Instant, Rng, StreamId};
 use swarmlet::meta::Metainfo;
-use swarmlet::session::{Action, Event, Session, Settings};
+use swarmlet::session::{Action, Command, Event, Session, Settings};
 
 struct Counting;
 
@@ -47,18 +48,18 @@ const PIECES: u32 = 100_000;
 #[cfg(feature = "io")]
 const FILES: u32 = 50_000;
 
-fn torrent() -> Arc<Metainfo> {
+fn torrent(pieces: u32) -> Arc<Metainfo> {
     let mut bytes =
-        format!("d4:infod6:lengthi{}e4:name1:x12:piece lengthi16384e", u64::from(PIECES) * 16_384)
+        format!("d4:infod6:lengthi{}e4:name1:x12:piece lengthi16384e", u64::from(pieces) * 16_384)
             .into_bytes();
-    bytes.extend(format!("6:pieces{}:", PIECES * 20).bytes());
-    bytes.resize(bytes.len() + PIECES as usize * 20, 7);
+    bytes.extend(format!("6:pieces{}:", pieces * 20).bytes());
+    bytes.resize(bytes.len() + pieces as usize * 20, 7);
     bytes.extend(b"ee");
     Arc::new(Metainfo::parse(&bytes).unwrap())
 }
 
 /// A session with `peers` connections past their handshakes, peers that have nothing yet.
-fn connected(peers: u32, memory_bytes: u64) -> (Session, Vec<StreamId>, Instant) {
+fn connected(peers: u32, memory_bytes: u64, pieces: u32) -> (Session, Vec<StreamId>, Instant) {
     let address = |nth: u32| SocketAddr::from(([11, 0, (nth >> 8) as u8, nth as u8], 6881));
     let settings = Settings {
         memory_bytes,
@@ -70,7 +71,7 @@ fn connected(peers: u32, memory_bytes: u64) -> (Session, Vec<StreamId>, Instant)
     };
     let mut now = Instant::from_micros(1_000_000);
     let mut session = Session::new(now, Rng::new(1), settings);
-    session.add_torrent(now, torrent(), true);
+    session.add_torrent(now, torrent(pieces), true);
     let mut streams = vec![];
     while streams.len() < peers as usize {
         let Some(action) = session.next_action() else {
@@ -87,7 +88,7 @@ fn connected(peers: u32, memory_bytes: u64) -> (Session, Vec<StreamId>, Instant)
         theirs[64..].copy_from_slice(&stream.generation.to_be_bytes());
         session.received(now, stream, &theirs);
         streams.push(stream);
-        session.handle(now, Event::Command(swarmlet::session::Command::Add(address(0))));
+        session.handle(now, Event::Command(Command::Add(address(0))));
     }
     (session, streams, now)
 }
@@ -122,7 +123,7 @@ fn haves(session: &mut Session, streams: &[StreamId], now: Instant) {
 #[test]
 fn five_hundred_peers_that_flood_with_haves_cost_bounded_memory() {
     let before = LIVE.get();
-    let (mut session, streams, start) = connected(500, 4 << 20);
+    let (mut session, streams, start) = connected(500, 4 << 20, PIECES);
     let after = |seconds| start + Duration::from_secs(seconds);
     assert_eq!(streams.len(), 500);
     let allocations = COUNT.get();
@@ -166,4 +167,69 @@ fn a_file_costs_what_memory_counts_for_it() {
     drop(storage);
     assert!(per_file <= FILE_STATE_BYTES as f64, "{per_file} bytes for each file");
     assert!(per_file > FILE_STATE_BYTES as f64 - 4.0, "{per_file}: less than is counted");
+}
+
+/// What a stranger sends that wants to be remembered, step by step; in the end something `kind` of it. It never reads.
+fn hoard(kind: u32, pieces: u32) -> [Vec<u8>; 4] {
+    let number = |id: u8, piece: u32| [&[0, 0, 0, 5, id][..], &piece.to_be_bytes()].concat();
+    let bits = pieces.div_ceil(8);
+    let bitfield = [&(bits + 1).to_be_bytes()[..], &[5], &vec![0xff; bits as usize - 1], &[0xfe]].concat();
+    let request = |nth: u32| {
+        let block = [nth % pieces, 0, 16_384].map(u32::to_be_bytes);
+        [&[0, 0, 0, 13, 6][..], block.as_flattened()].concat()
+    };
+    let unfinished = |length: u32, id: u8| {
+        [&length.to_be_bytes()[..], &[20, id], &vec![b'x'; length as usize - 3]].concat()
+    };
+    [
+        bitfield.clone(),
+        vec![0, 0, 0, 1, 1, 0, 0, 0, 1, 2],
+        (0..40).flat_map(|piece| number(17, piece)).collect(),
+        match kind {
+            0 => unfinished(63 << 10, 0),
+            1 => unfinished(63 << 10, 1),
+            2 => unfinished(2 << 10, 0),
+            3 => bitfield[..bitfield.len() - 1].to_vec(),
+            _ => (0..3_000).flat_map(request).collect(),
+        },
+    ]
+}
+
+#[test]
+fn what_strangers_have_us_hold_stays_within_what_is_set_aside() {
+    // As `--memory 2` and `--memory 10` share it out.
+    let shares = [(56, 700 << 10, 1_000), (92, 4 << 20, PIECES)];
+    for (peers, memory_bytes, pieces) in shares {
+        let before = LIVE.get();
+        let (alone, ..) = connected(0, memory_bytes, pieces);
+        let quiet = LIVE.get() - before;
+        drop(alone);
+        // Beside the connections there are their addresses, open pieces and wishes: a part of what the program has.
+        let bound = peers_bytes(peers, u64::from(pieces / 8)) as isize + (256 << 10);
+        for kind in 0..5 {
+            let before = LIVE.get();
+            let (mut session, streams, now) = connected(peers, memory_bytes, pieces);
+            for bytes in hoard(kind, pieces) {
+                // Read as far as the session wishes, as the rim does.
+                for &stream in &streams {
+                    let mut parts = bytes.chunks(17);
+                    while let Some(part) =
+                        parts.next().filter(|part| session.allowance(now, stream) >= part.len())
+                    {
+                        session.received(now, stream, part);
+                    }
+                }
+                while session.next_action().is_some() {}
+                session.check();
+                let held = LIVE.get() - before - quiet - session.status(now).buffered_bytes as isize;
+                let length = bytes.len();
+                assert!(
+                    held <= bound,
+                    "{peers} peers hold {held} of {bound} bytes, kind {kind}, after {length}"
+                );
+            }
+            let left = session.status(now).torrents[0].peers;
+            assert!(left == peers || kind >= 2, "{left} of {peers} are left, kind {kind}");
+        }
+    }
 }

@@ -101,7 +101,7 @@ pub struct Cli {
     pub memory_mib: u32,
     /// Reserve space before writing.
     pub reserve: bool,
-    /// End when nobody was reached within this span.
+    /// End when nobody was found within this span.
     pub give_up: Option<Duration>,
     /// JSON on stdout.
     pub json: bool,

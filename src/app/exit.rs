@@ -27,7 +27,7 @@ pub enum Exit {
     Incomplete = 6,
     /// `--check` found pieces that are bad or missing.
     CheckFailed = 7,
-    /// Nobody was reached within `--give-up`.
+    /// Nobody was found within `--give-up`.
     GaveUp = 8,
 }
 

@@ -15,7 +15,7 @@ Downloads torrents. While it runs, type status, peers, help, quit and others.
       --down-limit N, --up-limit N  KiB/s; --up-slots N  peers served at a time
       --seed, --super-seed  stay and give; until --seed-ratio R, --seed-time M
       --allocate HOW  full: reserve the space first (default); sparse: do not
-      --give-up SECS  end if nobody was reached, or a disk is full, for so long
+      --give-up SECS  end if nobody was found, or a disk is full, for so long
       --show, --check print what the torrent says, verify what is there; end
       --create PATH   write a torrent of PATH to -o FILE; with --announce URL,
                       --private, --piece-size KiB
@@ -25,7 +25,7 @@ Downloads torrents. While it runs, type status, peers, help, quit and others.
 Environment: RUST_LOG NO_COLOR ALL_PROXY HTTP(S)_PROXY NO_PROXY SSL_CERT_FILE
 Exit codes: 0 done, 1 I/O error, 2 usage, 3 torrent unreadable, 4 no space,
   5 output exists and is something else, 6 ended before it was complete,
-  7 --check found bad or missing pieces, 8 nobody reached within --give-up
+  7 --check found bad or missing pieces, 8 nobody found within --give-up
 ";
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::base::limits::{
     BLOCKS_MIN_BYTES, BUSY_PEER_BYTES, FILE_STATE_BYTES, MEMORY_MAX_MIB, PEERS_DEFAULT, PEERS_MIN,
-    PEERS_PART, PEERS_PART_ASKED, PIECE_STATE_BYTES, PROGRAM_BYTES, RECEIVE_BYTES,
+    PEERS_PART, PEERS_PART_ASKED, PIECE_STATE_BYTES, PROGRAM_BYTES, RECEIVE_BYTES, peers_bytes,
 };
 use crate::base::units::MIB;
 use crate::meta::Metainfo;
@@ -55,22 +55,22 @@ impl Tables {
 /// Shares out `memory_mib`, which these torrents have to do with. `asked` is the number of peers that the user named.
 pub fn share(memory_mib: u32, asked: Option<u32>, torrents: impl Iterator<Item = Tables>) -> Shares {
     let whole = u64::from(memory_mib) * u64::from(MIB);
-    let (mut peer, mut tables) = (0, (PROGRAM_BYTES + RECEIVE_BYTES) as u64);
+    let (mut bitfield, mut tables) = (0, (PROGRAM_BYTES + RECEIVE_BYTES) as u64);
     for torrent in torrents {
-        peer = torrent.pieces.div_ceil(8).max(peer);
+        bitfield = torrent.pieces.div_ceil(8).max(bitfield);
         tables += torrent.bytes();
     }
-    peer += BUSY_PEER_BYTES as u64;
+    let peer = BUSY_PEER_BYTES as u64 + bitfield;
     let wanted = asked.unwrap_or(PEERS_DEFAULT);
     let (part, of) = if asked.is_some() { PEERS_PART_ASKED } else { PEERS_PART };
     let rest = whole.saturating_sub(tables);
     let fitting = (rest * part / of).min(rest.saturating_sub(BLOCKS_MIN_BYTES)) / peer;
     let fitting = u32::try_from(fitting).unwrap_or(u32::MAX);
     let max_peers = wanted.min(fitting.max(PEERS_MIN));
-    let peers = u64::from(max_peers) * peer;
+    let peers = peers_bytes(max_peers, bitfield);
     let block_bytes = rest.saturating_sub(peers).max(BLOCKS_MIN_BYTES);
     let used = tables + peers + block_bytes;
-    let all = u64::from(wanted) * peer;
+    let all = peers_bytes(wanted, bitfield);
     let roomy = mib(tables + (all * of).div_ceil(part).max(all + BLOCKS_MIN_BYTES));
     let remark = if used > whole {
         Some(Remark::TooLittle(format!(
@@ -149,9 +149,8 @@ mod tests {
             for asked in [None, Some(1), Some(200), Some(5_000)] {
                 for pieces in [1, 1_000, 30_000, 100_000, 2_000_000] {
                     let Shares { block_bytes, max_peers, remark } = shares(memory_mib, asked, pieces);
-                    let peer = (BUSY_PEER_BYTES as u64) + pieces.div_ceil(8);
                     let tables = (PROGRAM_BYTES + RECEIVE_BYTES) as u64 + pieces * PIECE_STATE_BYTES as u64;
-                    let used = tables + u64::from(max_peers) * peer + block_bytes;
+                    let used = tables + peers_bytes(max_peers, pieces.div_ceil(8)) + block_bytes;
                     let fits = used <= u64::from(memory_mib) * u64::from(MIB);
                     let is_said = matches!(remark, Some(Remark::TooLittle(_)));
                     assert!(fits != is_said, "{memory_mib} {asked:?} {pieces}: {used} {remark:?}");

@@ -12,12 +12,12 @@ use crate::app::network;
 use crate::app::screen::View;
 use crate::app::text;
 use crate::app::torrents::{Torrent, Torrents, shown};
-use crate::base::units::{Bytes, Span};
+use crate::base::units::Bytes;
 use crate::base::{Bitfield, limits};
 use crate::proxy::Routes;
 use crate::rim::storage::{self, Allocate, Existing, Options, Storage, wall};
 use crate::rim::{Listen, Rim, entropy};
-use crate::session::{Outcome, Remains, Session, Settings, Status};
+use crate::session::{Efforts, Outcome, Remains, Session, Settings, Status};
 use log::Level;
 use std::ffi::OsString;
 use std::io;
@@ -155,7 +155,7 @@ impl App {
         let outcome =
             rim.run(&mut session, &mut files, &mut view).map_err(|error| self.system("poll", &error))?;
         self.console.lock().clear();
-        if let Some(why) = self.why(outcome, &torrents) {
+        if let Some(why) = self.why(outcome, &torrents, session.efforts()) {
             self.error(&why, Exit::from(outcome));
         }
         let now = rim.now();
@@ -180,7 +180,7 @@ impl App {
     }
 
     /// What an outcome needs to have said beside the summary.
-    fn why(&self, outcome: Outcome, torrents: &Torrents) -> Option<String> {
+    fn why(&self, outcome: Outcome, torrents: &Torrents, efforts: &Efforts) -> Option<String> {
         match outcome {
             Outcome::Complete | Outcome::Incomplete | Outcome::CheckFailed => None,
             Outcome::NoSpace => Some("there is no space left for the output".to_string()),
@@ -201,10 +201,7 @@ impl App {
                     "{place}: exists and holds nothing of this torrent: move it away, or choose another --output"
                 ))
             }
-            Outcome::GaveUp => {
-                let span = Span(self.cli.give_up.unwrap_or_default());
-                Some(format!("no peer and no tracker was reached within {span}"))
-            }
+            Outcome::GaveUp => Some(text::nobody(self.cli.give_up.unwrap_or_default(), efforts)),
         }
     }
 

@@ -95,6 +95,11 @@ impl Bitfield {
         Self { bytes, len: self.len, ones }
     }
 
+    /// Bytes of memory held beside the set itself.
+    pub fn held_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// All numbers in it, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         let some = self.bytes.iter().enumerate().filter(|(_, byte)| **byte != 0);

@@ -1,14 +1,18 @@
 //! Every bound on what strangers may make us store, wait for or do; each with its unit and its reason.
 //! Where bounds depend on each other, the compiler checks it in `fit`.
 
+mod connections;
 mod disk;
 mod files;
 mod fit;
 mod memory;
+mod places;
 
+pub use connections::*;
 pub use disk::*;
 pub use files::*;
 pub use memory::*;
+pub use places::*;
 
 use crate::base::units::{KIB, MIB};
 use core::time::Duration;
@@ -56,10 +60,10 @@ pub const REQUEST_BYTES_MAX: u32 = 128 * KIB;
 pub const PIECE_HEADER_BYTES: usize = 13;
 /// A whole `request` message, in bytes.
 pub const REQUEST_MESSAGE_BYTES: usize = 17;
-/// Longest extended message (BEP 10) that is stored, in bytes. Only the handshake is of use, and real ones have some
-/// hundred.
-pub const EXTENDED_BYTES_MAX: usize = 64 << 10;
-/// Longest message of an id that we do not know: skipped without storing, so only patience bounds it.
+/// Longest extended message (BEP 10) that is stored, in bytes; longer ones are skipped. Only the handshake is of use, and
+/// real ones have some hundred.
+pub const EXTENDED_BYTES_MAX: usize = 2 << 10;
+/// Longest message that is skipped, because we do not know its id or it is too long to be stored: only patience bounds it.
 pub const UNKNOWN_BYTES_MAX: usize = MIB as usize;
 /// Bytes waiting to be sent to one peer. Requests and haves fill it; a peer that never reads stops there.
 pub const OUTBOX_BYTES_MAX: usize = 32 << 10;
@@ -108,16 +112,6 @@ pub const TURN_ACCEPTS_MAX: usize = 32;
 /// Of two connections with the same peer, opened by either side, each side keeps the same one if they are younger than
 /// this; an older one stays.
 pub const TWIN_AGE_MAX: Duration = Duration::from_secs(10);
-/// A peer with which nothing was exchanged gives way to a new one when it is older than this, if all places are taken.
-pub const USELESS_AGE_MIN: Duration = Duration::from_secs(120);
-/// A peer is not judged by what it might become before it is this old.
-pub const CULL_AGE_MIN: Duration = Duration::from_secs(20);
-/// Where all places are taken, one peer at most gives way in this time.
-pub const CULL_INTERVAL: Duration = Duration::from_secs(1);
-/// Where nobody can give way, those that wait are thought of again after this.
-pub const CULL_LOOK_INTERVAL: Duration = Duration::from_secs(10);
-/// A slow peer gives way to one of whom nothing is known this often at most.
-pub const TURNOVER_INTERVAL: Duration = Duration::from_secs(60);
 /// Without descriptors for another connection, those that wait to be accepted are looked at again after this.
 pub const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Addresses remembered per torrent.
@@ -130,8 +124,6 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A peer that is silent for longer is dropped (BEP 3 suggests two minutes between keep-alives).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
-/// When all places are taken and other addresses wait, a peer that has sent no block for longer gives way.
-pub const USELESS_MAX: Duration = Duration::from_secs(60);
 /// We send a keep-alive after this long without sending anything, at the latest.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(110);
 /// So much earlier it is sent if we are awake anyway: peers that came one after another do not wake us one after another.
@@ -144,7 +136,7 @@ pub const RECONNECT_MAX: Duration = Duration::from_secs(15 * 60);
 pub const CONNECT_FAILURES_MAX: u8 = 6;
 /// Addresses per torrent that are not spoken to again; the oldest gives way.
 pub const BANS_MAX: usize = 256;
-/// Addresses per torrent remembered as our own; a machine has few.
+/// Addresses per torrent remembered as our own; a machine has few. The oldest gives way.
 pub const OWN_ADDRESSES_MAX: usize = 16;
 
 // ---- Requests ----------------------------------------------------------------------------------------------
@@ -205,6 +197,9 @@ pub const ALLOWED_FAST_GRANTED: usize = 10;
 /// Pieces that a peer may have suggested (BEP 6) and that have not been opened; more are ignored. Two runs of the
 /// smallest pieces that fill an extent.
 pub const SUGGESTED_MAX: usize = 256;
+/// Pieces of a run that a seed suggests or tells one peer of: those of 16 KiB that fill an extent. Of smaller ones more would
+/// not find room among what waits to be sent.
+pub const RUN_PIECES_MAX: u32 = 128;
 /// A seed that has suggested something is not asked for anything else before this has passed, unless little is asked of
 /// it: what it suggests next is on its way.
 pub const SUGGESTED_REST: Duration = Duration::from_secs(1);
@@ -244,7 +239,8 @@ pub const SEND_PATIENCE: Duration = Duration::from_secs(120);
 pub const MEMORY_DEFAULT_MIB: u32 = 10;
 /// What the program needs by itself, in bytes: heap and stack without peers.
 pub const PROGRAM_BYTES: usize = 1 << 20;
-/// What a peer costs that sends and is asked for more, beside its bitfield, in bytes.
+/// What is set aside for a peer beside its bitfield, in bytes: more than most take that send and are asked for more. See
+/// [`peers_bytes`].
 pub const BUSY_PEER_BYTES: usize = 4 << 10;
 /// Peers for which there is room whatever else `--memory` has to hold.
 pub const PEERS_MIN: u32 = 10;
@@ -428,14 +424,15 @@ pub const NO_PROXY_MAX: usize = 256;
 /// TLS connections at a time, over all torrents; others wait. See [`TLS_CONNECTION_BYTES_MAX`].
 pub const TLS_CONNECTIONS_MAX: usize = 16;
 /// Memory that one TLS connection may take, in bytes; it is not part of `--memory`. rustls joins handshake messages of at
-/// most 64 KiB, and keeps a record of 16 KiB as it came and decrypted. A test measures 15 KB for one that waits for its
-/// answer.
+/// most 64 KiB, keeps the certificates in them, and a record of 16 KiB as it came and decrypted. A test measures 15 KB for one
+/// that waits for its answer, and 107 KB where the server sends as many certificates as it can.
 pub const TLS_CONNECTION_BYTES_MAX: usize = 128 << 10;
 /// Most bytes read of one file with certificates of authorities. The usual one has 220 KB.
 pub const ROOTS_FILE_BYTES_MAX: u64 = 8 << 20;
 /// Most certificates of authorities that are taken from the system; there are about 150.
 pub const ROOTS_MAX: usize = 2_000;
-/// Servers with which TLS can be resumed: what is kept for one takes some kilobytes.
+/// Servers with which TLS can be resumed: what is kept for one takes some kilobytes, at most the 64 KiB of a ticket and those
+/// of its certificates.
 pub const TLS_RESUMED_SERVERS_MAX: usize = 8;
 
 // ---- The user ----------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 //! Floor 0: the words that every room shares. Uses `core` and `alloc` only.
 
+pub mod backlog;
 pub mod backoff;
 pub mod bitfield;
 pub mod bucket;
@@ -13,6 +14,7 @@ pub mod rng;
 pub mod text;
 pub mod units;
 
+pub use backlog::Backlog;
 pub use backoff::backoff;
 pub use bitfield::Bitfield;
 pub use clock::Instant;

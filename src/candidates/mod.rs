@@ -8,9 +8,8 @@ use crate::base::limits::{
 };
 use crate::base::{Instant, Rng, backoff};
 use crate::wire::address::{canonical, is_dialable};
-use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
-use alloc::vec::Vec;
+use alloc::collections::{BTreeMap, VecDeque};
 use bans::Bans;
 use core::cmp::Ordering;
 use core::net::SocketAddr;
@@ -70,7 +69,7 @@ enum State {
 pub struct Candidates {
     known: BTreeMap<SocketAddr, Candidate>,
     bans: Bans,
-    own: Vec<SocketAddr>,
+    own: VecDeque<SocketAddr>,
     /// How others see us, by family: by that both ends rank a connection alike (BEP 40).
     ours: [Option<SocketAddr>; 2],
     allow_loopback: bool,
@@ -96,8 +95,11 @@ impl Candidates {
     pub fn add_own(&mut self, address: SocketAddr) {
         let address = canonical(address);
         self.known.remove(&address);
-        if !self.own.contains(&address) && self.own.len() < OWN_ADDRESSES_MAX {
-            self.own.push(address);
+        if !self.own.contains(&address) {
+            if self.own.len() >= OWN_ADDRESSES_MAX {
+                self.own.pop_front();
+            }
+            self.own.push_back(address);
         }
     }
 
@@ -238,6 +240,11 @@ impl Candidates {
     /// How many addresses are known, busy ones included.
     pub fn len(&self) -> usize {
         self.known.len()
+    }
+
+    /// How many of them were dialled.
+    pub fn tried(&self) -> u32 {
+        self.known.values().filter(|candidate| candidate.tried != Instant::ZERO).count() as u32
     }
 
     /// True if no address is known.

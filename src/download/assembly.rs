@@ -108,6 +108,11 @@ impl Assembly {
         self.open.len() as u32
     }
 
+    /// Their numbers.
+    pub fn pieces(&self) -> impl Iterator<Item = u32> {
+        self.open.keys().copied()
+    }
+
     /// Opens `piece`; with `sole`, only that peer is asked for it, but not for ever: so long.
     pub fn open(&mut self, now: Instant, piece: u32, sole: Option<(StreamId, Duration)>) {
         let blocks = self.geometry.blocks(piece);

@@ -129,11 +129,16 @@ impl Rhythm {
 
     /// When the silence will have been too long.
     pub fn deadline(&self) -> Instant {
+        self.last + self.patience()
+    }
+
+    /// How long a silence may be.
+    pub fn patience(&self) -> Duration {
         if !self.has_beaten {
-            return self.last + FIRST_BLOCK_PATIENCE;
+            return FIRST_BLOCK_PATIENCE;
         }
         let patience = Duration::from_micros(self.mean_us + 4 * self.deviation_us);
-        self.last + patience.clamp(SNUB_MIN, SNUB_MAX)
+        patience.clamp(SNUB_MIN, SNUB_MAX)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows peers only by their stream's name and by what they have; knows no connection, no file and no tracker.
 
+mod alone;
 mod answers;
 mod assembly;
 mod audit;
@@ -27,8 +28,8 @@ pub use pipeline::{Pipeline, Request};
 pub use pool::{Buffer, Pool};
 
 use crate::base::limits::{
-    EXTENT_BYTES, HELD_MAX, LATE_MIN, ORPHAN_AGE, ORPHAN_HUNT_INTERVAL, SOLE_TIME_FACTOR, SOLE_TIME_MAX,
-    SOLE_TIME_MIN,
+    EXTENT_BYTES, HELD_MAX, LATE_MIN, ORPHAN_AGE, ORPHAN_HUNT_INTERVAL, RUN_PIECES_MAX, SOLE_TIME_FACTOR,
+    SOLE_TIME_MAX, SOLE_TIME_MIN,
 };
 use crate::base::{Bitfield, Block, Geometry, Instant, Rng, StreamId};
 use crate::meta::{Extents, Metainfo};
@@ -144,9 +145,9 @@ impl Download {
         piece > 0 && piece < self.geometry.pieces && extent(piece) == extent(piece - 1)
     }
 
-    /// About how many pieces are stored together; at least 1.
+    /// About how many pieces are stored together, as far as a peer is told of them at a time; at least 1.
     pub fn run_pieces(&self) -> u32 {
-        (EXTENT_BYTES as u32 / self.geometry.piece_bytes.max(1)).max(1)
+        (EXTENT_BYTES as u32 / self.geometry.piece_bytes.max(1)).clamp(1, RUN_PIECES_MAX)
     }
 
     /// One more counted peer has `piece`. Peers that have everything from the start are not counted.

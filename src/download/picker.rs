@@ -93,6 +93,12 @@ impl Picker {
         self.availability.get(piece as usize).copied().unwrap_or(0).into()
     }
 
+    /// The pieces that may be opened and that so many peers have.
+    pub fn with_availability(&self, peers: u32) -> &[u32] {
+        let border = |nth: usize| self.first.get(nth).map_or(self.order.len(), |&at| at as usize);
+        &self.order[border(peers as usize)..border(peers as usize + 1)]
+    }
+
     /// One more peer has `piece`.
     pub fn add_peer(&mut self, piece: u32) {
         let Some(count) = self.availability.get_mut(piece as usize) else { return };

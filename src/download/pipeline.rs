@@ -20,6 +20,9 @@ use core::time::Duration;
 /// own pauses.
 const QUEUE_TIME: Duration = Duration::from_millis(250);
 
+/// Room for so many requests is kept when none is outstanding, because the next ones follow soon.
+const REQUESTS_KEPT: usize = 16;
+
 /// A request that the peer has not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -27,8 +30,10 @@ pub struct Request {
     pub block: Block,
     /// When.
     pub sent: Instant,
-    /// Bytes that the peer had delivered by then.
-    delivered: u64,
+    /// Bytes that the peer had delivered by then, counted round: many more are never on their way.
+    delivered: u32,
+    /// Counts the requests made before, round.
+    number: u32,
     /// The block was given to others too; if it arrives all the same it is welcome, but it fills no window.
     pub released: bool,
 }
@@ -39,12 +44,17 @@ pub struct Pipeline {
     requests: VecDeque<Request>,
     /// Requests that are not released.
     live: u32,
+    /// Requests that were taken back: some peers answer them all the same, and they wait in its queue until it has.
     cancelled: Cancelled,
+    /// It answers each request that was taken back (BEP 6).
+    answers_cancels: bool,
     window: u32,
     slow_start: bool,
     /// Most requests that the peer queues (`reqq`, BEP 10).
     reqq: u32,
-    delivered: u64,
+    delivered: u32,
+    /// Requests made so far, counted round.
+    made: u32,
     rate: Extreme,
     /// Shortest time from a request to its block, in µs.
     latency: Extreme,
@@ -65,10 +75,12 @@ impl Default for Pipeline {
             requests: VecDeque::new(),
             live: 0,
             cancelled: Cancelled::default(),
+            answers_cancels: false,
             window: REQUESTS_START,
             slow_start: true,
             reqq: REQQ_DEFAULT,
             delivered: 0,
+            made: 0,
             rate: Extreme::default(),
             latency: Extreme::default(),
             probe: Probe::default(),
@@ -82,6 +94,11 @@ impl Default for Pipeline {
 }
 
 impl Pipeline {
+    /// To a peer that speaks the fast extension (BEP 6), or does not.
+    pub fn new(fast: bool) -> Self {
+        Self { answers_cancels: fast, ..Self::default() }
+    }
+
     /// The peer queues no more than `reqq` requests (BEP 10).
     pub fn set_reqq(&mut self, reqq: u32) {
         self.reqq = reqq.max(1);
@@ -144,7 +161,22 @@ impl Pipeline {
     /// True if one more request may be sent, if memory has room for `share` blocks for this peer. Released requests
     /// fill no window, but they wait in the peer's queue like all others.
     pub fn has_room(&self, share: u32) -> bool {
-        self.live < self.window(share) && (self.requests.len() as u64) < u64::from(self.reqq)
+        self.live < self.window(share) && !self.is_held_up()
+    }
+
+    /// True if the peer's queue may be full.
+    fn is_held_up(&self) -> bool {
+        (self.requests.len() + self.cancelled.len()) as u64 >= u64::from(self.reqq)
+    }
+
+    /// True if that is because of requests that were taken back.
+    pub fn is_held_up_by_cancelled(&self) -> bool {
+        self.cancelled.len() > 0 && self.is_held_up()
+    }
+
+    /// Requests that were taken back wait in the peer's queue no more, if it has answered none of them for long.
+    pub fn forget_unanswered(&mut self, now: Instant) {
+        self.cancelled.forget_after(now, self.rhythm.patience());
     }
 
     /// True if `block` was released and is still owed: it counts again, and need not be asked for a second time.
@@ -199,16 +231,21 @@ impl Pipeline {
         }
         self.live += 1;
         self.probe.sent(now);
-        self.requests.push_back(Request { block, sent: now, delivered: self.delivered, released: false });
+        let (delivered, number) = (self.delivered, self.made);
+        self.made = self.made.wrapping_add(1);
+        self.requests.push_back(Request { block, sent: now, delivered, number, released: false });
     }
 
     /// `block` has arrived. `None` if it was never asked for, or not any more.
     pub fn arrived(&mut self, now: Instant, block: Block) -> Option<Request> {
         let request = self.remove(block)?;
-        if !self.cancelled.contains(block) {
-            self.cancelled.forget();
+        if self.cancelled.len() > 0 {
+            self.cancelled.on_other(now, self.reqq);
+            if !self.answers_cancels && !self.cancelled.contains(block) {
+                self.cancelled.forget_before(request.number);
+            }
         }
-        self.delivered += u64::from(block.length);
+        self.delivered = self.delivered.wrapping_add(block.length);
         self.snubbed = false;
         self.rhythm.beats(now);
         self.measure(now, request);
@@ -221,13 +258,30 @@ impl Pipeline {
         let nth = self.requests.iter().position(|request| request.block == block)?;
         let request = self.requests.remove(nth)?;
         self.live -= u32::from(!request.released);
+        if self.requests.is_empty() && self.requests.capacity() > REQUESTS_KEPT {
+            self.requests = VecDeque::new();
+        }
         Some(request)
+    }
+
+    /// Bytes of memory held beside the pipeline itself.
+    pub fn held_bytes(&self) -> usize {
+        self.requests.capacity() * size_of::<Request>()
+            + self.cancelled.held_bytes()
+            + self.suggested.capacity() * size_of::<u32>()
     }
 
     /// Takes a request back. False if there is none, or if it was released: such a block is still owed, and if it is wanted of
     /// the same peer again, it is taken up and not asked for twice.
-    pub fn take_back(&mut self, block: Block) -> bool {
-        self.live().any(|live| live == block) && self.remove(block).is_some()
+    pub fn take_back(&mut self, now: Instant, block: Block) -> bool {
+        let Some(request) = self.remove_live(block) else { return false };
+        self.cancelled.note(now, block, request.number);
+        true
+    }
+
+    fn remove_live(&mut self, block: Block) -> Option<Request> {
+        let is_live = self.live().any(|live| live == block);
+        if is_live { self.remove(block) } else { None }
     }
 
     /// Nothing more can be expected: forgets all requests and returns those that had not been released.
@@ -248,11 +302,11 @@ impl Pipeline {
 
     /// Takes the released requests back, the oldest first, as long as `tell` can tell the peer so. What it has sent by
     /// then is still welcome; but if the block is wanted of it again, it has to be asked again.
-    pub fn withdraw(&mut self, mut tell: impl FnMut(Block) -> bool) {
+    pub fn withdraw(&mut self, now: Instant, mut tell: impl FnMut(Block) -> bool) {
         while let Some(request) = self.requests.front().filter(|request| request.released)
             && tell(request.block)
         {
-            self.cancelled.note(request.block);
+            self.cancelled.note(now, request.block, request.number);
             self.requests.pop_front();
         }
     }
@@ -263,13 +317,16 @@ impl Pipeline {
     }
 
     /// The peer has answered a request for `block` that was taken back. False if there was none.
-    pub fn settle_cancelled(&mut self, block: Block) -> bool {
-        self.cancelled.settle(block)
+    pub fn settle_cancelled(&mut self, now: Instant, block: Block) -> bool {
+        self.cancelled.settle(now, block)
     }
 
-    /// Forgets released requests: the peer would have answered them by now.
+    /// Forgets released requests: the peer would have answered them by now, or they are void.
     pub fn forget_released(&mut self) {
         self.requests.retain(|request| !request.released);
+        if !self.answers_cancels {
+            self.cancelled.forget();
+        }
     }
 
     /// The peer is silent for too long: it is asked for nothing until it answers, and for one block at a time where
@@ -298,7 +355,8 @@ impl Pipeline {
         let took = now.since(request.sent).max(Duration::from_micros(20));
         let took_us = took.as_micros() as u64;
         self.latency.note_least(now, took_us);
-        self.rate.note_most(now, (self.delivered - request.delivered) * 1_000_000 / took_us);
+        let delivered = u64::from(self.delivered.wrapping_sub(request.delivered));
+        self.rate.note_most(now, delivered * 1_000_000 / took_us);
         if self.slow_start {
             self.window = (self.window.max(self.live + 1) + 1).min(REQUESTS_MAX);
             // Twice what fills the round trip: more would only wait in the peer's queue.

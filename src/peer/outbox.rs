@@ -6,7 +6,8 @@ use crate::wire::Message;
 use crate::wire::message::{KEEP_ALIVE, piece_header};
 use alloc::vec::Vec;
 
-/// A buffer up to this size is kept when all is sent, because the next requests follow soon; larger ones go back.
+/// A buffer up to this size is kept when all is sent, because the next requests follow soon; larger ones go back, and grow by
+/// so much at a time: what waits is to take hardly more memory than it has bytes.
 const KEPT_BYTES: usize = 1 << 10;
 
 /// Messages in their wire form, oldest first. Bounded: a peer that does not read costs [`OUTBOX_BYTES_MAX`], not more.
@@ -23,6 +24,7 @@ impl Outbox {
     pub fn push(&mut self, message: Message<'_>) -> bool {
         let fits = message.wire_bytes() <= self.free_bytes();
         if fits {
+            self.make_room(message.wire_bytes());
             message.encode_into(&mut self.bytes);
         }
         fits
@@ -38,13 +40,24 @@ impl Outbox {
     /// Appends one of the first messages of a connection, which must not be lost. The bound does not hold here: our
     /// bitfield is as long as the torrent demands.
     pub(super) fn push_first(&mut self, message: Message<'_>) {
+        // Nor does it grow by more than that, as it would for one message after the other.
+        self.bytes.reserve_exact(message.wire_bytes());
         message.encode_into(&mut self.bytes);
     }
 
     /// Appends the head of a `piece` message, which the bytes of `block` must follow. The bound does not hold here, but
     /// there is one head at a time.
     pub fn push_block_head(&mut self, block: Block) {
-        self.bytes.extend_from_slice(&piece_header(block));
+        let header = piece_header(block);
+        self.make_room(header.len());
+        self.bytes.extend_from_slice(&header);
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        let needed = self.bytes.len() + bytes;
+        if needed > self.bytes.capacity() && needed > KEPT_BYTES {
+            self.bytes.reserve_exact(needed.next_multiple_of(KEPT_BYTES) - self.bytes.len());
+        }
     }
 
     /// How long a message may still be pushed, in bytes.
@@ -123,7 +136,8 @@ mod tests {
             outbox.consume(9 * 100);
             while outbox.push(Message::Have(0)) {}
         }
-        assert!(outbox.held_bytes() <= 4 * OUTBOX_BYTES_MAX, "{}", outbox.held_bytes());
+        // What is sent stays for a while: it is moved away when it is more than what waits.
+        assert!(outbox.held_bytes() <= 2 * OUTBOX_BYTES_MAX + KEPT_BYTES, "{}", outbox.held_bytes());
     }
 
     #[test]

@@ -141,7 +141,7 @@ pub enum Outcome {
     },
     /// `--check` found pieces that are bad or missing.
     CheckFailed,
-    /// No peer and no tracker could be reached within `--give-up`.
+    /// Every tracker failed and no peer answered within `--give-up`. See [`Session::efforts`](super::Session::efforts).
     GaveUp,
 }
 

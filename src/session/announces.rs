@@ -195,7 +195,9 @@ impl Session {
             }
             News::Failed { tracker, fault, next, again } => {
                 let url = url(self, tracker);
-                self.note(Note::TrackerFailed { torrent: id, url, why: fault.to_string(), next, again });
+                let why = fault.to_string();
+                self.note_tracker_fault(&url, &why);
+                self.note(Note::TrackerFailed { torrent: id, url, why, next, again });
             }
             // Who leaves, or only checks what is there, asks nobody.
             News::Unsupported { .. } if self.quitting.is_some() => {}

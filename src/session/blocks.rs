@@ -88,6 +88,7 @@ impl Session {
             Ok(()) => self.ask(now, stream),
             Err(fault) => self.punish(now, stream, fault),
         }
+        self.shed(now);
     }
 
     /// Settles what landed by plan. What turns out to be something else is put into `line`, in the order of the stream.
@@ -219,7 +220,7 @@ impl Session {
         let torrent = &mut self.torrents[torrent.0 as usize];
         let bytes = u64::from(block.length);
         torrent.down.add(now, bytes);
-        let asked = open.pipeline.arrived(now, block).is_some() || open.pipeline.settle_cancelled(block);
+        let asked = open.pipeline.arrived(now, block).is_some() || open.pipeline.settle_cancelled(now, block);
         self.blocks_came = true;
         let arrival = match buffer {
             Some(buffer) if asked => torrent.download.arrived(stream, block, buffer, &mut self.pool),

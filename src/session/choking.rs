@@ -15,7 +15,7 @@ impl Session {
     pub(super) fn on_interest(&mut self, now: Instant, stream: StreamId) {
         let slots = self.slots(now);
         let Some((id, open)) = self.streams.open(stream) else { return };
-        if !open.is_contender() || !open.peer.am_choking || self.torrents[id.0 as usize].ended {
+        if !open.is_contender() || !open.peer.am_choking || !self.torrents[id.0 as usize].gives() {
             return;
         }
         if self.served < slots {
@@ -42,16 +42,17 @@ impl Session {
         let slots = self.slots(now);
         let mut contenders: Vec<Contender> = Vec::new();
         for (stream, id, _, open) in self.streams.iter_open() {
-            if open.is_contender() && !self.torrents[id.0 as usize].ended {
+            if open.is_contender() && self.torrents[id.0 as usize].gives() {
                 let needy = self.torrents[id.0 as usize].is_downloading();
                 contenders.push(contender(now, stream, open, needy));
             }
         }
-        let served = self.choker.round(now, &mut self.rng, slots, &mut contenders);
+        let mut served = self.choker.round(now, &mut self.rng, slots, &mut contenders);
+        served.sort_unstable();
         let others = self
             .streams
             .iter_open()
-            .filter(|(stream, .., open)| !open.peer.am_choking && !served.contains(stream));
+            .filter(|(stream, .., open)| !open.peer.am_choking && served.binary_search(stream).is_err());
         let others: Vec<StreamId> = others.map(|(stream, ..)| stream).collect();
         others.into_iter().for_each(|stream| self.choke(now, stream));
         served.into_iter().for_each(|stream| self.unchoke(now, stream));

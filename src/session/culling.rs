@@ -1,15 +1,20 @@
 //! Who gives way where all places are taken: those of whom neither side has anything first, then the idle, then the
 //! slowest; seldom, and never who alone has what is missing.
+//!
+//! All peers are looked at for that, and so it is done at most once in a while, however many come and are turned away:
+//! until then only the one that was found may give way.
 
 use super::Session;
 use super::peers::Farewell;
 use super::streams::Open;
 use super::torrents::Torrent;
 use crate::base::limits::{
-    CULL_AGE_MIN, CULL_INTERVAL, CULL_LOOK_INTERVAL, TURNOVER_INTERVAL, USELESS_AGE_MIN, USELESS_MAX,
+    CULL_AGE_MIN, CULL_INTERVAL, CULL_LOOK_INTERVAL, CULL_STEPS_MAX, TURNOVER_INTERVAL, USELESS_AGE_MIN,
+    USELESS_MAX,
 };
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::candidates::priority;
+use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 /// What a connection is worth; the lowest gives way first.
@@ -26,9 +31,14 @@ enum Worth {
 /// When somebody may give way again, and how we are seen from outside.
 #[derive(Debug, Default)]
 pub(super) struct Culling {
+    /// When all peers may be looked at again.
     next: Instant,
+    /// Who was too useful, when they were looked at last, to give way to just anybody.
+    slowest: Option<StreamId>,
     next_turnover: Instant,
     seen_as: [Majority; 2],
+    /// Peers and pieces looked at so far.
+    pub(super) steps: u64,
 }
 
 /// The address that most peers see us at, of one family: one stranger must not decide it.
@@ -64,9 +74,6 @@ impl Session {
 
     /// Makes room for somebody who came to us from `address`, if anybody may give way. True if there is room.
     pub(super) fn make_room_for(&mut self, now: Instant, address: SocketAddr) -> bool {
-        if now < self.culling.next {
-            return false;
-        }
         let Some((stream, worth)) = self.least_useful(now) else { return false };
         // Who is of use gives way only to somebody whom both ends rank higher.
         let ranks = (self.rank(address), self.streams.connection(stream).map(|other| other.address));
@@ -74,31 +81,26 @@ impl Session {
             (Some(new), Some(old)) => self.rank(old).is_none_or(|old| new > old),
             _ => false,
         };
-        let gives_way = worth < Worth::Slow || is_better;
-        if gives_way {
-            self.give_way(now, stream, worth, Farewell::Full);
-        }
-        gives_way
+        (worth < Worth::Slow || is_better) && self.give_way(now, stream, worth, Farewell::Full)
     }
 
     /// Makes room where all places are taken and addresses wait. Else those who have nothing could keep out those who
     /// have what is missing.
     pub(super) fn replace_useless(&mut self, now: Instant) {
-        if now < self.culling.next || !self.is_crowded(now) {
+        if !self.is_crowded(now) {
             return;
         }
-        match self.least_useful(now) {
-            Some((stream, worth)) => {
-                self.give_way(now, stream, worth, Farewell::Useless);
-                self.dial_candidates(now);
-            }
-            None => self.culling.next = now + CULL_LOOK_INTERVAL,
+        if let Some((stream, worth)) = self.least_useful(now)
+            && self.give_way(now, stream, worth, Farewell::Useless)
+        {
+            self.dial_candidates(now);
         }
     }
 
     /// When peers should be looked at because others wait for their places.
     pub(super) fn cull_deadline(&self, now: Instant) -> Option<Instant> {
-        self.is_crowded(now).then_some(self.culling.next)
+        let next = if self.culling.slowest.is_some() { now } else { self.culling.next };
+        self.is_crowded(now).then_some(next)
     }
 
     fn is_crowded(&self, now: Instant) -> bool {
@@ -108,29 +110,59 @@ impl Session {
         self.open_peers >= self.settings.max_peers && self.torrents.iter().any(waits)
     }
 
-    fn give_way(&mut self, now: Instant, stream: StreamId, worth: Worth, why: Farewell) {
-        self.culling.next = now + CULL_INTERVAL;
+    /// Drops a peer that was found. False if that was a while ago and others have left since who had what it has.
+    fn give_way(&mut self, now: Instant, stream: StreamId, worth: Worth, why: Farewell) -> bool {
+        self.culling.slowest = None;
         if worth == Worth::Slow {
+            if self.is_only_source(stream, &mut { CULL_STEPS_MAX }) {
+                return false;
+            }
             self.culling.next_turnover = now + TURNOVER_INTERVAL;
         }
+        self.culling.next = now + CULL_INTERVAL;
         self.drop_peer(now, stream, why);
+        true
     }
 
-    /// Who is worth least, if somebody is worth little enough. Looks at all peers: seldom.
-    fn least_useful(&self, now: Instant) -> Option<(StreamId, Worth)> {
+    /// Who is worth least, if somebody is worth little enough, as far as that may be found out.
+    fn least_useful(&mut self, now: Instant) -> Option<(StreamId, Worth)> {
+        if now < self.culling.next {
+            let slowest = self.culling.slowest.take().filter(|&stream| self.streams.open(stream).is_some());
+            self.culling.slowest = slowest;
+            return Some((slowest?, Worth::Slow));
+        }
+        let found = self.look_for_least_useful(now);
+        self.culling.next = now + CULL_LOOK_INTERVAL;
+        self.culling.slowest = found.filter(|&(_, worth)| worth == Worth::Slow).map(|(stream, _)| stream);
+        found
+    }
+
+    /// Looks at all peers, and at a bounded number of pieces.
+    fn look_for_least_useful(&mut self, now: Instant) -> Option<(StreamId, Worth)> {
         let mean = self.mean_rate(now);
         let of = |(stream, id, _, open): (StreamId, TorrentId, _, &Open)| {
-            let torrent = &self.torrents[id.0 as usize];
-            let worth = worth(now, torrent, open, mean)?;
+            let worth = worth(now, &self.torrents[id.0 as usize], open, mean)?;
             let may = worth < Worth::Slow || now >= self.culling.next_turnover;
             let rank = self.rank(open.peer.address).unwrap_or(0);
-            let sole = || torrent.is_downloading() && is_only_source(torrent, open);
-            (may && !sole()).then_some((worth, last_exchange(open), rank, stream))
+            may.then_some((worth, last_exchange(open), rank, stream))
         };
-        let least = self.streams.iter_open().filter_map(of);
-        least
-            .min_by_key(|&(worth, last, rank, _)| (worth, last, rank))
-            .map(|(worth, .., stream)| (stream, worth))
+        let mut all: Vec<_> = self.streams.iter_open().filter_map(of).collect();
+        all.sort_unstable();
+        let mut steps = CULL_STEPS_MAX;
+        let least = all.into_iter().find(|&(.., stream)| !self.is_only_source(stream, &mut steps));
+        self.culling.steps += u64::from(self.open_peers) + u64::from(CULL_STEPS_MAX - steps);
+        least.map(|(worth, .., stream)| (stream, worth))
+    }
+
+    /// True if it has something that is missing and that nobody else has who is connected, or if that would take more than
+    /// `steps` to find out.
+    fn is_only_source(&mut self, stream: StreamId, steps: &mut u32) -> bool {
+        let Some((id, open)) = self.streams.open(stream) else { return false };
+        let torrent = &self.torrents[id.0 as usize];
+        let is_needed = torrent.is_downloading() && open.wanted > 0;
+        is_needed
+            && torrent.seeds == u32::from(open.peer.has.is_full())
+            && torrent.download.is_alone_with_something(&open.peer.has, open.counted, steps)
     }
 
     /// Bytes per second that a peer exchanges with us on average.
@@ -171,18 +203,6 @@ fn worth(now: Instant, torrent: &Torrent, open: &Open, mean: u64) -> Option<Wort
     }
     let is_slow = torrent.is_downloading() && age >= USELESS_AGE_MIN && rate(now, open) < mean / 4;
     is_slow.then_some(Worth::Slow)
-}
-
-/// True if it has something that is missing and that nobody else has who is connected.
-fn is_only_source(torrent: &Torrent, open: &Open) -> bool {
-    if open.wanted == 0 {
-        return false;
-    }
-    let is_seed = open.peer.has.is_full();
-    let download = &torrent.download;
-    let own = u32::from(open.counted);
-    let alone = |piece: u32| download.wants(piece) && download.availability(piece) <= own;
-    torrent.seeds == u32::from(is_seed) && open.peer.has.iter().any(alone)
 }
 
 #[cfg(test)]

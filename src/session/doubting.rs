@@ -10,7 +10,7 @@ use crate::download::Check;
 impl Torrent {
     /// Somebody has been at the files: nothing that was stored before is believed unseen.
     pub fn distrust(&mut self) {
-        self.recheck = true;
+        (self.recheck, self.changed) = (true, true);
         self.durability.forget();
         self.durability.suspect(self.download.partly_stored().collect());
     }
@@ -88,10 +88,23 @@ impl Session {
         let torrent = &mut self.torrents[id.0 as usize];
         (torrent.complete, torrent.durable, torrent.spreading) = (false, false, None);
         if fault.kind == StorageFaultKind::Changed {
-            torrent.distrust();
+            self.distrust(now, id);
         }
         self.wish_stores(id);
         self.check_doubtful(now, id);
+    }
+
+    /// Somebody has been at the files: what was stored is neither believed nor given before it is read.
+    pub(super) fn distrust(&mut self, now: Instant, id: TorrentId) {
+        self.torrents[id.0 as usize].distrust();
+        self.choke_all(now, id);
+    }
+
+    /// What is in the files is known again.
+    pub(super) fn end_distrust(&mut self, now: Instant, id: TorrentId) {
+        if core::mem::take(&mut self.torrents[id.0 as usize].changed) {
+            self.choke_by(now);
+        }
     }
 
     /// What was written may not be on the disk, or is not what was written: nobody is told that it is complete.
@@ -104,7 +117,7 @@ impl Session {
 
     /// `piece` is right, as far as can be read, and there is no room to write it again: as after a sync that fails.
     pub(super) fn on_renewal_failed(&mut self, now: Instant, id: TorrentId, piece: u32, fault: StorageFault) {
-        self.on_checked(id, piece, true);
+        self.on_checked(now, id, piece, true);
         self.torrents[id.0 as usize].durability.refuses_renewal = true;
         self.doubt_stored(now, id, fault, 0);
         self.go_on_checking(now, id);

@@ -10,41 +10,45 @@
 //! has once gone so far is read no faster from then on, even if we wait for its blocks.
 
 use super::streams::Open;
+use super::weighing::Allowance;
 use super::{Action, Session};
-use crate::base::limits::{OUTBOX_REST_BYTES, REQUEST_MESSAGE_BYTES, REQUESTS_HEARD_MIN};
+use crate::base::limits::{REQUEST_MESSAGE_BYTES, REQUESTS_HEARD_MIN};
 use crate::base::{Instant, StreamId};
 
 impl Open {
     /// Bytes that may be read without a request being among them for which there is no place.
-    fn hearing_bytes(&self) -> usize {
+    fn hearing_bytes(&self, allowance: Allowance) -> usize {
         // Without BEP 6 a choked peer's requests are void: nothing is said to them.
         let is_void = self.peer.am_choking && !self.peer.fast;
         let can_be_refused = self.peer.fast && self.pipeline.outstanding() > 0 && !self.service.asks_too_much;
         if is_void || can_be_refused {
             return usize::MAX;
         }
-        let places = if self.peer.am_choking { usize::MAX } else { self.service.queue.places() as usize };
-        let places = if self.peer.fast { places.min(self.refusals()) } else { places };
-        let least = if self.service.unheard { REQUESTS_HEARD_MIN as usize } else { 1 };
+        let most = allowance.requests;
+        let places = if self.peer.am_choking { usize::MAX } else { self.service.queue.places(most) as usize };
+        let refusals = self.refusals(allowance);
+        let places = if self.peer.fast { places.min(refusals) } else { places };
+        let least = if self.service.unheard { REQUESTS_HEARD_MIN.min(most / 2) as usize } else { 1 };
         if places < least { 0 } else { places * REQUEST_MESSAGE_BYTES }
     }
 
     /// How many requests may be rejected at once.
-    fn refusals(&self) -> usize {
-        self.peer.outbox.free_bytes().saturating_sub(OUTBOX_REST_BYTES) / REQUEST_MESSAGE_BYTES
+    fn refusals(&self, allowance: Allowance) -> usize {
+        allowance.answers_bytes.saturating_sub(self.peer.outbox.as_slice().len()) / REQUEST_MESSAGE_BYTES
     }
 
     /// True if it is not read because it does not read: it has not read what we have said to it.
     pub(super) fn is_deaf(&self) -> bool {
-        self.service.unheard && self.refusals() < REQUESTS_HEARD_MIN as usize
+        self.service.unheard && self.refusals(Allowance::FULL) < REQUESTS_HEARD_MIN as usize
     }
 }
 
 impl Session {
     /// Bytes that may be read from `stream`, as far as its requests go; with 0, [`Action::Resume`] follows.
     pub(super) fn hear(&mut self, stream: StreamId) -> usize {
+        let allowance = self.held.allowance();
         let Some((_, open)) = self.streams.open(stream) else { return usize::MAX };
-        let bytes = open.hearing_bytes();
+        let bytes = open.hearing_bytes(allowance);
         open.service.unheard = bytes == 0;
         // What goes beyond the bound is our own bitfield, of which it has read little yet; rejects never do.
         let has_read_greeting = open.peer.outbox.free_bytes() > 0;
@@ -54,9 +58,10 @@ impl Session {
 
     /// Has `stream` read again if it was not, and there is room for what it asks.
     pub(super) fn hear_again(&mut self, now: Instant, stream: StreamId) {
+        let allowance = self.held.allowance();
         if let Some((_, open)) = self.streams.open(stream)
             && open.service.unheard
-            && open.hearing_bytes() > 0
+            && open.hearing_bytes(allowance) > 0
         {
             open.service.unheard = false;
             open.pipeline.was_not_read(now);

@@ -1,14 +1,13 @@
 //! Connections that others open to us: bounded until they have shaken hands, and each peer connected once.
 
 use super::peers::{Farewell, our_handshake};
-use super::streams::{Arrival, Connection, Role, Stage};
+use super::streams::{Arrival, Connection, Outgoing, Role, Stage};
 use super::{Action, Session};
 use crate::base::limits::{
     ARRIVALS_MAX, ARRIVALS_PER_ADDRESS_MAX, HANDSHAKE_TIMEOUT, INCOMING_PER_ADDRESS_MAX, TWIN_AGE_MAX,
 };
 use crate::base::{Instant, PeerId, StreamId, TorrentId};
 use crate::candidates::Source;
-use crate::wire::address::canonical;
 use crate::wire::{Handshake, HandshakeReader, Misbehaved};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -26,7 +25,8 @@ impl Session {
             self.drop_worst_arrival();
         }
         let deadline = now + HANDSHAKE_TIMEOUT;
-        let arrival = Arrival { address, deadline, reader: HandshakeReader::new() };
+        let (reader, answer) = (HandshakeReader::new(), Outgoing::default());
+        let arrival = Arrival { address, deadline, reader, answer };
         self.arrivals += 1;
         self.walk_by(deadline);
         Some(self.streams.insert(Role::Arrival(Box::new(arrival))))
@@ -58,6 +58,9 @@ impl Session {
         mut bytes: &[u8],
     ) -> Result<(), Misbehaved> {
         let Some(Role::Arrival(arrival)) = self.streams.get_mut(stream) else { return Ok(()) };
+        if !arrival.answer.rest().is_empty() {
+            return Ok(());
+        }
         let theirs = match arrival.reader.next(&mut bytes) {
             Ok(None) => return Ok(()),
             Ok(Some(theirs)) => theirs,
@@ -67,7 +70,7 @@ impl Session {
             }
         };
         if theirs.peer_id == self.our_id {
-            self.meet_ourselves(now, stream);
+            self.meet_ourselves(stream, &theirs);
             return Ok(());
         }
         if self.let_in(now, stream, &theirs) {
@@ -77,23 +80,26 @@ impl Session {
         Ok(())
     }
 
-    /// We have dialled ourselves: whoever is dialled at our port on the machine from which this comes is us. It is not
-    /// dialled again.
-    fn meet_ourselves(&mut self, now: Instant, stream: StreamId) {
-        let Some(Role::Arrival(arrival)) = self.streams.get(stream) else { return };
-        let own = canonical(SocketAddr::new(arrival.address.ip(), self.settings.port));
-        self.drop_arrival(stream);
-        let is_own = |role: &Role| match role {
-            Role::Peer(dialled) => {
-                !dialled.incoming
-                    && !matches!(dialled.stage, Stage::Open(_))
-                    && canonical(dialled.address) == own
+    /// We have dialled ourselves. Where a router turns the call round it seems to come from somewhere else: only our other
+    /// end knows which address it has dialled. It is answered, and finds our id.
+    fn meet_ourselves(&mut self, stream: StreamId, theirs: &Handshake) {
+        let is_ours = self.torrents.iter().any(|torrent| torrent.metainfo.info_hash == theirs.info_hash);
+        match self.streams.get_mut(stream) {
+            Some(Role::Arrival(arrival)) if is_ours => {
+                arrival.answer = our_handshake(theirs.info_hash, self.our_id);
+                self.actions.push_back(Action::Flush { stream });
             }
-            Role::Arrival(_) | Role::Tracker { .. } | Role::Relay => false,
-        };
-        let dialled: Vec<StreamId> =
-            self.streams.iter().filter(|(_, role)| is_own(role)).map(|(stream, _)| stream).collect();
-        dialled.into_iter().for_each(|stream| self.punish(now, stream, Misbehaved::SelfConnection));
+            _ => self.drop_arrival(stream),
+        }
+    }
+
+    /// `count` bytes of the answer to ourselves were sent: that was all that there is to say.
+    pub(super) fn answered_ourselves(&mut self, stream: StreamId, count: usize) {
+        let Some(Role::Arrival(arrival)) = self.streams.get_mut(stream) else { return };
+        arrival.answer.consume(count);
+        if arrival.answer.rest().is_empty() {
+            self.drop_arrival(stream);
+        }
     }
 
     /// Gives an arrival the place of a peer that we have just dialled, if its handshake allows.
@@ -235,5 +241,53 @@ impl Session {
         let all: Vec<StreamId> =
             self.streams.iter().filter(|(_, role)| is_arrival(role)).map(|(stream, _)| stream).collect();
         all.into_iter().for_each(|stream| self.drop_arrival(stream));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::candidates::Added;
+    use crate::session::rig::{NOW, said, session, settings, torrent};
+    use crate::session::{Command, Event, Settings};
+
+    /// The streams on which `address` is dialled.
+    fn dialled(session: &mut Session, address: SocketAddr) -> Vec<StreamId> {
+        let stream = |action| match action {
+            Action::Connect { stream, address: dialled } if dialled == address => Some(stream),
+            _ => None,
+        };
+        core::iter::from_fn(|| session.next_action()).filter_map(stream).collect()
+    }
+
+    #[test]
+    fn our_own_address_is_dialled_once_for_all_torrents_also_behind_a_router() {
+        let own: SocketAddr = ([9, 9, 9, 9], 6881).into();
+        let mut session = session(Settings { peers: alloc::vec![own], port: 6881, ..settings() }, true);
+        session.add_torrent(NOW, torrent(&[[b'y'; 20]; 2]), false);
+        let streams = dialled(&mut session, own);
+        let [stream] = streams[..] else { panic!("{streams:?}") };
+        session.handle(NOW, Event::Connected { stream });
+        let greeting = session.outgoing(stream).to_vec();
+        session.sent(NOW, stream, greeting.len());
+        let arrival = session.accept(NOW, ([10, 0, 0, 1], 40_000).into()).unwrap();
+        session.received(NOW, arrival, &greeting);
+        let answer = session.outgoing(arrival).to_vec();
+        session.received(NOW, arrival, b"noise");
+        session.sent(NOW, arrival, answer.len());
+        assert!(session.streams.get(arrival).is_none() && session.arrivals == 0);
+        session.received(NOW, stream, &answer);
+        assert!(session.streams.get(stream).is_none());
+        for torrent in &mut session.torrents {
+            assert_eq!(torrent.candidates.add(NOW, own, Source::Tracker), Added::Own);
+        }
+        // The other torrent begins only now.
+        let bytes = &[1; 9];
+        [0, 9]
+            .into_iter()
+            .for_each(|offset| session.handle(NOW, Event::Loaded { torrent: TorrentId(1), offset, bytes }));
+        said(&mut session, Command::Add(own));
+        assert_eq!(dialled(&mut session, own), []);
+        session.check();
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Session;
 use crate::base::limits::REJECT_REST;
-use crate::base::{Bitfield, Block, Instant, StreamId};
+use crate::base::{Block, Instant, StreamId};
 use crate::peer::News;
 use crate::wire::{Message, Misbehaved};
 
@@ -111,15 +111,13 @@ impl Session {
     /// BEP 6: this piece may be asked for while the peer chokes us.
     fn on_allowed_fast(&mut self, stream: StreamId, piece: u32) {
         let Some((id, open)) = self.streams.open(stream) else { return };
-        if open.peer.has.has(piece) {
+        if open.peer.has.has(piece) && !open.allowed.contains(&piece) {
             if !open.counted {
                 // The picker offers uncounted pieces only to those who may be asked for everything.
                 self.torrents[id.0 as usize].download.add_availability(piece);
             }
-            let none = || Bitfield::new(open.peer.has.len());
-            if open.allowed_fast.get_or_insert_with(none).insert(piece) {
-                open.pipeline.search.restart();
-            }
+            open.allowed.push(piece);
+            open.pipeline.search.restart();
         }
     }
 
@@ -128,7 +126,7 @@ impl Session {
     fn on_reject(&mut self, now: Instant, stream: StreamId, block: Block) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         // We have taken it back ourselves: this is how it says that it has heard that.
-        if open.pipeline.settle_cancelled(block) {
+        if open.pipeline.settle_cancelled(now, block) {
             return;
         }
         if let Some(request) = open.pipeline.remove(block) {

@@ -6,9 +6,9 @@
 //! the way to the files, `backpressure` who waits for memory, `durable`, `device`, `bound`, `saving` and `resuming` what lasts longer than the run,
 //! `doubting` what may be lost, `announces` trackers, `relaying` the datagrams that a proxy carries, `dialing` and `listening`
 //! new connections, `culling` who gives way to them, `uploads` what peers ask of us, `hearing` how much of that at a time,
-//! `choking` who of them is served, `spreading` with which pieces first, `telling` what they hear of, `pacing` how fast, `seeding` for how long, `time`
-//! deadlines, `our_id` who we say we are, `pausing` and
-//! `commands` the user and the end.
+//! `choking` who of them is served, `spreading` with which pieces first, `telling` what they hear of, `pacing` how fast, `seeding` for how long, `looking`
+//! how long nobody may be found, `time` deadlines, `our_id` who we say we are, `weighing` what
+//! connections hold, `pausing` and `commands` the user and the end.
 
 mod action;
 mod announces;
@@ -27,6 +27,7 @@ mod event;
 mod giving;
 mod hearing;
 mod listening;
+mod looking;
 mod messages;
 mod our_id;
 mod pacing;
@@ -50,11 +51,13 @@ mod telling;
 mod time;
 mod torrents;
 mod uploads;
+mod weighing;
 
 pub use action::{Action, Outcome};
 pub use command::{COMMANDS, Command, CommandFault, peer_address};
 pub use event::{CloseCause, Event, StorageFault, StorageFaultKind, StoreId};
 pub use giving::Giving;
+pub use looking::Efforts;
 pub use report::*;
 pub use resuming::Remains;
 pub use scatter::Scatter;
@@ -82,6 +85,7 @@ use peers::Farewell;
 use relaying::Relaying;
 use streams::{Open, Role, Stage, Streams};
 use torrents::Torrent;
+use weighing::Held;
 
 /// What the user chose, for the whole run.
 #[derive(Clone, Debug)]
@@ -94,7 +98,7 @@ pub struct Settings {
     pub port: u16,
     /// Peers to connect to beside the trackers' (`--peer`).
     pub peers: Vec<SocketAddr>,
-    /// End with `GaveUp` when no peer or tracker was reached within this span.
+    /// End with `GaveUp` when within this span every tracker failed and no peer answered.
     pub give_up: Option<Duration>,
     /// Only check what is on disk, then finish.
     pub check_only: bool,
@@ -160,6 +164,8 @@ pub struct Session {
     choke_deadline: Option<Instant>,
     /// When peers are looked at that were told of some pieces only.
     spread_deadline: Option<Instant>,
+    /// Pieces looked at so far for them.
+    tell_steps: u64,
     up_pacer: Pacer,
     down_pacer: Pacer,
     queries: Vec<Query>,
@@ -169,6 +175,8 @@ pub struct Session {
     relaying: Relaying,
     /// Open connections to peers, over all torrents.
     open_peers: u32,
+    /// What they hold.
+    held: Held,
     /// Connections being opened or shaking hands.
     half_open: usize,
     /// Who came to us and has not said for which torrent.
@@ -181,8 +189,10 @@ pub struct Session {
     culling: Culling,
     /// When all peers are looked at.
     peers_deadline: Option<Instant>,
-    /// A peer or a tracker was reached.
+    /// A tracker has given what it was asked for, or a peer has shaken hands.
     reached: bool,
+    /// What was done for that.
+    efforts: Efforts,
     /// Since when peers are looked for, as long as none was reached and the user does not want to wait for ever.
     looking_since: Option<Instant>,
     /// Everything is there; the trackers are told until then.
@@ -199,6 +209,7 @@ impl Session {
         Self {
             pool: Pool::new(settings.memory_bytes),
             device: Device::new(settings.memory_bytes),
+            held: Held::new(settings.max_peers),
             settings,
             giving: Giving::default(),
             routes: Arc::default(),
@@ -222,6 +233,7 @@ impl Session {
             served: 0,
             choke_deadline: None,
             spread_deadline: None,
+            tell_steps: 0,
             up_pacer: Pacer::default(),
             down_pacer: Pacer::default(),
             queries: Vec::new(),
@@ -236,6 +248,7 @@ impl Session {
             culling: Culling::default(),
             peers_deadline: None,
             reached: false,
+            efforts: Efforts::default(),
             looking_since: None,
             leaving: None,
             quitting: None,
@@ -263,6 +276,7 @@ impl Session {
 
     fn enter(&mut self, now: Instant, metainfo: Arc<Metainfo>) -> TorrentId {
         let id = TorrentId(self.torrents.len() as u32);
+        self.held.expect(metainfo.geometry());
         let identity =
             Identity { info_hash: metainfo.info_hash, peer_id: self.our_id, port: self.settings.port };
         let routes = Arc::clone(&self.routes);
@@ -337,7 +351,8 @@ impl Session {
                 Stage::Open(open) if connection.handshake.rest().is_empty() => open.messages(),
                 _ => connection.handshake.rest(),
             },
-            Some(Role::Arrival(_) | Role::Relay) | None => &[],
+            Some(Role::Arrival(arrival)) => arrival.answer.rest(),
+            Some(Role::Relay) | None => &[],
         }
     }
 
@@ -348,11 +363,13 @@ impl Session {
             Some(Role::Peer(connection)) => match &mut connection.stage {
                 Stage::Open(open) if connection.handshake.rest().is_empty() => {
                     open.peer.on_sent(now, count);
+                    open.weigh(&mut self.held);
                     self.count_sent(now, stream, count);
                 }
                 _ => connection.handshake.consume(count),
             },
-            Some(Role::Arrival(_) | Role::Relay) | None => {}
+            Some(Role::Arrival(_)) => self.answered_ourselves(stream, count),
+            Some(Role::Relay) | None => {}
         }
     }
 
@@ -393,6 +410,7 @@ impl Session {
         }
         self.let_stores_in();
         self.end_waits(now);
+        self.shed(now);
         self.settle_looking(now);
         self.leave_if_told(now);
         self.finish_if_quiet(now);
@@ -415,6 +433,7 @@ impl Session {
         assert!(self.pool.made_bytes() <= self.pool.limit_bytes());
         self.check_buffers();
         self.check_device();
+        self.check_weights();
         self.check_availability();
         self.streams.iter_open().for_each(|(stream, id, _, open)| self.check_open(stream, id, open));
         assert!(self.departed.len() <= DEPARTED_MAX && self.half_open <= HALF_OPEN_MAX);
@@ -431,7 +450,8 @@ impl Session {
     #[doc(hidden)]
     pub fn steps(&self) -> u64 {
         let rooms: u64 = self.torrents.iter().map(|torrent| torrent.download.steps()).sum();
-        rooms + self.streams.iter_open().map(|(.., open)| open.pipeline.search.steps).sum::<u64>()
+        let own = rooms + self.culling.steps + self.tell_steps;
+        own + self.streams.iter_open().map(|(.., open)| open.pipeline.search.steps).sum::<u64>()
     }
 
     fn check_buffers(&self) {
@@ -444,11 +464,9 @@ impl Session {
     fn check_availability(&self) {
         for (nth, torrent) in self.torrents.iter().enumerate() {
             let own = self.streams.iter_open().filter(|(_, id, ..)| id.0 as usize == nth);
-            let counted = own.filter_map(|(.., open)| match &open.allowed_fast {
-                _ if open.counted => Some(&open.peer.has),
-                allowed => allowed.as_ref(),
-            });
-            let told: u64 = counted.map(|pieces| u64::from(pieces.count())).sum();
+            let counted =
+                |open: &Open| if open.counted { open.peer.has.count() } else { open.allowed.len() as u32 };
+            let told: u64 = own.map(|(.., open)| u64::from(counted(open))).sum();
             let pieces = 0..torrent.metainfo.geometry().pieces;
             let known: u64 = pieces.map(|piece| u64::from(torrent.download.availability(piece))).sum();
             assert_eq!(told, known, "availability");

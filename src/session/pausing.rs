@@ -16,7 +16,7 @@ impl Session {
             let stops = torrent.paused;
             self.settle_hunger(id);
             if stops {
-                self.withdraw_requests(id);
+                self.withdraw_requests(now, id);
                 // What is verified is safer in its file, and memory is wanted elsewhere.
                 self.torrents[id.0 as usize].download.flush();
                 self.wish_stores(id);
@@ -31,7 +31,7 @@ impl Session {
     }
 
     /// Takes back what peers of a torrent were asked for. What they have sent already is still welcome.
-    fn withdraw_requests(&mut self, id: TorrentId) {
+    fn withdraw_requests(&mut self, now: Instant, id: TorrentId) {
         let download = &mut self.torrents[id.0 as usize].download;
         let mut told: Vec<StreamId> = Vec::new();
         for (stream, of, open) in self.streams.iter_open_mut() {
@@ -43,7 +43,7 @@ impl Session {
             // BEP 3: requests to a peer that chokes us are void anyway. BEP 6: they are until it has rejected them.
             if open.peer.fast || !open.peer.choking {
                 // What does not fit into the outbox is not taken back.
-                open.pipeline.withdraw(|block| open.peer.outbox.push(Message::Cancel(block)));
+                open.pipeline.withdraw(now, |block| open.peer.outbox.push(Message::Cancel(block)));
                 told.push(stream);
             }
         }

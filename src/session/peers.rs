@@ -1,6 +1,7 @@
 //! A connection from dialling to farewell.
 
 use super::streams::{Connection, Open, Outgoing, Role, Stage};
+use super::telling::Told;
 use super::uploads::Service;
 use super::{Action, CloseCause, Note, Session};
 use crate::base::limits::{CONNECT_TIMEOUT, DEPARTED_MAX, HANDSHAKE_TIMEOUT, KEEP_ALIVE_INTERVAL};
@@ -10,6 +11,7 @@ use crate::peer::Peer;
 use crate::wire::{Framer, Handshake, HandshakeReader, Misbehaved};
 use alloc::boxed::Box;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
@@ -36,6 +38,8 @@ pub(super) enum Farewell {
     OurFault,
     /// There is no room for it.
     Full,
+    /// It holds more memory than others, and there is not enough for all.
+    Greedy,
     /// It has sent nothing for long, and others wait for its place.
     Useless,
     /// The torrent is complete, so is the peer; or the run ends.
@@ -52,9 +56,10 @@ impl fmt::Display for Farewell {
             Self::NeverReads => f.write_str("it does not read what we send"),
             Self::Guilty(fault) => write!(f, "{fault}"),
             Self::Banned => f.write_str("it sent a bad block"),
-            Self::OurFault => f.write_str("we cannot read our own file"),
+            Self::OurFault => f.write_str("what it was being sent is lost on our disk"),
             Self::Twin => f.write_str("connected twice"),
             Self::Full => f.write_str("no room for more peers"),
+            Self::Greedy => f.write_str("it takes more memory than there is for all peers"),
             Self::Useless => f.write_str("it has nothing for us, and others wait for its place"),
             Self::Finished => f.write_str("nothing left to exchange"),
         }
@@ -118,14 +123,15 @@ impl Session {
         let geometry = torrent.download.geometry();
         let mut peer = Peer::new(now, address, theirs, geometry);
         let hides = torrent.is_hiding();
-        let told = hides.then(|| Bitfield::new(geometry.pieces));
-        peer.greet(told.as_ref().unwrap_or(torrent.download.have()), self.settings.port);
+        let told = if hides { Told::Only(Bitfield::new(geometry.pieces)) } else { Told::All };
+        let have = if let Told::Only(none) = &told { none } else { torrent.download.have() };
+        peer.greet(have, self.settings.port);
         connection.stage = Stage::Open(Box::new(Open {
             peer,
             opened: now,
             framer: Some(Framer::new(geometry)),
-            pipeline: Pipeline::default(),
-            allowed_fast: None,
+            pipeline: Pipeline::new(theirs.fast),
+            allowed: Vec::new(),
             landing: None,
             wanted: 0,
             counted: false,
@@ -138,6 +144,7 @@ impl Session {
             flushing: true,
             told,
             unasked_bytes: 0,
+            weight: 0,
         }));
         torrent.connecting -= 1;
         torrent.peers += 1;
@@ -149,6 +156,7 @@ impl Session {
         self.walk_by(now + KEEP_ALIVE_INTERVAL);
         self.note(Note::PeerConnected { torrent: id, address });
         self.grant_fast(stream);
+        self.weigh(stream);
         self.settle_hunger(id);
         self.reveal(now, stream);
     }
@@ -174,6 +182,7 @@ impl Session {
             Stage::Open(open) => {
                 torrent.peers -= 1;
                 self.open_peers -= 1;
+                self.held.change(open.weight as usize, 0);
                 self.give_slot_back(now, &open);
                 let useful = open.peer.down.total_bytes() > 0;
                 // Who has sent nothing cannot have spoiled anything: a crowd that comes and goes does not make us forget
@@ -202,7 +211,11 @@ impl Session {
             Farewell::Guilty(fault) => fault != Misbehaved::SelfConnection,
             _ => matches!(why, Farewell::Banned | Farewell::NeverReads),
         };
-        self.note(Note::PeerGone { torrent: id, address, why: why.to_string(), guilty });
+        let why = why.to_string();
+        if !incoming {
+            self.note_peer_fault(address, &why);
+        }
+        self.note(Note::PeerGone { torrent: id, address, why, guilty });
         self.settle_hunger(id);
         true
     }
@@ -216,12 +229,15 @@ impl Session {
         useful: Option<bool>,
         why: Farewell,
     ) {
+        if why == Farewell::Guilty(Misbehaved::SelfConnection) {
+            // Each torrent may have got it from its tracker.
+            return self.torrents.iter_mut().for_each(|torrent| torrent.candidates.add_own(address));
+        }
         let candidates = &mut self.torrents[id.0 as usize].candidates;
         match (why, useful) {
-            (Farewell::Guilty(Misbehaved::SelfConnection), _) => candidates.add_own(address),
             // Our own poverty says nothing about the peer, and neither does a broken proxy.
             (Farewell::Closed(cause), _) if cause.is_on_our_side() => candidates.put_back(now, address),
-            (Farewell::Guilty(_) | Farewell::NeverReads, Some(_)) => {
+            (Farewell::Guilty(_) | Farewell::NeverReads | Farewell::Greedy, Some(_)) => {
                 candidates.closed(now, address, false, &mut self.rng);
             }
             // It is connected the other way.
@@ -240,9 +256,9 @@ impl Session {
         torrent.download.forget(stream);
         self.unspread(id, stream);
         let torrent = &mut self.torrents[id.0 as usize];
-        let counted = if open.counted { Some(&open.peer.has) } else { open.allowed_fast.as_ref() };
-        let counted = counted.into_iter().flat_map(Bitfield::iter);
-        counted.for_each(|piece| torrent.download.remove_availability(piece));
+        let counted = open.counted.then_some(&open.peer.has).into_iter().flat_map(Bitfield::iter);
+        let allowed = open.allowed.iter().copied().filter(|_| !open.counted);
+        counted.chain(allowed).for_each(|piece| torrent.download.remove_availability(piece));
         torrent.seeds -= u32::from(open.peer.has.is_full());
         if let Some(buffer) = open.landing.take() {
             self.pool.give(buffer);

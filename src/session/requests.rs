@@ -1,6 +1,6 @@
 //! What peers are asked for, and when they are asked no more.
 
-use super::peers::Farewell;
+use super::streams::Open;
 use super::{Action, Session};
 use crate::base::limits::{REQUEST_MESSAGE_BYTES, STARVED_INTERVAL};
 use crate::base::{Block, Instant, StreamId, TorrentId};
@@ -15,10 +15,10 @@ impl Session {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let torrent = &mut self.torrents[id.0 as usize];
         open.starved = false;
-        let has = if open.peer.choking { open.allowed_fast.as_ref() } else { Some(&open.peer.has) };
-        let Some(has) = has.filter(|_| open.wanted > 0 && torrent.is_downloading()) else {
+        let may_be_asked = open.wanted > 0 && !(open.answers_few() && open.allowed.is_empty());
+        if !may_be_asked || !torrent.is_downloading() {
             return self.flush(stream);
-        };
+        }
         let is_low = open.pipeline.is_low(share);
         if now < open.rests_until {
             open.starved = true;
@@ -26,7 +26,26 @@ impl Session {
             self.walk_by(due);
             return self.flush(stream);
         }
-        while is_low && open.pipeline.has_room(share) {
+        open.pipeline.forget_unanswered(now);
+        open.starved = open.pipeline.outstanding() == 0 && open.pipeline.is_held_up_by_cancelled();
+        if is_low {
+            self.fill_window(now, stream, share);
+        }
+        let Some((_, open)) = self.streams.open(stream) else { return };
+        let silence = open.pipeline.snub_deadline();
+        let hungry = open.starved.then_some(now + STARVED_INTERVAL);
+        silence.into_iter().chain(hungry).for_each(|due| self.walk_by(due));
+        self.wish_stores(id);
+        self.flush(stream);
+    }
+
+    fn fill_window(&mut self, now: Instant, stream: StreamId, share: u32) {
+        let Some((id, open)) = self.streams.open(stream) else { return };
+        let torrent = &mut self.torrents[id.0 as usize];
+        let allowed: &[u32] = if open.answers_few() { &open.allowed } else { &[] };
+        torrent.note_allowed(allowed, true);
+        let has = if open.answers_few() { &torrent.allowed } else { &open.peer.has };
+        while open.pipeline.has_room(share) {
             if open.peer.outbox.free_bytes() < REQUEST_MESSAGE_BYTES {
                 // It is asked when it has read what waits for it.
                 open.starved = true;
@@ -42,19 +61,13 @@ impl Session {
                 }
                 break;
             };
-            if open.pipeline.adopt(now, block) {
-                continue;
-            }
-            open.pipeline.sent(now, block);
-            if !open.peer.outbox.push(Message::Request(block)) {
-                return self.drop_peer(now, stream, Farewell::NeverReads);
+            if !open.pipeline.adopt(now, block) {
+                open.pipeline.sent(now, block);
+                let fits = open.peer.outbox.push(Message::Request(block));
+                debug_assert!(fits, "there was room");
             }
         }
-        let silence = open.pipeline.snub_deadline();
-        let hungry = open.starved.then_some(now + STARVED_INTERVAL);
-        silence.into_iter().chain(hungry).for_each(|due| self.walk_by(due));
-        self.wish_stores(id);
-        self.flush(stream);
+        torrent.note_allowed(allowed, false);
     }
 
     /// Blocks of memory that each peer may fill with its queue.
@@ -143,7 +156,7 @@ impl Session {
     /// Another peer was faster.
     pub(super) fn cancel(&mut self, now: Instant, stream: StreamId, block: Block) {
         let Some((_, open)) = self.streams.open(stream) else { return };
-        if !open.pipeline.take_back(block) {
+        if !open.pipeline.take_back(now, block) {
             return;
         }
         // What does not fit is no loss: the block comes all the same, and is left.
@@ -168,7 +181,7 @@ impl Session {
             open.landing.take().into_iter().for_each(|buffer| self.pool.give(buffer));
         }
         if open.pipeline.outstanding() == 0 {
-            open.pipeline.withdraw(|block| open.peer.outbox.push(Message::Cancel(block)));
+            open.pipeline.withdraw(now, |block| open.peer.outbox.push(Message::Cancel(block)));
             return self.ask(now, stream);
         }
         let download = &mut self.torrents[id.0 as usize].download;
@@ -181,9 +194,17 @@ impl Session {
     /// Wishes to send what waits, once until it is sent.
     pub(super) fn flush(&mut self, stream: StreamId) {
         let Some((_, open)) = self.streams.open(stream) else { return };
+        open.weigh(&mut self.held);
         if !open.flushing && open.has_output() {
             open.flushing = true;
             self.actions.push_back(Action::Flush { stream });
         }
+    }
+}
+
+impl Open {
+    /// True if it answers requests for what it has allowed only.
+    fn answers_few(&self) -> bool {
+        self.peer.choking
     }
 }

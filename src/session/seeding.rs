@@ -29,8 +29,12 @@ impl Session {
         }
     }
 
-    /// BEP 21: tells everybody that we download nothing any more, or that we do again.
+    /// BEP 21: tells everybody that we download nothing any more, or that we do again, unless they were told so before.
     pub(super) fn tell_upload_only(&mut self, now: Instant, id: TorrentId, upload_only: bool) {
+        let said = &mut self.torrents[id.0 as usize].says_upload_only;
+        if core::mem::replace(said, upload_only) == upload_only {
+            return;
+        }
         let port = self.settings.port;
         let mut told: Vec<(StreamId, bool)> = Vec::new();
         for (stream, of, open) in self.streams.iter_open_mut() {

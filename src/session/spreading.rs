@@ -2,6 +2,7 @@
 //! pieces only (BEP 16).
 
 use super::streams::Open;
+use super::telling::Told;
 use super::torrents::Torrent;
 use super::{Session, peers::Farewell};
 use crate::base::limits::{SUPER_SEED_INTERVAL, SUPER_SEED_RUNS};
@@ -89,6 +90,7 @@ impl Session {
     /// BEP 16: tells a peer of pieces as long as it has not too many that nobody else has got from it.
     pub(super) fn reveal(&mut self, now: Instant, stream: StreamId) {
         loop {
+            let allowance = self.held.allowance();
             let Some((id, open)) = self.streams.open(stream) else { return };
             let torrent = &mut self.torrents[id.0 as usize];
             let Some(hidden) = torrent.spreading.as_ref().and_then(|spreading| spreading.hidden.as_ref())
@@ -96,8 +98,13 @@ impl Session {
                 return;
             };
             let most = SUPER_SEED_RUNS * torrent.download.run_pieces();
-            if open.told.is_none() || hidden.count_of(stream) > most - torrent.download.run_pieces() {
+            if !open.told.is_partly_hidden() || hidden.count_of(stream) > most - torrent.download.run_pieces()
+            {
                 return;
+            }
+            if !open.has_room_for_haves(allowance) {
+                // It has not read what it was told of before.
+                return self.spread_by(now + SUPER_SEED_INTERVAL);
             }
             let is_new = |piece: u32| !open.peer.has.has(piece) && !open.knows_of(piece);
             let Some(run) = torrent.next_run(now, is_new) else {
@@ -115,7 +122,7 @@ impl Session {
 
     fn tell_of(&mut self, now: Instant, stream: StreamId, piece: u32) -> bool {
         let Some((id, open)) = self.streams.open(stream) else { return true };
-        let Some(told) = &mut open.told else { return true };
+        let Told::Only(told) = &mut open.told else { return true };
         if let Some(Spreading { hidden: Some(hidden), .. }) = &mut self.torrents[id.0 as usize].spreading {
             hidden.deal(now, piece, stream);
         }
@@ -155,7 +162,7 @@ impl Session {
     pub(super) fn on_block_sent(&mut self, now: Instant, stream: StreamId, block: Block) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let length = self.torrents[id.0 as usize].download.geometry().piece_length(block.piece);
-        if open.told.is_some() && block.begin + block.length == length {
+        if open.told.is_partly_hidden() && block.begin + block.length == length {
             self.on_spread(now, stream, Some(block.piece));
         }
     }
@@ -176,10 +183,11 @@ impl Session {
                 hidden.on_time(now);
             }
         }
-        let told = self.streams.iter_open().filter(|(.., open)| open.told.is_some());
-        let told: Vec<(StreamId, TorrentId)> = told.map(|(stream, id, ..)| (stream, id)).collect();
-        for (stream, id) in told {
-            if self.torrents[id.0 as usize].is_hiding() {
+        let told = self.streams.iter_open().filter(|(.., open)| !matches!(open.told, Told::All));
+        let told = told.map(|(stream, id, _, open)| (stream, id, open.told.is_partly_hidden()));
+        let told: Vec<(StreamId, TorrentId, bool)> = told.collect();
+        for (stream, id, is_partly_hidden) in told {
+            if is_partly_hidden && self.torrents[id.0 as usize].is_hiding() {
                 self.spread_by(now + SUPER_SEED_INTERVAL);
                 self.reveal(now, stream);
             } else {
@@ -223,6 +231,6 @@ impl Open {
 
     /// True if it may ask for `piece`: what it was not told of, it cannot know.
     pub(super) fn knows_of(&self, piece: u32) -> bool {
-        self.told.as_ref().is_none_or(|told| told.has(piece))
+        self.told.has(piece)
     }
 }

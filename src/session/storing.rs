@@ -64,7 +64,7 @@ impl Session {
     }
 
     /// `piece`, which was there, has to be fetched again.
-    pub(super) fn want_again(&mut self, id: TorrentId, piece: u32) {
+    fn want_again(&mut self, id: TorrentId, piece: u32) {
         for (_, torrent, open) in self.streams.iter_open_mut() {
             if torrent == id && open.peer.has.has(piece) {
                 open.wanted += 1;
@@ -72,6 +72,17 @@ impl Session {
                 open.peer.set_interested(true);
             }
         }
+    }
+
+    /// `piece` is not what it was. False if it was not there. What peers have asked for of it is refused when its turn comes.
+    pub(super) fn lose_piece(&mut self, now: Instant, id: TorrentId, piece: u32) -> bool {
+        let was_there = self.torrents[id.0 as usize].lose(piece);
+        if was_there {
+            self.tell_upload_only(now, id, false);
+            self.want_again(id, piece);
+            self.break_off(now, id, piece);
+        }
+        was_there
     }
 
     /// `piece` may be opened again: whoever has it must look anew.
@@ -196,7 +207,7 @@ impl Session {
         let is_unsynced = torrent.is_unsynced();
         torrent.stall = Some(Stall { fault, since, retry: now + STORE_RETRY_INTERVAL, tries, is_unsynced });
         if fault.kind == StorageFaultKind::Changed {
-            torrent.distrust();
+            self.distrust(now, id);
         }
         // Somebody may make room; a broken disk does not mend itself.
         let is_hopeless = match fault.kind {
@@ -245,7 +256,7 @@ impl Session {
 
     /// Wishes for the next slice of a check, or ends it.
     pub(super) fn go_on_checking(&mut self, now: Instant, id: TorrentId) {
-        self.pass_holes(id);
+        self.pass_holes(now, id);
         let torrent = &mut self.torrents[id.0 as usize];
         let Some(check) = &mut torrent.checking else { return };
         if let Some((offset, length)) = check.wants() {
@@ -263,19 +274,20 @@ impl Session {
         let torrent = &mut self.torrents[id.0 as usize];
         if torrent.checking.is_none() {
             torrent.unread = false;
+            self.end_distrust(now, id);
             self.check_is_over(now, id);
             self.make_durable(now, id);
         }
     }
 
     /// Judges the pieces that need not be read to know what is in them.
-    fn pass_holes(&mut self, id: TorrentId) {
+    fn pass_holes(&mut self, now: Instant, id: TorrentId) {
         loop {
             let torrent = &mut self.torrents[id.0 as usize];
             let hole = torrent.checking.as_mut().and_then(Check::next_hole);
             let Some((piece, digest)) = hole else { return };
             let is_right = torrent.metainfo.hashes.get(piece as usize) == Some(&digest);
-            self.on_checked(id, piece, is_right);
+            self.on_checked(now, id, piece, is_right);
         }
     }
 
@@ -296,19 +308,17 @@ impl Session {
                 torrent.durability.renewed(piece);
             }
             if !is_right || was_renewing || !torrent.renew(piece) {
-                self.on_checked(id, piece, is_right);
+                self.on_checked(now, id, piece, is_right);
             }
         }
         self.go_on_checking(now, id);
     }
 
     /// A piece was read from disk.
-    pub(super) fn on_checked(&mut self, id: TorrentId, piece: u32, is_right: bool) {
+    pub(super) fn on_checked(&mut self, now: Instant, id: TorrentId, piece: u32, is_right: bool) {
         let torrent = &mut self.torrents[id.0 as usize];
         if !is_right {
-            if torrent.lose(piece) {
-                self.want_again(id, piece);
-            }
+            self.lose_piece(now, id, piece);
             return;
         }
         let is_new = torrent.download.found(piece);
@@ -336,7 +346,7 @@ impl Session {
         if torrent.unreadable.add(fault.file) && torrent.unreadable.files <= UNREADABLE_FILES_SAID {
             self.note(Note::StorageFault { torrent: id, fault, retried: false });
         }
-        self.on_checked(id, piece, false);
+        self.on_checked(now, id, piece, false);
         self.go_on_checking(now, id);
     }
 
@@ -348,7 +358,7 @@ impl Session {
         if torrent.read_faults > READ_FAULTS_MAX {
             self.fail(now, Outcome::of(fault));
         } else if fault.kind == StorageFaultKind::Changed {
-            torrent.distrust();
+            self.distrust(now, id);
             self.check_doubtful(now, id);
         }
     }

@@ -1,7 +1,8 @@
 //! The table of streams: who is behind a name, as long as the name is good.
 
+use super::telling::Told;
 use super::uploads::Service;
-use crate::base::{Bitfield, Instant, StreamId, TorrentId};
+use crate::base::{Instant, StreamId, TorrentId};
 use crate::download::{Buffer, Pipeline};
 use crate::peer::Peer;
 use crate::tracker::Handle;
@@ -64,6 +65,8 @@ pub struct Arrival {
     pub address: SocketAddr,
     pub deadline: Instant,
     pub reader: HandshakeReader,
+    /// What is said to it if we turn out to be it ourselves.
+    pub answer: Outgoing,
 }
 
 /// A connection to a peer.
@@ -100,8 +103,8 @@ pub struct Open {
     /// Not here while its items are being handled.
     pub framer: Option<Framer>,
     pub pipeline: Pipeline,
-    /// Pieces that it answers requests for while choking us (BEP 6), as far as it has them.
-    pub allowed_fast: Option<Bitfield>,
+    /// Pieces that it answers requests for while choking us (BEP 6), as far as it has them; few.
+    pub allowed: Vec<u32>,
     /// Where the block in progress lands; `None` if nobody needs it.
     pub landing: Option<Buffer>,
     /// Pieces that the peer has and we have not verified.
@@ -122,10 +125,12 @@ pub struct Open {
     pub service: Service,
     /// A wish to flush is under way.
     pub flushing: bool,
-    /// What it was told that we have, while it does not know everything (BEP 16).
-    pub told: Option<Bitfield>,
+    /// What it was told that we have.
+    pub told: Told,
     /// Bytes of blocks that nobody had asked for.
     pub unasked_bytes: u64,
+    /// Bytes of memory that it held when that was counted last.
+    pub weight: u32,
 }
 
 impl Open {

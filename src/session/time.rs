@@ -1,9 +1,8 @@
 //! What is due when.
 
+use super::Session;
 use super::peers::Farewell;
 use super::streams::{Role, Stage};
-use super::torrents::Torrent;
-use super::{Outcome, Session};
 use crate::base::limits::STARVED_INTERVAL;
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::peer::TimerNews;
@@ -52,7 +51,7 @@ impl Session {
         }
         self.dial_candidates(now);
         if self.give_up_deadline().is_some_and(|due| due <= now) {
-            self.fail(now, Outcome::GaveUp);
+            self.give_up(now);
         }
         self.settle(now);
     }
@@ -130,72 +129,5 @@ impl Session {
 
     fn end_deadline(&self) -> Option<Instant> {
         self.quitting.or(self.leaving)
-    }
-
-    fn give_up_deadline(&self) -> Option<Instant> {
-        let patience = self.settings.give_up.filter(|_| !self.reached && self.quitting.is_none())?;
-        Some(self.looking_since? + patience)
-    }
-
-    /// Notes since when peers are looked for: not while all that is missing is being checked, or has to wait for the user.
-    pub(super) fn settle_looking(&mut self, now: Instant) {
-        if self.settings.give_up.is_none() || self.reached {
-            return;
-        }
-        let looks = |torrent: &Torrent| torrent.wants_peers() && !torrent.complete;
-        let looks = !self.settings.check_only && self.torrents.iter().any(looks);
-        self.looking_since = if looks { self.looking_since.or(Some(now)) } else { None };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::session::rig::{NOW, session, settings};
-    use crate::session::{Action, Command, Event, Settings};
-    use core::time::Duration;
-
-    const PATIENCE: Duration = Duration::from_secs(30);
-
-    fn at(seconds: u64) -> Instant {
-        NOW + Duration::from_secs(seconds)
-    }
-
-    /// A session whose one torrent is being checked.
-    fn checking(check_only: bool) -> Session {
-        let peers = alloc::vec![([9, 9, 9, 9], 5).into()];
-        session(Settings { peers, give_up: Some(PATIENCE), check_only, ..settings() }, false)
-    }
-
-    /// The outcome, if all that is due by `now` is done.
-    fn outcome(session: &mut Session, now: Instant) -> Option<Outcome> {
-        session.on_time(now);
-        core::iter::from_fn(|| session.next_action()).find_map(|action| match action {
-            Action::Finish(outcome) => Some(outcome),
-            _ => None,
-        })
-    }
-
-    #[test]
-    fn nobody_is_given_up_before_anybody_was_looked_for() {
-        for (check_only, expected) in [(false, None), (true, Some(Outcome::CheckFailed))] {
-            let mut session = checking(check_only);
-            assert_eq!(outcome(&mut session, at(1000)), None);
-            session.handle(at(1000), Event::Loaded { torrent: TorrentId(0), offset: 0, bytes: &[1; 9] });
-            assert_eq!(outcome(&mut session, at(1029)), expected, "check only: {check_only}");
-            let rest = outcome(&mut session, at(1030));
-            assert_eq!(rest, (!check_only).then_some(Outcome::GaveUp), "check only: {check_only}");
-        }
-    }
-
-    #[test]
-    fn a_pause_is_no_time_in_which_nobody_is_found() {
-        let mut session = checking(false);
-        session.handle(at(0), Event::Loaded { torrent: TorrentId(0), offset: 0, bytes: &[1; 9] });
-        session.handle(at(20), Event::Command(Command::Pause));
-        assert_eq!(outcome(&mut session, at(500)), None);
-        session.handle(at(500), Event::Command(Command::Resume));
-        assert_eq!(outcome(&mut session, at(529)), None);
-        assert_eq!(outcome(&mut session, at(530)), Some(Outcome::GaveUp));
     }
 }

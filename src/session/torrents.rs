@@ -19,6 +19,8 @@ pub struct Torrent {
     pub id: TorrentId,
     pub metainfo: Arc<Metainfo>,
     pub download: Download,
+    /// For a moment, the pieces that a peer answers requests for while choking us; else empty.
+    pub allowed: Bitfield,
     pub durability: Durability,
     pub candidates: Candidates,
     pub trackers: Trackers,
@@ -28,6 +30,8 @@ pub struct Torrent {
     pub recheck: bool,
     /// What is on disk may be somebody's own: nothing is stored over it before a piece of it is right.
     pub foreign: bool,
+    /// The same, and what is in them has not been read since: none of it is given to anybody.
+    pub changed: bool,
     /// Files that may not be written to, and why, until it is known whether all in them is right.
     pub read_only: Option<(Bitfield, i32)>,
     /// What was in doubt is being read, or was not read to its end.
@@ -48,6 +52,8 @@ pub struct Torrent {
     pub completed: Option<Instant>,
     /// It is complete and is not given to others (any more).
     pub ended: bool,
+    /// Peers were told that we download nothing (BEP 21).
+    pub says_upload_only: bool,
     /// It was given for as long as was wished: its peers leave by then.
     pub parting: Option<Instant>,
     /// Everything is on the disk, and has been said so.
@@ -116,11 +122,13 @@ impl Torrent {
             checking: None,
             durability: Durability::new(download.geometry().pieces),
             id,
+            allowed: Bitfield::new(0),
             download,
             candidates: Candidates::default(),
             trackers,
             metainfo,
             recheck: false,
+            changed: false,
             foreign: false,
             read_only: None,
             unread: false,
@@ -133,6 +141,7 @@ impl Torrent {
             spreading: None,
             completed: None,
             ended: false,
+            says_upload_only: false,
             parting: None,
             durable: false,
             started: now,
@@ -173,6 +182,16 @@ impl Torrent {
         self.unreadable = Unreadable::default();
     }
 
+    /// Notes `pieces` in [`Torrent::allowed`], or takes them out again. So they need no set for each peer.
+    pub fn note_allowed(&mut self, pieces: &[u32], are_in: bool) {
+        if !pieces.is_empty() && self.allowed.is_empty() {
+            self.allowed = Bitfield::new(self.download.geometry().pieces);
+        }
+        for &piece in pieces {
+            _ = if are_in { self.allowed.insert(piece) } else { self.allowed.remove(piece) };
+        }
+    }
+
     /// What it is doing.
     pub fn phase(&self) -> Phase {
         if self.checking.is_some() {
@@ -208,6 +227,11 @@ impl Torrent {
     /// True if more peers are welcome.
     pub fn wants_peers(&self) -> bool {
         matches!(self.phase(), Phase::Downloading | Phase::Stalled | Phase::Seeding)
+    }
+
+    /// True if what is there is given to others.
+    pub fn gives(&self) -> bool {
+        !self.ended && !self.changed
     }
 
     /// True if everything is there and is given to others.

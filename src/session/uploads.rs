@@ -7,6 +7,7 @@ use crate::base::limits::{ALLOWED_FAST_GRANTED, REQUEST_BYTES_MAX, SEND_PATIENCE
 use crate::base::{Block, Instant, StreamId, TorrentId};
 use crate::upload::{Queue, Sending, Share, Standing, allowed_fast};
 use crate::wire::Message;
+use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::ops::Range;
 
@@ -65,7 +66,7 @@ impl Session {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let torrent = &mut self.torrents[id.0 as usize];
         let is_there = torrent.download.have().has(block.piece) && open.knows_of(block.piece);
-        let is_there = is_there && !torrent.ended;
+        let is_there = is_there && torrent.gives();
         let fits = block.length <= REQUEST_BYTES_MAX && is_there;
         if !fits || !open.service.queue.push(block) {
             return self.refuse(now, stream, block);
@@ -96,7 +97,7 @@ impl Session {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let IpAddr::V4(ip) = open.peer.address.ip() else { return };
         let download = &self.torrents[id.0 as usize].download;
-        if !open.peer.fast || open.told.is_some() || download.have().count() == 0 {
+        if !open.peer.fast || open.told.is_partly_hidden() || download.have().count() == 0 {
             return;
         }
         let (hash, pieces) = (&self.torrents[id.0 as usize].metainfo.info_hash, download.geometry().pieces);
@@ -105,9 +106,34 @@ impl Session {
         open.peer.granted = set;
     }
 
+    /// `piece` is not what it was: whoever is in the middle of a block of it is not sent the rest.
+    pub(super) fn break_off(&mut self, now: Instant, id: TorrentId, piece: u32) {
+        let is_sent = |open: &Open| open.service.sending.is_some_and(|sending| sending.block.piece == piece);
+        let those = self.streams.iter_open().filter(|(_, of, _, open)| *of == id && is_sent(open));
+        let those: Vec<StreamId> = those.map(|(stream, ..)| stream).collect();
+        those.into_iter().for_each(|stream| self.drop_peer(now, stream, Farewell::OurFault));
+    }
+
+    /// Refuses what was asked for and has been lost since, as far as its turn has come.
+    fn refuse_lost(&mut self, now: Instant, stream: StreamId) {
+        while let Some((id, open)) = self.streams.open(stream)
+            && open.service.sending.is_none()
+            && let Some(block) = open.service.queue.first()
+        {
+            let torrent = &self.torrents[id.0 as usize];
+            if torrent.gives() && torrent.download.have().has(block.piece) {
+                return;
+            }
+            open.service.queue.pop();
+            self.refuse(now, stream, block);
+            self.hear_again(now, stream);
+        }
+    }
+
     /// The bytes of files that follow [`Session::outgoing`] on `stream`, if there are any and the limit lets them go;
     /// tell with [`Session::sent_file`] how many were sent.
     pub fn file_bytes(&mut self, now: Instant, stream: StreamId) -> Option<FileBytes> {
+        self.refuse_lost(now, stream);
         let Some(Role::Peer(connection)) = self.streams.get_mut(stream) else { return None };
         let torrent = connection.torrent;
         let Stage::Open(open) = &mut connection.stage else { return None };
@@ -148,6 +174,7 @@ impl Session {
         open.flushing = open.has_output();
         self.torrents[id.0 as usize].up.add(now, count as u64);
         if let Some(block) = sent {
+            self.weigh(stream);
             self.hear_again(now, stream);
             self.on_block_sent(now, stream, block);
         }
@@ -181,23 +208,18 @@ impl Session {
         let Some(sending) = open.service.sending else { return };
         self.note(Note::StorageFault { torrent: id, fault, retried: false });
         self.drop_peer(now, stream, Farewell::OurFault);
-        self.lose_piece(now, id, sending.block.piece);
+        self.fetch_again(now, id, sending.block.piece);
         self.doubt_disk(now, id, fault);
         self.settle(now);
     }
 
     /// A piece that we had is not there any more.
-    fn lose_piece(&mut self, now: Instant, id: TorrentId, piece: u32) {
-        let torrent = &mut self.torrents[id.0 as usize];
-        if !torrent.lose(piece) {
+    fn fetch_again(&mut self, now: Instant, id: TorrentId, piece: u32) {
+        if !self.lose_piece(now, id, piece) {
             return;
         }
-        let was_complete = torrent.complete;
+        let torrent = &mut self.torrents[id.0 as usize];
         (torrent.complete, torrent.durable, torrent.spreading) = (false, false, None);
-        if was_complete {
-            self.tell_upload_only(now, id, false);
-        }
-        self.want_again(id, piece);
         let of_this =
             self.streams.iter_open().filter(|(_, of, _, open)| *of == id && open.peer.has.has(piece));
         self.starved.extend(of_this.map(|(stream, ..)| stream));

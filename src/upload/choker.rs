@@ -3,6 +3,7 @@
 use crate::base::limits::{CHOKE_IDLE_MIN, NEWCOMER_AGE_MAX, OPTIMISTIC_INTERVAL, SEED_TURN, UP_SLOTS_MAX};
 use crate::base::units::KIB;
 use crate::base::{Instant, Rng, StreamId};
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// Fewest slots that we choose by ourselves.
@@ -74,18 +75,15 @@ impl Choker {
         let slots = slots as usize;
         let by_chance = if slots > 1 { (slots / 5).max(1) } else { 0 };
         contenders.sort_by_key(|one| (core::cmp::Reverse(one.reciprocity()), one.place(now)));
-        let mut served: Vec<StreamId> = contenders
-            .iter()
-            .take_while(|one| one.reciprocity() > 0)
-            .take(slots - by_chance)
-            .map(|one| one.stream)
-            .collect();
-        self.draw(now, rng, by_chance, contenders, &mut served);
+        let givers = contenders.iter().take_while(|one| one.reciprocity() > 0).count();
+        let mut is_served = vec![false; contenders.len()];
+        is_served[..givers.min(slots - by_chance)].fill(true);
+        self.draw(now, rng, by_chance, contenders, &mut is_served);
         // What is left goes round.
-        let waiting = contenders.iter().filter(|one| !served.contains(&one.stream)).map(|one| one.stream);
-        let rest: Vec<StreamId> = waiting.take(slots.saturating_sub(served.len())).collect();
-        served.extend(rest);
-        served
+        let left = slots.saturating_sub(is_served.iter().filter(|&&is_served| is_served).count());
+        is_served.iter_mut().filter(|is_served| !**is_served).take(left).for_each(|rest| *rest = true);
+        let served = contenders.iter().zip(is_served).filter(|&(_, is_served)| is_served);
+        served.map(|(one, _)| one.stream).collect()
     }
 
     /// Adds those that are served by chance; the same for three rounds, so that they can show what they are worth.
@@ -95,37 +93,40 @@ impl Choker {
         rng: &mut Rng,
         count: usize,
         contenders: &[Contender],
-        served: &mut Vec<StreamId>,
+        is_served: &mut [bool],
     ) {
         if self.rotated.until(now) >= OPTIMISTIC_INTERVAL {
             self.optimistic.clear();
             self.rotated = now;
         }
-        let is_there = |stream: &StreamId| contenders.iter().any(|one| one.stream == *stream);
-        self.optimistic.retain(|stream| is_there(stream) && !served.contains(stream));
-        self.optimistic.truncate(count);
-        served.extend(&self.optimistic);
+        let mut left = count;
+        self.optimistic.retain(|stream| {
+            let place = contenders.iter().position(|one| one.stream == *stream).filter(|&at| !is_served[at]);
+            let stays = left > 0 && place.is_some();
+            if let Some(at) = place.filter(|_| stays) {
+                (is_served[at], left) = (true, left - 1);
+            }
+            stays
+        });
         while self.optimistic.len() < count {
-            let Some(stream) = drawn(now, rng, contenders, served) else { return };
-            self.optimistic.push(stream);
-            served.push(stream);
+            let Some(at) = drawn(now, rng, contenders, is_served) else { return };
+            self.optimistic.push(contenders[at].stream);
+            is_served[at] = true;
         }
     }
 }
 
-/// One of those that are not served yet; newcomers have three chances where others have one.
-fn drawn(now: Instant, rng: &mut Rng, contenders: &[Contender], served: &[StreamId]) -> Option<StreamId> {
-    let free = || contenders.iter().filter(|one| !served.contains(&one.stream));
-    let all: u32 = free().map(|one| one.chances(now)).sum();
+/// The place of one of those that are not served yet; newcomers have three chances where others have one.
+fn drawn(now: Instant, rng: &mut Rng, contenders: &[Contender], is_served: &[bool]) -> Option<usize> {
+    let free = || (0..contenders.len()).filter(|&at| !is_served[at]);
+    let all: u32 = free().map(|at| contenders[at].chances(now)).sum();
     let mut left = rng.below(all);
-    free()
-        .find(|one| {
-            let chances = one.chances(now);
-            let is_it = left < chances;
-            left = left.saturating_sub(chances);
-            is_it
-        })
-        .map(|one| one.stream)
+    free().find(|&at| {
+        let chances = contenders[at].chances(now);
+        let is_it = left < chances;
+        left = left.saturating_sub(chances);
+        is_it
+    })
 }
 
 impl Contender {
@@ -162,7 +163,6 @@ impl Contender {
 mod tests {
     use super::*;
     use crate::base::limits::CHOKE_INTERVAL;
-    use alloc::vec;
 
     const START: Instant = Instant::from_micros(10_000_000_000);
 
@@ -233,9 +233,9 @@ mod tests {
         let mut rng = Rng::new(3);
         let mut peers: Vec<_> = (0..2).map(|nth| contender(nth, 0)).collect();
         peers[1].standing.served_until = START;
-        let draws = (0..4000).filter(|_| drawn(START, &mut rng, &peers, &[]) == Some(stream(0))).count();
+        let draws = (0..4000).filter(|_| drawn(START, &mut rng, &peers, &[false; 2]) == Some(0)).count();
         assert!((2850..3150).contains(&draws), "{draws}");
-        assert_eq!(drawn(START, &mut rng, &peers, &[stream(0), stream(1)]), None);
+        assert_eq!(drawn(START, &mut rng, &peers, &[true; 2]), None);
     }
 
     #[test]
@@ -246,6 +246,17 @@ mod tests {
         assert!(idle.place(later) > contender(1, 0).place(later));
         idle.got_bytes = 1;
         assert!(idle.place(later) < contender(1, 0).place(later));
+    }
+
+    #[test]
+    fn as_many_as_the_user_may_name_are_settled_in_one_look_at_each_for_each_chance() {
+        let mut peers: Vec<_> = (0..5_000).map(|nth| contender(nth, u64::from(nth % 7))).collect();
+        let mut choker = Choker::default();
+        // With a look at each for each that is served beside it, this would take minutes.
+        let mut served = choker.round(START, &mut Rng::new(2), 4_000, &mut peers);
+        served.sort_unstable();
+        served.dedup();
+        assert_eq!((served.len(), choker.optimistic.len()), (4_000, 800));
     }
 
     #[test]

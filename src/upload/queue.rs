@@ -25,7 +25,12 @@ impl Queue {
         found.is_some_and(|at| self.0.remove(at).is_some())
     }
 
-    /// The next block to be sent, off the queue.
+    /// The next block to be sent.
+    pub fn first(&self) -> Option<Block> {
+        self.0.front().copied()
+    }
+
+    /// The same, off the queue.
     pub fn pop(&mut self) -> Option<Block> {
         let block = self.0.pop_front();
         if self.0.is_empty() && self.0.capacity() > 16 {
@@ -48,9 +53,14 @@ impl Queue {
         }
     }
 
-    /// Requests that may be taken in.
-    pub fn places(&self) -> u32 {
-        REQQ.saturating_sub(self.len())
+    /// Requests that may be taken in, if no more than `most` are to wait.
+    pub fn places(&self, most: u32) -> u32 {
+        most.saturating_sub(self.len())
+    }
+
+    /// Bytes of memory held beside the queue itself.
+    pub fn held_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Block>()
     }
 
     /// Requests that wait.

@@ -1,7 +1,7 @@
 //! Which pieces a seed would like each peer to take: every peer others, so that nothing leaves the seed twice while
 //! something has not left it once.
 
-use crate::base::limits::{SPREAD_LAP_MIN, SPREAD_STEPS_MAX};
+use crate::base::limits::{RUN_PIECES_MAX, SPREAD_LAP_MIN, SPREAD_STEPS_MAX};
 use crate::base::{Instant, Rng};
 use core::ops::Range;
 
@@ -43,7 +43,8 @@ impl Spread {
             let start = self.step();
             if lacks(start) {
                 let mut end = start + 1;
-                while self.left > 0 && self.next == end && belong(end) && lacks(end) {
+                let most = start.saturating_add(RUN_PIECES_MAX);
+                while self.left > 0 && self.next == end && end < most && belong(end) && lacks(end) {
                     self.step();
                     end += 1;
                 }
@@ -92,6 +93,13 @@ mod tests {
             assert_eq!(dealt, (0..30).collect::<Vec<_>>());
             assert!(spread.is_over());
         }
+    }
+
+    #[test]
+    fn of_tiny_pieces_a_run_has_no_more_than_can_be_told_at_once() {
+        let mut spread = Spread::new(RUN_PIECES_MAX * 3, &mut Rng::new(1), |piece| piece > 0);
+        let runs = core::iter::from_fn(|| spread.deal(|_| true, |piece| piece > 0));
+        assert_eq!(runs.map(|run| run.len() as u32).collect::<Vec<_>>(), [RUN_PIECES_MAX; 3]);
     }
 
     #[test]

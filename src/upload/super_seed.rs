@@ -1,10 +1,9 @@
 //! Super-seeding (BEP 16): a seed that nobody else helps pretends to have nothing, tells each peer of a few pieces, and
 //! of others when somebody else has got those from it. So everything leaves it once before anything leaves it twice.
 
-use crate::base::limits::{SUPER_SEED_PASS_MAX, SUPER_SEED_TAKE_MAX};
+use crate::base::limits::{SPREAD_STEPS_MAX, SUPER_SEED_PASS_MAX, SUPER_SEED_TAKE_MAX};
 use crate::base::{Instant, StreamId};
-use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A piece that one peer was told of.
 #[derive(Clone, Copy, Debug)]
@@ -29,25 +28,36 @@ pub enum Passed {
 #[derive(Debug, Default)]
 pub struct SuperSeed {
     dealt: BTreeMap<u32, Dealt>,
+    /// The same by peer: a peer is thought of with every piece that another has got from it.
+    of: BTreeMap<StreamId, BTreeSet<u32>>,
     /// Pieces that are to be given to another peer.
-    returned: Vec<u32>,
+    returned: VecDeque<u32>,
 }
 
 impl SuperSeed {
     /// `stream` is told of `piece`.
     pub fn deal(&mut self, now: Instant, piece: u32, stream: StreamId) {
+        self.take_out(piece);
         self.dealt.insert(piece, Dealt { to: stream, since: now, taken: false });
+        self.of.entry(stream).or_default().insert(piece);
     }
 
-    /// A piece that came back, to be dealt to somebody for whom it is new.
+    /// A piece that came back, to be dealt to somebody for whom it is new. `None` if there is none, or none has been found
+    /// yet.
     pub fn take_returned(&mut self, is_new: impl Fn(u32) -> bool) -> Option<u32> {
-        let nth = self.returned.iter().position(|&piece| is_new(piece))?;
-        Some(self.returned.swap_remove(nth))
+        for _ in 0..self.returned.len().min(SPREAD_STEPS_MAX as usize) {
+            let piece = self.returned.pop_front()?;
+            if is_new(piece) {
+                return Some(piece);
+            }
+            self.returned.push_back(piece);
+        }
+        None
     }
 
-    /// Pieces that `stream` was told of and that nobody else has. Looks at all that are dealt.
+    /// Pieces that `stream` was told of and that nobody else has.
     pub fn count_of(&self, stream: StreamId) -> u32 {
-        self.dealt.values().filter(|dealt| dealt.to == stream).count() as u32
+        self.of.get(&stream).map_or(0, |pieces| pieces.len() as u32)
     }
 
     /// `stream` has `piece`; `alone`: it is the only peer that could pass it on.
@@ -60,7 +70,7 @@ impl SuperSeed {
             }
             return Passed::No;
         }
-        self.dealt.remove(&piece);
+        self.take_out(piece);
         Passed::By(to)
     }
 
@@ -71,14 +81,26 @@ impl SuperSeed {
 
     /// `stream` is gone, with what it has got.
     pub fn forget(&mut self, stream: StreamId) {
-        self.take_back(|dealt| dealt.to == stream);
+        let own = self.of.remove(&stream).unwrap_or_default();
+        for piece in &own {
+            self.dealt.remove(piece);
+        }
+        self.returned.extend(own);
     }
 
     /// Looks for those who are late: a piece that was not taken for long is dealt again; one that was taken and could be
     /// passed to nobody is not waited for any more.
     pub fn on_time(&mut self, now: Instant) {
-        self.take_back(|dealt| !dealt.taken && now.since(dealt.since) >= SUPER_SEED_TAKE_MAX);
-        self.dealt.retain(|_, dealt| !dealt.taken || now.since(dealt.since) < SUPER_SEED_PASS_MAX);
+        let (of, returned) = (&mut self.of, &mut self.returned);
+        self.dealt.retain(|&piece, dealt| {
+            let patience = if dealt.taken { SUPER_SEED_PASS_MAX } else { SUPER_SEED_TAKE_MAX };
+            let is_late = now.since(dealt.since) >= patience;
+            if is_late {
+                leave_out(of, dealt.to, piece);
+                returned.extend((!dealt.taken).then_some(piece));
+            }
+            !is_late
+        });
     }
 
     /// True if no piece waits to be taken or passed on.
@@ -86,15 +108,20 @@ impl SuperSeed {
         self.dealt.is_empty() && self.returned.is_empty()
     }
 
-    fn take_back(&mut self, is_lost: impl Fn(&Dealt) -> bool) {
-        let returned = &mut self.returned;
-        self.dealt.retain(|&piece, dealt| {
-            let lost = is_lost(dealt);
-            if lost {
-                returned.push(piece);
-            }
-            !lost
-        });
+    fn take_out(&mut self, piece: u32) {
+        if let Some(dealt) = self.dealt.remove(&piece) {
+            leave_out(&mut self.of, dealt.to, piece);
+        }
+    }
+}
+
+/// `stream` is not waited for any more because of `piece`.
+fn leave_out(of: &mut BTreeMap<StreamId, BTreeSet<u32>>, stream: StreamId, piece: u32) {
+    if let Some(own) = of.get_mut(&stream) {
+        own.remove(&piece);
+        if own.is_empty() {
+            of.remove(&stream);
+        }
     }
 }
 
@@ -146,5 +173,22 @@ mod tests {
         }
         seed.on_time(START + SUPER_SEED_PASS_MAX);
         assert_eq!((seed.count_of(stream(1)), seed.count_of(stream(2))), (0, 1));
+    }
+
+    #[test]
+    fn a_search_among_what_came_back_is_bounded_and_goes_on() {
+        let pieces = 2 * SPREAD_STEPS_MAX + 1;
+        let mut seed = dealt(&[]);
+        (0..pieces).for_each(|piece| seed.deal(START, piece, stream(1)));
+        assert_eq!(seed.count_of(stream(1)), pieces);
+        seed.forget(stream(1));
+        let looked = core::cell::Cell::new(0);
+        let is_last = |piece: u32| {
+            looked.set(looked.get() + 1);
+            piece == pieces - 1
+        };
+        assert_eq!((seed.take_returned(is_last), looked.get()), (None, SPREAD_STEPS_MAX));
+        assert_eq!((seed.take_returned(is_last), seed.take_returned(is_last)), (None, Some(pieces - 1)));
+        assert!(seed.count_of(stream(1)) == 0 && !seed.is_over());
     }
 }

@@ -40,7 +40,7 @@ pub enum Item<'a> {
         /// Never empty.
         bytes: &'a [u8],
     },
-    /// A whole message of an id that we do not know has passed.
+    /// A whole message of an id that we do not know, or too long to be of use, has passed.
     Skipped,
 }
 
@@ -61,7 +61,7 @@ enum State {
     Handed,
     /// In a block.
     Block { block: Block, received: u32 },
-    /// In a message of an unknown id.
+    /// In a message that is not looked at.
     Skipping { left: u32 },
 }
 
@@ -204,6 +204,7 @@ impl Framer {
                 let block = block.ok_or(Misbehaved::BadLength { id, length })?;
                 self.geometry.check_block(block).map(Step::Block)
             }
+            id::EXTENDED if body as usize > EXTENDED_BYTES_MAX => Ok(Step::Skip(body)),
             id::BITFIELD | id::EXTENDED => Ok(Step::whole(length, seen)),
             id if message::body_bytes(id).is_some() => Ok(Step::whole(length, seen)),
             _ => Ok(Step::Skip(body)),
@@ -215,7 +216,7 @@ impl Framer {
         let (least, most) = match id {
             id::BITFIELD => (self.geometry.bitfield_bytes(), self.geometry.bitfield_bytes()),
             id::PIECE => (8 + 1, 8 + BLOCK_BYTES),
-            id::EXTENDED => (1, EXTENDED_BYTES_MAX as u32),
+            id::EXTENDED => (1, UNKNOWN_BYTES_MAX as u32),
             _ => message::body_bytes(id).map_or((0, UNKNOWN_BYTES_MAX as u32), |bytes| (bytes, bytes)),
         };
         match length - 1 {

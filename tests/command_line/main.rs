@@ -5,6 +5,8 @@ mod surroundings;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -348,6 +350,32 @@ fn output_that_is_something_else_is_code_5_and_stays_as_it_is() {
         assert_eq!(fs::read(out.join("a")).unwrap(), [7; 300]);
         assert_eq!(fs::read_dir(&out).unwrap().count(), 1, "nothing is left beside it");
     }
+}
+
+#[test]
+fn who_finds_nobody_hears_who_was_tried_and_what_went_wrong() {
+    let directory = directory("nobody");
+    let path = directory.join("a.torrent");
+    let (tracker, closed) =
+        (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let (place, peer) = (tracker.local_addr().unwrap(), closed.local_addr().unwrap().to_string());
+    drop(closed);
+    let (old, new) = (string("http://127.0.0.1:1/announce"), string(&format!("http://{place}/announce")));
+    let file = String::from_utf8(torrent("a", &[])).unwrap().replace(&old, &new);
+    fs::write(&path, file).unwrap();
+    let refuses = |stream: std::io::Result<TcpStream>| {
+        let mut stream = stream?;
+        let _ = stream.read(&mut [0; 4096])?;
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nd14:failure reason15:not registered.e")
+    };
+    std::thread::spawn(move || tracker.incoming().for_each(|stream| drop(refuses(stream))));
+    let options = ["-q", "--give-up", "5", "--port", "0", "--peer", &peer, "-o"].map(OsStr::new);
+    let ran = run(&[&options[..], &[directory.as_os_str(), path.as_os_str()]].concat());
+    let expected = format!(
+        "swarmlet: nobody was found within 5 s: tracker http://{place}/announce failed: the tracker says: not registered; peer {peer} \
+         failed: connection refused\n"
+    );
+    assert_eq!((ran.code, ran.err), (8, expected));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod ending;
 mod hearing;
+mod losing;
 mod manners;
 mod places;
 mod stage;
@@ -217,7 +218,8 @@ fn strangers_ourselves_and_twins_are_dropped() {
     assert!(stage.closed.contains(&second) && !stage.closed.contains(&first));
     let ourselves = stage.arrival("1.2.3.4:9").unwrap();
     stage.shake(ourselves, our_id, true);
-    assert!(stage.closed.contains(&ourselves));
+    assert_eq!(stage.take(ourselves, usize::MAX)[48..], our_id.0);
+    assert!(stage.closed.contains(&ourselves), "whoever says our id hears it, and no more");
 
     let mut stage = Stage::new(2, seeding(), false);
     stage.session.handle(stage.now, Event::Command(Command::Add("1.2.3.4:9".parse().unwrap())));

@@ -5,7 +5,8 @@ use crate::{request, seeding, served};
 use core::time::Duration;
 use std::collections::VecDeque;
 use swarmlet::base::limits::{
-    EXTENT_BYTES, PARTING_TIME, SNUB_MAX, SUPER_SEED_INTERVAL, SUPER_SEED_PASS_MAX, TELL_INTERVAL,
+    EXTENT_BYTES, OUTBOX_HAVES_BYTES, PARTING_TIME, RUN_PIECES_MAX, SNUB_MAX, SUPER_SEED_INTERVAL,
+    SUPER_SEED_PASS_MAX, TELL_INTERVAL,
 };
 use swarmlet::base::{Block, StreamId, TorrentId};
 use swarmlet::resume::Past;
@@ -214,4 +215,30 @@ fn a_super_seed_tells_each_of_others_and_waits_not_for_ever_for_who_can_pass_not
     assert!(told(&mut stage, one).is_empty());
     stage.wait(SUPER_SEED_PASS_MAX + SUPER_SEED_INTERVAL);
     assert!(!told(&mut stage, one).is_empty(), "the other does not take the rest");
+}
+
+#[test]
+fn a_super_seed_tells_of_tiny_pieces_as_many_as_can_be_told() {
+    // Two extents of such pieces would be more than an outbox holds messages of.
+    const TINY: u32 = 5_000;
+    let mut stage = Stage::cut(1 << 10, TINY as usize, Giving { super_seed: true, ..seeding() }, true, 200);
+    let (one, other) = (stage.peer("1.2.3.4:5", true), stage.peer("1.2.4.4:5", true));
+    let told = |stage: &mut Stage, peer| {
+        let heard = stage.heard(peer);
+        let pieces =
+            heard.iter().filter_map(|word| word.strip_prefix("Have(")?.strip_suffix(')')?.parse().ok());
+        pieces.collect::<Vec<u32>>()
+    };
+    let (first, others) = (told(&mut stage, one), told(&mut stage, other));
+    assert_eq!((first.len(), others.len()), (2 * RUN_PIECES_MAX as usize, 2 * RUN_PIECES_MAX as usize));
+    for &piece in &first {
+        stage.say(other, &[Message::Have(piece)]);
+    }
+    let more = told(&mut stage, one);
+    assert!(more.len() >= first.len() && !more.iter().any(|piece| first.contains(piece)));
+    // Who does not read is told of no more than waits for it already, and is not closed for that.
+    more.iter().for_each(|&piece| stage.say(other, &[Message::Have(piece)]));
+    stage.wait(SUPER_SEED_PASS_MAX);
+    assert!(stage.session.outgoing(one).len() <= OUTBOX_HAVES_BYTES + 9 * RUN_PIECES_MAX as usize);
+    assert!(stage.closed.is_empty());
 }

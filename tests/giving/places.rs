@@ -4,7 +4,7 @@ use crate::stage::Stage;
 use crate::{request, seeding, served};
 use core::time::Duration;
 use swarmlet::base::StreamId;
-use swarmlet::base::limits::{CULL_AGE_MIN, CULL_INTERVAL, USELESS_AGE_MIN, USELESS_MAX};
+use swarmlet::base::limits::{CULL_AGE_MIN, CULL_INTERVAL, CULL_STEPS_MAX, USELESS_AGE_MIN, USELESS_MAX};
 use swarmlet::wire::Message;
 
 const PLACES: u32 = 3;
@@ -70,4 +70,32 @@ fn an_idle_peer_gives_way_and_the_only_one_that_has_what_is_missing_does_not() {
     let left = crowd.iter().filter(|peer| !stage.closed.contains(peer)).count();
     assert!(left == 2 && !stage.closed.contains(&crowd[0]));
     assert!(!comes(&mut stage, 2), "now two of them are the only ones");
+}
+
+/// Steps that the session takes while a thousand come who find all places taken, and how many come in.
+fn storm(stage: &mut Stage) -> (u64, usize) {
+    let before = stage.session.steps();
+    let came = (0..1000).filter(|&nth| comes(stage, nth as u8)).count();
+    (stage.session.steps() - before, came)
+}
+
+#[test]
+fn those_who_find_no_place_cost_no_look_at_everybody() {
+    const MANY: u32 = 100;
+    const PIECES: u32 = 3_000;
+    for complete in [true, false] {
+        let mut stage = Stage::cut(1 << 10, PIECES as usize, seeding(), complete, MANY);
+        for nth in 0..MANY {
+            let peer = stage.peer(&format!("1.2.{nth}.4:5"), true);
+            // The first has nearly all that the others lack, each of whom alone has one piece.
+            let own = if nth == 0 { 0..PIECES - MANY } else { PIECES - nth..PIECES - nth + 1 };
+            own.filter(|_| !complete).for_each(|piece| stage.say(peer, &[Message::Have(piece)]));
+        }
+        let (steps, came) = storm(&mut stage);
+        assert!(steps <= u64::from(MANY) && came == 0, "{steps} steps before anybody may be judged");
+        stage.wait(USELESS_AGE_MIN);
+        let (steps, came) = storm(&mut stage);
+        assert_eq!(came, usize::from(complete), "nobody can be spared but by a seed");
+        assert!(steps <= u64::from(MANY + CULL_STEPS_MAX), "{steps} steps");
+    }
 }

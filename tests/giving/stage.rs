@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use swarmlet::base::{Block, Instant, PeerId, Rng, StreamId, TorrentId};
 use swarmlet::meta::Metainfo;
-use swarmlet::session::{Action, CloseCause, Event, Giving, Outcome, Report, Session, Settings};
+use swarmlet::session::{
+    Action, CloseCause, Event, Giving, Outcome, Report, Session, Settings, StorageFault, StorageFaultKind,
+};
 use swarmlet::wire::message::piece_header;
 use swarmlet::wire::{Framer, Handshake, Item, Message};
 
@@ -34,6 +36,12 @@ pub struct Stage {
     pub hangs: bool,
     /// Stores so far.
     pub stores: u32,
+    /// How the next sync fails.
+    pub sync_fault: Option<StorageFault>,
+    /// A piece that can be read no more.
+    pub unreadable: Option<u32>,
+    /// The disk is busy: what the session wishes to read waits here.
+    pub unloaded: Option<Vec<Action>>,
 }
 
 impl Stage {
@@ -94,46 +102,71 @@ impl Stage {
             notes,
             hangs: false,
             stores: 0,
+            sync_fault: None,
+            unreadable: None,
+            unloaded: None,
         };
         stage.act();
         stage
     }
 
+    /// The disk reads what waits.
+    pub fn load(&mut self) {
+        self.unloaded.take().into_iter().flatten().for_each(|action| self.perform(&action));
+        self.act();
+    }
+
     /// Carries out what the session wishes.
     pub fn act(&mut self) {
         while let Some(action) = self.session.next_action() {
-            match action {
-                Action::Load { torrent, offset, length, .. } => {
-                    let bytes = &self.content[offset as usize..offset as usize + length];
-                    self.session.handle(self.now, Event::Loaded { torrent, offset, bytes });
-                }
-                Action::Complete { torrent } => self.session.handle(self.now, Event::Completed { torrent }),
-                Action::Sync { .. } if self.hangs => {}
-                Action::Sync { torrent, .. } => self.session.handle(self.now, Event::Synced { torrent }),
-                Action::Close { stream } => {
-                    self.closed.insert(stream);
-                }
-                Action::Connect { stream, address } if address.port() == 8 => {
-                    self.announce(stream);
-                }
-                Action::Connect { stream, .. } => self.dialled.push(stream),
-                Action::Store { torrent, store } => {
-                    let view = self.session.store(torrent, store).expect("a wish that is not answered");
-                    let from = view.offset as usize;
-                    assert!(self.content[from..].starts_with(&view.parts.concat()), "other bytes");
-                    self.stores += 1;
-                    self.session.handle(self.now, Event::Stored { torrent, store });
-                }
-                Action::Say(Report::Note(note)) => self.notes.push(format!("{note:?}")),
-                Action::Resume { stream } => self.read(stream),
-                Action::Flush { stream } => {
-                    self.flushed.insert(stream);
-                }
-                Action::Finish(outcome) => self.outcome = Some(outcome),
-                _ => {}
+            match (&mut self.unloaded, action) {
+                (Some(waiting), action @ Action::Load { .. }) => waiting.push(action),
+                (_, action) => self.perform(&action),
             }
         }
         self.session.check();
+    }
+
+    fn perform(&mut self, action: &Action) {
+        match *action {
+            Action::Load { torrent, offset, .. }
+                if self.unreadable == Some((offset / self.piece_bytes as u64) as u32) =>
+            {
+                let fault = fault(StorageFaultKind::Io);
+                self.session.handle(self.now, Event::LoadFailed { torrent, offset, fault });
+            }
+            Action::Load { torrent, offset, length, .. } => {
+                let bytes = &self.content[offset as usize..offset as usize + length];
+                self.session.handle(self.now, Event::Loaded { torrent, offset, bytes });
+            }
+            Action::Complete { torrent } => self.session.handle(self.now, Event::Completed { torrent }),
+            Action::Sync { .. } if self.hangs => {}
+            Action::Sync { torrent, .. } => {
+                let failed = self.sync_fault.take().map(|fault| Event::SyncFailed { torrent, fault });
+                self.session.handle(self.now, failed.unwrap_or(Event::Synced { torrent }));
+            }
+            Action::Close { stream } => {
+                self.closed.insert(stream);
+            }
+            Action::Connect { stream, address } if address.port() == 8 => {
+                self.announce(stream);
+            }
+            Action::Connect { stream, .. } => self.dialled.push(stream),
+            Action::Store { torrent, store } => {
+                let view = self.session.store(torrent, store).expect("a wish that is not answered");
+                let from = view.offset as usize;
+                assert!(self.content[from..].starts_with(&view.parts.concat()), "other bytes");
+                self.stores += 1;
+                self.session.handle(self.now, Event::Stored { torrent, store });
+            }
+            Action::Say(Report::Note(ref note)) => self.notes.push(format!("{note:?}")),
+            Action::Resume { stream } => self.read(stream),
+            Action::Flush { stream } => {
+                self.flushed.insert(stream);
+            }
+            Action::Finish(outcome) => self.outcome = Some(outcome),
+            _ => {}
+        }
     }
 
     /// The tracker takes a call, and answers that there is nobody.
@@ -161,7 +194,7 @@ impl Stage {
             bytes.extend_from_slice(&self.content[from..from + block.length as usize]);
         }
         self.session.received(self.now, stream, &bytes);
-        self.session.work(self.now, 1 << 20);
+        while self.session.work(self.now, 1 << 20) {}
         self.act();
     }
 
@@ -283,6 +316,11 @@ impl Stage {
     pub fn heard(&mut self, stream: StreamId) -> Vec<String> {
         words(&self.said(stream), &self.metainfo, &self.content)
     }
+}
+
+/// What is wrong with the disk.
+pub fn fault(kind: StorageFaultKind) -> StorageFault {
+    StorageFault { kind, file: 0, os_error: 5, missing_bytes: 0 }
 }
 
 /// What `bytes` say; a wrong byte in a block fails the test.

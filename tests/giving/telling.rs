@@ -81,6 +81,23 @@ fn haves_that_wait_behind_a_block_are_told_later_and_each_once() {
 }
 
 #[test]
+fn who_reads_slowly_costs_what_it_is_told() {
+    let (mut stage, seeder, slow) = between_two();
+    fetch(&mut stage, seeder, 2_000);
+    // Nothing changes but what it reads.
+    let steps = |stage: &mut Stage, bytes: usize| {
+        let before = stage.session.steps();
+        stage.take(slow, bytes);
+        let wakes = stage.wait(Duration::from_secs(10));
+        (stage.session.steps() - before, wakes)
+    };
+    let (idle, wakes) = steps(&mut stage, 0);
+    assert!(idle <= u64::from(wakes), "{idle} steps in {wakes} rounds");
+    let (told, wakes) = steps(&mut stage, 100 * 9);
+    assert!((100..=100 + u64::from(wakes)).contains(&told), "{told} steps for 100 pieces in {wakes} rounds");
+}
+
+#[test]
 fn who_reads_nothing_of_what_it_is_told_is_dropped_in_time() {
     let (mut stage, seeder, deaf) = between_two();
     fetch(&mut stage, seeder, 2_000);

@@ -35,10 +35,6 @@ impl Host {
             _ => None,
         }
     }
-
-    pub fn is_peer(&self) -> bool {
-        matches!(self, Self::Peer(_))
-    }
 }
 
 /// Who is on the other end of a stream.

@@ -82,3 +82,24 @@ fn a_pause_of_a_moment_at_any_moment_costs_nothing() {
         }
     }
 }
+
+#[test]
+fn a_pause_of_a_moment_does_not_ask_for_more_than_a_peer_queues() {
+    for (reqq, fast, honours_cancel) in [1, 3, 50]
+        .into_iter()
+        .flat_map(|reqq| [(reqq, true, false), (reqq, false, false), (reqq, false, true)])
+    {
+        // Its queue is full as soon as it is asked, and what it has of ours in it is counted.
+        let model = Model { rate: 100_000, reqq: Some(reqq), ..slow(fast, honours_cancel) };
+        let mut world = world_of(3, &small(), &[model], |_| {});
+        for nth in 0..8 {
+            let at = Duration::from_millis(500 + 700 * nth);
+            world.later(at, Deed::Command(Command::Pause));
+            world.later(at + Duration::from_millis(10), Deed::Command(Command::Resume));
+        }
+        world.start(true);
+        completes(&mut world);
+        // Who need not answer what was taken back is left alone for a moment.
+        assert!(world.seconds() < 45.0, "{reqq} {fast} {honours_cancel}: {} s", world.seconds());
+    }
+}

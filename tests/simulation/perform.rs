@@ -1,6 +1,6 @@
 //! The session's wishes, carried out in order, with what must be true of each.
 
-use crate::net::Socket;
+use crate::net::{Host, Socket};
 use crate::watch::Watch;
 use crate::world::{Happening, World};
 use std::net::SocketAddr;
@@ -106,8 +106,8 @@ impl World {
             Some(None) => None,
             Some(Some(cause)) => Some(Happening::Fails(stream, cause)),
         };
-        if host.is_peer() {
-            socket.watch = Some(Watch::new(&self.torrent));
+        if let Host::Peer(model) = &host {
+            socket.watch = Some(Watch::new(&self.torrent, model));
         }
         self.sockets.insert(stream, socket);
         if let Some(happening) = happening {

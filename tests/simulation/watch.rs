@@ -3,6 +3,7 @@
 
 use crate::disk::Disk;
 use crate::frames::{self, Frame, Frames};
+use crate::peer::{Fault, Model};
 use crate::torrent::Torrent;
 use std::collections::BTreeSet;
 
@@ -22,6 +23,9 @@ pub struct Watch {
     reqq: u32,
     /// Asked for and not answered, rejected, cancelled or void.
     pub outstanding: Vec<[u32; 3]>,
+    /// Cancelled, and not answered: they wait in the queue of a peer that does not care.
+    cancelled: Vec<[u32; 3]>,
+    heeds_cancels: bool,
     unchoked: bool,
     interested: bool,
     told: BTreeSet<u32>,
@@ -31,7 +35,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(torrent: &Torrent) -> Self {
+    pub fn new(torrent: &Torrent, model: &Model) -> Self {
+        // Of one that answers in any order, nobody can know what waits there.
+        let can_be_known = model.fault == Fault::None && !model.shuffles;
         Self {
             ours: Frames::default(),
             theirs: Frames::default(),
@@ -43,6 +49,8 @@ impl Watch {
             allowed: BTreeSet::new(),
             reqq: 250,
             outstanding: Vec::new(),
+            cancelled: Vec::new(),
+            heeds_cancels: model.honours_cancel || !can_be_known,
             unchoked: false,
             interested: false,
             told: BTreeSet::new(),
@@ -69,6 +77,7 @@ impl Watch {
                 self.choking = true;
                 if !self.fast {
                     self.outstanding.clear();
+                    self.cancelled.clear();
                 }
             }
             (frames::UNCHOKE, 0) => self.choking = false,
@@ -84,19 +93,18 @@ impl Watch {
                 }
             }
             (frames::HAVE_ALL, 0) => self.has.fill(true),
-            (frames::REJECT, 12) => self.settle(core::array::from_fn(|nth| frames::number(&body[4 * nth..]))),
+            // A block is as welcome as if it came for the last request for it, a reject is for the first.
+            (frames::REJECT, 12) => {
+                let block = core::array::from_fn(|nth| frames::number(&body[4 * nth..]));
+                _ = leave_out(&mut self.cancelled, block) || leave_out(&mut self.outstanding, block);
+            }
             (frames::PIECE, 8..) => {
                 self.blocks += 1;
-                self.settle([frames::number(body), frames::number(&body[4..]), body.len() as u32 - 8]);
+                let block = [frames::number(body), frames::number(&body[4..]), body.len() as u32 - 8];
+                _ = leave_out(&mut self.outstanding, block) || leave_out(&mut self.cancelled, block);
             }
             (frames::EXTENDED, 1..) if body[0] == 0 => self.reqq = frames::reqq(body).unwrap_or(self.reqq),
             _ => {}
-        }
-    }
-
-    fn settle(&mut self, block: [u32; 3]) {
-        if let Some(nth) = self.outstanding.iter().position(|other| *other == block) {
-            self.outstanding.remove(nth);
         }
     }
 
@@ -123,7 +131,9 @@ impl Watch {
             frames::REQUEST => self.judge_request(frames::read_numbers(body).unwrap(), torrent, disk),
             frames::CANCEL => {
                 let block = frames::read_numbers(body).unwrap();
-                self.settle(block);
+                if leave_out(&mut self.outstanding, block) {
+                    self.cancelled.extend((!self.heeds_cancels).then_some(block));
+                }
             }
             frames::HAVE => self.judge_have(frames::number(body), disk),
             frames::BITFIELD | frames::HAVE_ALL | frames::HAVE_NONE => {
@@ -157,8 +167,8 @@ impl Watch {
         assert!(!(disk.has(piece) && is_readable), "asked for piece {piece}, which is stored");
         assert!(self.interested, "asked without being interested");
         self.outstanding.push(block);
-        let (count, reqq) = (self.outstanding.len() as u32, self.reqq.max(1));
-        assert!(count <= reqq, "{count} requests outstanding to a peer that queues {reqq}");
+        let (count, left, reqq) = (self.outstanding.len(), self.cancelled.len(), self.reqq.max(1));
+        assert!(count + left <= reqq as usize, "{count} and {left} requests to a peer that queues {reqq}");
         let same = self.outstanding.iter().filter(|other| **other == block).count();
         assert_eq!(same, 1, "{block:?} asked twice of the same peer");
     }
@@ -179,4 +189,10 @@ impl Watch {
             }
         }
     }
+}
+
+/// Takes `block` out of `list`. False if it is not there.
+fn leave_out(list: &mut Vec<[u32; 3]>, block: [u32; 3]) -> bool {
+    let found = list.iter().position(|other| *other == block);
+    found.map(|nth| list.remove(nth)).is_some()
 }

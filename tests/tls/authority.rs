@@ -63,14 +63,25 @@ impl Authority {
         self.folder.join("authority.pem")
     }
 
+    /// How long that is on the wire.
+    pub fn certificate_bytes(&self) -> usize {
+        // Its length and extensions have five bytes.
+        CertificateDer::from_pem_file(self.certificate()).unwrap().len() + 5
+    }
+
     /// A server for `localhost`, `tracker.test` and 127.0.0.1, with a certificate that has this flaw.
     pub fn server(&self, flaw: Flaw) -> Arc<ServerConfig> {
+        self.server_with(flaw, 0)
+    }
+
+    /// The same, which sends ours as well, so many times.
+    pub fn server_with(&self, flaw: Flaw, more: usize) -> Arc<ServerConfig> {
         if flaw == Flaw::UnknownIssuer {
             return Self::new(&self.folder, "nobody knows").server(Flaw::None);
         }
         let names = match flaw {
             Flaw::OtherName => "DNS:other.example",
-            _ => "DNS:localhost,DNS:tracker.test,IP:127.0.0.1",
+            _ => "DNS:localhost,DNS:tracker.test,IP:127.0.0.1,IP:127.0.0.2,IP:127.0.0.3",
         };
         fs::write(self.folder.join("names"), format!("subjectAltName={names}\n")).unwrap();
         let words = ["req", "-subj", "/CN=server", "-keyout", "server.key", "-out", "server.csr"];
@@ -85,16 +96,18 @@ impl Authority {
         let by_us: &[&str] =
             &["ca", "-batch", "-notext", "-config", "settings", "-startdate", from, "-enddate", until];
         self.openssl(&[if flaw == Flaw::SelfSigned { itself } else { by_us }, &common].concat());
-        self.config()
+        self.config(more)
     }
 
-    fn config(&self) -> Arc<ServerConfig> {
-        let certificate = CertificateDer::from_pem_file(self.folder.join("server.pem")).unwrap();
+    fn config(&self, more: usize) -> Arc<ServerConfig> {
+        let certificate = |name: &str| CertificateDer::from_pem_file(self.folder.join(name)).unwrap();
+        let ours = std::iter::repeat_n(certificate("authority.pem"), more);
+        let chain = std::iter::once(certificate("server.pem")).chain(ours).collect();
         let key = PrivateKeyDer::from_pem_file(self.folder.join("server.key")).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config =
             ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap())
+        Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap())
     }
 
     fn openssl(&self, words: &[&str]) {

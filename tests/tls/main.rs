@@ -21,6 +21,8 @@ use swarmlet::base::limits::{ANNOUNCES_MAX, TLS_CONNECTION_BYTES_MAX, TLS_CONNEC
 use tracker::{Manner, Tracker, reply};
 
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Certificates that a server may send in one message, which is 64 KiB at most.
+const CERTIFICATES_BYTES: usize = 60 << 10;
 /// Where nobody listens: a peer that is never there.
 const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
@@ -192,11 +194,12 @@ fn anonymous_bytes(pid: u32) -> usize {
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
 }
 
-/// Anonymous memory while as many trackers as possible hold their answers back.
-fn held(scheme: &str) -> usize {
+/// Anonymous memory while as many trackers as possible hold their answers back, who introduce themselves with so many
+/// certificates more than they need.
+fn held(scheme: &str, more: usize) -> usize {
     let scratch = Scratch::new();
     let authority = Authority::new(scratch.path(), "the tests");
-    let config = (scheme == "https").then(|| authority.server(Flaw::None));
+    let config = (scheme == "https").then(|| authority.server_with(Flaw::None, more));
     let manner = Manner::Holds(Duration::from_secs(20), reply(NOBODY));
     let trackers: Vec<Tracker> =
         (0..ANNOUNCES_MAX).map(|_| Tracker::start(config.clone(), &manner)).collect();
@@ -212,9 +215,34 @@ fn held(scheme: &str) -> usize {
 
 #[test]
 fn a_connection_takes_no_more_memory_than_is_promised() {
-    let (plain, secure) = (held("http"), held("https"));
-    let each = secure.saturating_sub(plain) / ANNOUNCES_MAX;
-    let line = format!("plain {plain}, secure {secure}: {each} bytes a connection");
-    assert!(each <= TLS_CONNECTION_BYTES_MAX, "{line}");
-    let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{line}\n"));
+    // The most that fit into the longest message that is joined have some 60 KiB.
+    let most = CERTIFICATES_BYTES / Authority::new(Scratch::new().path(), "the tests").certificate_bytes();
+    let plain = held("http", 0);
+    for more in [0, most] {
+        let secure = held("https", more);
+        let each = secure.saturating_sub(plain) / ANNOUNCES_MAX;
+        let line =
+            format!("plain {plain}, secure {secure}: {each} bytes a connection, {more} certificates more");
+        assert!(each <= TLS_CONNECTION_BYTES_MAX, "{line}");
+        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{line}\n"));
+    }
+}
+
+#[test]
+fn sessions_with_several_trackers_are_taken_up_again() {
+    let scratch = Scratch::new();
+    let authority = Authority::new(scratch.path(), "the tests");
+    let (_seeder, peer) = seeder::start(&scratch);
+    let answers = Manner::Answers(reply(peer));
+    let trackers = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+        .map(|host| (Tracker::start_at(host, Some(authority.server(Flaw::None)), &answers), host));
+    let (torrent, output) = (scratch.path().join("x.torrent"), scratch.folder("output"));
+    write_torrent(&torrent, &trackers.each_ref().map(|(tracker, host)| tracker.url(host)));
+    let mut command = swarmlet(&output, &torrent, &authority.certificate());
+    let mut running = Running::start(&mut command, "swarmlet", scratch.path());
+    assert_eq!(running.wait(PATIENCE).code(), Some(0), "{}", running.log());
+    for (tracker, host) in &trackers {
+        let seen = tracker.seen();
+        assert!(seen.resumed >= 2, "{host}: {} of {:?}", seen.resumed, seen.requests);
+    }
 }

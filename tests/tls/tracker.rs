@@ -41,7 +41,12 @@ pub struct Seen {
 impl Tracker {
     /// Starts it. With a configuration it speaks TLS, else plain HTTP.
     pub fn start(config: Option<Arc<ServerConfig>>, manner: &Manner) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at("127.0.0.1", config, manner)
+    }
+
+    /// The same, at another address of this machine.
+    pub fn start_at(ip: &str, config: Option<Arc<ServerConfig>>, manner: &Manner) -> Self {
+        let listener = TcpListener::bind((ip, 0)).unwrap();
         let (address, seen) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Seen::default())));
         let (manner, theirs) = (manner.clone(), Arc::clone(&seen));
         thread::spawn(move || {

@@ -1,12 +1,14 @@
 //! Answers and news as text for people: lines of at most 80 columns where that can be, tables that align, and
 //! nothing in it that a stranger could use to play with the terminal.
 
+mod nobody;
 pub mod notes;
 mod peers;
 mod status;
 pub mod torrent;
 mod trackers;
 
+pub use nobody::nobody;
 pub use peers::peers;
 pub use status::{files, status};
 pub use trackers::trackers;

@@ -10,6 +10,17 @@ const _: () = assert!(SUSPECT_BLOCKS_MAX >= (PIECE_BYTES_MAX / BLOCK_BYTES) as u
 const _: () = assert!(REQUESTS_MIN <= REQUESTS_START && REQUESTS_START <= REQUESTS_MAX);
 const _: () = assert!(REQUESTS_HEARD_MIN <= REQQ);
 const _: () = assert!(REQQ as usize * REQUEST_MESSAGE_BYTES <= OUTBOX_BYTES_MAX);
+/// A whole `have` or `suggest` message, in bytes.
+const HAVE_BYTES: usize = 9;
+const _: () = assert!(RUN_PIECES_MAX as usize * HAVE_BYTES <= OUTBOX_REST_BYTES);
+const _: () = assert!(SUPER_SEED_RUNS as usize * RUN_PIECES_MAX as usize <= SUGGESTED_MAX);
+const _: () = assert!(
+    OUTBOX_HAVES_BYTES
+        + RUN_PIECES_MAX as usize * HAVE_BYTES
+        + REQQ as usize * REQUEST_MESSAGE_BYTES
+        + OUTBOX_REST_BYTES
+        <= OUTBOX_BYTES_MAX
+);
 const _: () = assert!(REQUESTS_MAX as usize * REQUEST_MESSAGE_BYTES <= OUTBOX_BYTES_MAX);
 const _: () = assert!(
     OUTBOX_HAVES_BYTES + OUTBOX_REST_BYTES + REQQ as usize * REQUEST_MESSAGE_BYTES <= OUTBOX_BYTES_MAX

@@ -119,29 +119,35 @@ fn released_requests_fill_no_window_but_are_still_known() {
 fn a_released_request_is_not_taken_back_but_taken_up() {
     let mut pipeline = Pipeline::default();
     (0..2).for_each(|nth| pipeline.sent(Instant::ZERO, block(nth)));
-    assert!(pipeline.take_back(block(0)) && !pipeline.take_back(block(0)));
+    assert!(pipeline.take_back(Instant::ZERO, block(0)) && !pipeline.take_back(Instant::ZERO, block(0)));
     pipeline.release(drop);
-    assert!(!pipeline.take_back(block(1)) && pipeline.adopt(Instant::ZERO, block(1)), "it is still owed");
-    assert!(pipeline.take_back(block(1)) && !pipeline.adopt(Instant::ZERO, block(1)));
+    assert!(
+        !pipeline.take_back(Instant::ZERO, block(1)) && pipeline.adopt(Instant::ZERO, block(1)),
+        "it is still owed"
+    );
+    assert!(pipeline.take_back(Instant::ZERO, block(1)) && !pipeline.adopt(Instant::ZERO, block(1)));
 }
 
 #[test]
 fn what_is_withdrawn_is_welcome_and_asked_for_again() {
     let (mut pipeline, mut given_back) = (Pipeline::default(), Vec::new());
     (0..3).for_each(|nth| pipeline.sent(Instant::ZERO, block(nth)));
-    pipeline.withdraw(|_| panic!("nothing is released"));
+    pipeline.withdraw(Instant::ZERO, |_| panic!("nothing is released"));
     pipeline.release(|block| given_back.push(block));
     let mut room = 2;
-    pipeline.withdraw(|_| core::mem::replace(&mut room, 1) > 1);
+    pipeline.withdraw(Instant::ZERO, |_| core::mem::replace(&mut room, 1) > 1);
     assert_eq!((given_back.len(), pipeline.expected().collect::<Vec<_>>()), (3, vec![block(1), block(2)]));
     assert!(pipeline.awaits(block(0)) && !pipeline.adopt(Instant::ZERO, block(0)));
-    pipeline.withdraw(|_| true);
+    pipeline.withdraw(Instant::ZERO, |_| true);
     assert!(pipeline.has_room(16) && pipeline.expected().next().is_none());
     pipeline.sent(Instant::ZERO, block(0));
-    assert!(pipeline.settle_cancelled(block(0)), "the first answer is for the first request");
+    assert!(pipeline.settle_cancelled(Instant::ZERO, block(0)), "the first answer is for the first request");
     pipeline.sent(Instant::ZERO, block(1));
     assert!(pipeline.arrived(Instant::ZERO, block(1)).is_some() && pipeline.awaits(block(1)));
-    assert!(pipeline.arrived(Instant::ZERO, block(1)).is_none() && pipeline.settle_cancelled(block(1)));
+    assert!(
+        pipeline.arrived(Instant::ZERO, block(1)).is_none()
+            && pipeline.settle_cancelled(Instant::ZERO, block(1))
+    );
     assert!(pipeline.awaits(block(2)) && pipeline.arrived(Instant::ZERO, block(0)).is_some());
     assert!(!pipeline.awaits(block(2)), "it has left that out: what comes is what was asked for later");
 }
@@ -172,4 +178,28 @@ fn reqq_is_honoured() {
     assert_eq!(pipeline.window(100), 3);
     pipeline.set_reqq(0);
     assert_eq!(pipeline.window(100), 1);
+}
+
+#[test]
+fn what_was_taken_back_waits_in_the_peers_queue_until_it_is_answered_or_cannot_be_any_more() {
+    let at = |ms: u64| Instant::from_micros(ms * 1000);
+    for fast in [false, true] {
+        let mut pipeline = Pipeline::new(fast);
+        pipeline.set_reqq(3);
+        (0..3).for_each(|nth| pipeline.sent(at(1_000), block(nth)));
+        pipeline.release(|_| {});
+        pipeline.withdraw(at(1_000), |_| true);
+        assert!(!pipeline.has_room(100) && pipeline.is_held_up());
+        assert!(pipeline.settle_cancelled(at(1_100), block(0)) && pipeline.has_room(100));
+        pipeline.sent(at(1_100), block(3));
+        assert!(!pipeline.has_room(100) && pipeline.outstanding() == 1);
+        pipeline.arrived(at(1_200), block(3)).unwrap();
+        pipeline.sent(at(1_200), block(4));
+        assert_eq!(pipeline.has_room(100), !fast, "who need not answer has left the others out");
+        pipeline.forget_unanswered(at(1_200) + SNUB_MIN);
+        assert!(pipeline.has_room(100), "it does not answer them");
+        assert!(pipeline.take_back(at(9_000), block(4)));
+        (5..7).for_each(|nth| pipeline.sent(at(9_000), block(nth)));
+        assert!(!pipeline.has_room(100), "one that another peer was faster with waits there like others");
+    }
 }

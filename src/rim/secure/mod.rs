@@ -5,9 +5,9 @@
 //! handshake that needs them, and only those that matter are looked at twice.
 
 mod roots;
+mod sessions;
 mod verify;
 
-use crate::base::limits::TLS_RESUMED_SERVERS_MAX;
 use crate::session::SecureFault;
 use crate::wire::url::Host;
 use mio::net::TcpStream;
@@ -49,7 +49,7 @@ fn config() -> Arc<ClientConfig> {
         .dangerous() // as rustls calls every verifier but its own; ours asks rustls's after choosing the roots
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    config.resumption = Resumption::in_memory_sessions(TLS_RESUMED_SERVERS_MAX);
+    config.resumption = Resumption::store(Arc::new(sessions::Sessions::default()));
     Arc::new(config)
 }
 

@@ -127,14 +127,28 @@ fn what_arrives_whole_is_neither_copied_nor_held() {
 fn a_large_message_gives_its_memory_back_and_a_cut_header_costs_little() {
     let mut framer = Framer::new(GEOMETRY);
     let mut large = Vec::new();
-    Message::Extended { id: 1, payload: &[7; 5000] }.encode_into(&mut large);
+    Message::Extended { id: 1, payload: &[7; 2000] }.encode_into(&mut large);
     let mut wholes = Vec::new();
-    feed(&mut framer, &large[..5001], &mut wholes).unwrap();
-    assert!((5001..=5006).contains(&framer.held_bytes()));
-    feed(&mut framer, &large[5001..], &mut wholes).unwrap();
+    feed(&mut framer, &large[..2001], &mut wholes).unwrap();
+    assert!((2001..=2006).contains(&framer.held_bytes()));
+    feed(&mut framer, &large[2001..], &mut wholes).unwrap();
     assert_eq!((framer.held_bytes(), wholes.len()), (0, 1));
     feed(&mut framer, &piece_message(block(0, 0, 10))[..12], &mut wholes).unwrap();
     assert!(framer.held_bytes() <= CARRY_LEAST_BYTES);
+}
+
+#[test]
+fn an_extended_message_too_long_to_be_of_use_is_skipped_and_not_stored() {
+    for (more, item) in [(0, "message"), (1, "skipped")] {
+        let (mut framer, mut whole) = (Framer::new(GEOMETRY), Vec::new());
+        let payload = vec![b'x'; EXTENDED_BYTES_MAX - 1 + more];
+        Message::Extended { id: 0, payload: &payload }.encode_into(&mut whole);
+        let mut input = &whole[..whole.len() - 1];
+        assert_eq!(framer.next(&mut input), Ok(None));
+        assert_eq!(framer.held_bytes() > CARRY_KEPT_BYTES, item == "message", "{}", framer.held_bytes());
+        let last = framer.next(&mut &whole[whole.len() - 1..]).unwrap();
+        assert_eq!(last == Some(Item::Skipped), item == "skipped");
+    }
 }
 
 #[test]
@@ -144,7 +158,7 @@ fn wrong_lengths_are_faults_as_soon_as_the_id_is_here() {
     let block_most = BLOCK_BYTES + 9;
     let cases = [
         (id::EXTENDED, 1, bad(20, 1)),
-        (id::EXTENDED, EXTENDED_BYTES_MAX as u32 + 2, too_long(20, EXTENDED_BYTES_MAX as u32 + 2)),
+        (id::EXTENDED, UNKNOWN_BYTES_MAX as u32 + 2, too_long(20, UNKNOWN_BYTES_MAX as u32 + 2)),
         (id::EXTENDED, u32::MAX, too_long(20, u32::MAX)),
         (id::BITFIELD, 3, bad(5, 3)),
         (id::BITFIELD, 5, bad(5, 5)),
@@ -155,7 +169,7 @@ fn wrong_lengths_are_faults_as_soon_as_the_id_is_here() {
         (id::PIECE, u32::MAX, too_long(7, u32::MAX)),
         (99, UNKNOWN_BYTES_MAX as u32 + 2, too_long(99, UNKNOWN_BYTES_MAX as u32 + 2)),
         (99, u32::MAX, too_long(99, u32::MAX)),
-        (id::EXTENDED, EXTENDED_BYTES_MAX as u32 + 1, Ok(vec![])),
+        (id::EXTENDED, UNKNOWN_BYTES_MAX as u32 + 1, Ok(vec![])),
         (99, UNKNOWN_BYTES_MAX as u32 + 1, Ok(vec![])),
         (id::PIECE, block_most, Ok(vec![])),
     ];
