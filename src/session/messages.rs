@@ -43,20 +43,18 @@ impl Session {
     fn on_choke(&mut self, stream: StreamId) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let download = &mut self.torrents[id.0 as usize].download;
+        // Where nothing was asked for, nothing comes back.
+        self.returned |= open.pipeline.expected().next().is_some();
         if !open.peer.fast {
             // A block that was on its way already is still welcome.
             open.pipeline.release(|block| download.unrequest(stream, block));
         }
         download.forget(stream);
-        open.pipeline.search.restart();
-        self.returned = true;
     }
 
     fn on_unchoke(&mut self, stream: StreamId) {
         if let Some((_, open)) = self.streams.open(stream) {
             open.pipeline.forget_released();
-            // It was for what may be asked of it while it chokes.
-            open.pipeline.search.restart();
         }
     }
 
@@ -68,7 +66,7 @@ impl Session {
         torrent.seeds += u32::from(open.peer.has.is_full());
         if torrent.download.wants(piece) {
             open.wanted += 1;
-            open.pipeline.search.restart();
+            torrent.download.offer(piece, false, &mut open.pipeline);
             self.update_interest(stream);
         }
         self.on_spread(now, stream, Some(piece));
@@ -86,6 +84,7 @@ impl Session {
             open.peer.has.iter().for_each(|piece| torrent.download.add_availability(piece));
         }
         open.wanted = torrent.download.wanted_of(&open.peer.has);
+        open.pipeline.search_anew();
         self.update_interest(stream);
         self.on_spread(now, stream, None);
         self.drop_if_useless(now, stream);
@@ -102,7 +101,7 @@ impl Session {
             open.wanted += u32::from(torrent.download.wants(piece));
         }
         torrent.seeds += u32::from(open.peer.has.is_full());
-        open.pipeline.search.restart();
+        open.pipeline.search_anew();
         self.update_interest(stream);
         self.on_spread(now, stream, None);
         self.drop_if_useless(now, stream);
@@ -112,13 +111,14 @@ impl Session {
     fn on_allowed_fast(&mut self, stream: StreamId, piece: u32) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         if open.peer.has.has(piece) {
+            let download = &mut self.torrents[id.0 as usize].download;
             if !open.counted {
                 // The picker offers uncounted pieces only to those who may be asked for everything.
-                self.torrents[id.0 as usize].download.add_availability(piece);
+                download.add_availability(piece);
             }
             let none = || Bitfield::new(open.peer.has.len());
             if open.allowed_fast.get_or_insert_with(none).insert(piece) {
-                open.pipeline.search.restart();
+                download.offer(piece, true, &mut open.pipeline);
             }
         }
     }

@@ -417,7 +417,7 @@ impl Session {
     #[doc(hidden)]
     pub fn steps(&self) -> u64 {
         let rooms: u64 = self.torrents.iter().map(|torrent| torrent.download.steps()).sum();
-        rooms + self.streams.iter_open().map(|(.., open)| open.pipeline.search.steps).sum::<u64>()
+        rooms + self.streams.iter_open().map(|(.., open)| open.pipeline.search_steps()).sum::<u64>()
     }
 
     fn check_buffers(&self) {

@@ -15,10 +15,12 @@ impl Session {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let torrent = &mut self.torrents[id.0 as usize];
         open.starved = false;
-        let has = if open.peer.choking { open.allowed_fast.as_ref() } else { Some(&open.peer.has) };
+        let chokes = open.peer.choking;
+        let has = if chokes { open.allowed_fast.as_ref() } else { Some(&open.peer.has) };
         let Some(has) = has.filter(|_| open.wanted > 0 && torrent.is_downloading()) else {
             return self.flush(stream);
         };
+        open.pipeline.set_choking(chokes);
         let is_low = open.pipeline.is_low(share);
         if now < open.rests_until {
             open.starved = true;
@@ -134,7 +136,6 @@ impl Session {
         for (stream, torrent, open) in self.streams.iter_open_mut() {
             let is_given_up = |block: &Block| given_up.contains(&(torrent, block.piece));
             requests.extend(open.pipeline.expected().filter(is_given_up).map(|block| (stream, block)));
-            open.pipeline.search.restart();
         }
         requests.into_iter().for_each(|(stream, block)| self.cancel(now, stream, block));
         self.returned = true;
