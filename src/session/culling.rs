@@ -1,12 +1,13 @@
 //! Who gives way where all places are taken: those of whom neither side has anything first, then the idle, then the
-//! slowest; seldom, and never who alone has what is missing.
+//! slowest; seldom, and not who alone has what is missing, as long as it may still give it.
 
 use super::Session;
 use super::peers::Farewell;
 use super::streams::Open;
 use super::torrents::Torrent;
 use crate::base::limits::{
-    CULL_AGE_MIN, CULL_INTERVAL, CULL_LOOK_INTERVAL, TURNOVER_INTERVAL, USELESS_AGE_MIN, USELESS_MAX,
+    CULL_AGE_MIN, CULL_INTERVAL, CULL_LOOK_INTERVAL, SOURCE_PATIENCE, TURNOVER_INTERVAL, USELESS_AGE_MIN,
+    USELESS_MAX,
 };
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::candidates::priority;
@@ -19,7 +20,7 @@ enum Worth {
     Nothing,
     /// No block has come or gone for long.
     Idle,
-    /// It brings less than a quarter of what the others bring on average.
+    /// It brings less than a quarter of what the others bring on average, or has long brought nothing to us who wait for it.
     Slow,
 }
 
@@ -62,8 +63,17 @@ impl Session {
         }
     }
 
-    /// Makes room for somebody who came to us from `address`, if anybody may give way. True if there is room.
-    pub(super) fn make_room_for(&mut self, now: Instant, address: SocketAddr) -> bool {
+    /// True if there is a place for `stream`, which has shaken hands with somebody at `address`; else it is dropped.
+    pub(super) fn finds_place(&mut self, now: Instant, stream: StreamId, address: SocketAddr) -> bool {
+        let finds_place = self.open_peers < self.settings.max_peers || self.make_room_for(now, address);
+        if !finds_place {
+            self.drop_peer(now, stream, Farewell::Full);
+        }
+        finds_place
+    }
+
+    /// Makes room for somebody at `address`, if anybody may give way. True if there is room.
+    fn make_room_for(&mut self, now: Instant, address: SocketAddr) -> bool {
         if now < self.culling.next {
             return false;
         }
@@ -124,7 +134,7 @@ impl Session {
             let worth = worth(now, torrent, open, mean)?;
             let may = worth < Worth::Slow || now >= self.culling.next_turnover;
             let rank = self.rank(open.peer.address).unwrap_or(0);
-            let sole = || torrent.is_downloading() && is_only_source(torrent, open);
+            let sole = || torrent.is_downloading() && is_only_source(now, torrent, open);
             (may && !sole()).then_some((worth, last_exchange(open), rank, stream))
         };
         let least = self.streams.iter_open().filter_map(of);
@@ -169,13 +179,19 @@ fn worth(now: Instant, torrent: &Torrent, open: &Open, mean: u64) -> Option<Wort
     if now.since(last_exchange(open)) >= patience {
         return Some(Worth::Idle);
     }
-    let is_slow = torrent.is_downloading() && age >= USELESS_AGE_MIN && rate(now, open) < mean / 4;
-    is_slow.then_some(Worth::Slow)
+    let is_slow = age >= USELESS_AGE_MIN && rate(now, open) < mean / 4 || !may_give(now, open);
+    (torrent.is_downloading() && is_slow).then_some(Worth::Slow)
 }
 
-/// True if it has something that is missing and that nobody else has who is connected.
-fn is_only_source(torrent: &Torrent, open: &Open) -> bool {
-    if open.wanted == 0 {
+/// False if it has had its time to give us something. Else one that has everything and gives nothing would keep out for
+/// ever who does.
+fn may_give(now: Instant, open: &Open) -> bool {
+    now.since(open.useful_at.max(open.unchoked_at)) < SOURCE_PATIENCE
+}
+
+/// True if it has something that is missing and that nobody else has who is connected, and may still give it.
+fn is_only_source(now: Instant, torrent: &Torrent, open: &Open) -> bool {
+    if open.wanted == 0 || !may_give(now, open) {
         return false;
     }
     let is_seed = open.peer.has.is_full();

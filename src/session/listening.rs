@@ -117,14 +117,7 @@ impl Session {
         self.streams.replace(stream, Role::Peer(Box::new(connection)));
         self.torrents[id.0 as usize].connecting += 1;
         self.half_open += 1;
-        if !self.settle_twins(now, stream, theirs.peer_id) {
-            return false;
-        }
-        if self.open_peers >= self.settings.max_peers && !self.make_room_for(now, address) {
-            self.drop_peer(now, stream, Farewell::Full);
-            return false;
-        }
-        true
+        self.settle_twins(now, stream, theirs.peer_id) && self.finds_place(now, stream, address)
     }
 
     /// The torrent that a handshake asks for, if we are ready to talk about it with this one.

@@ -18,7 +18,7 @@ impl Session {
         match open.peer.on_message(now, message)? {
             News::Nothing => {}
             News::Choked => self.on_choke(stream),
-            News::Unchoked => self.on_unchoke(stream),
+            News::Unchoked => self.on_unchoke(now, stream),
             News::Has(piece) => self.on_have(now, stream, piece),
             News::HasMore => self.on_late_bitfield(now, stream),
             News::Interest => self.on_interest(now, stream),
@@ -52,9 +52,12 @@ impl Session {
         download.forget(stream);
     }
 
-    fn on_unchoke(&mut self, stream: StreamId) {
+    fn on_unchoke(&mut self, now: Instant, stream: StreamId) {
         if let Some((_, open)) = self.streams.open(stream) {
             open.pipeline.forget_released();
+            if open.unchoked_at == Instant::ZERO {
+                open.unchoked_at = now;
+            }
         }
     }
 

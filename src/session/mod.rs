@@ -468,3 +468,4 @@ impl Session {
         }
     }
 }
+        assert!(self.open_peers <= self.settings.max_peers, "more peers than there are places");

@@ -40,6 +40,8 @@ impl Session {
                 if let Some((_, open)) = self.streams.open(stream) {
                     open.service.up.deal(round.bytes);
                     self.flush(stream);
+                    // It has waited for us, not we for it.
+                    open.service.progress = now;
                 }
             }
         }

@@ -55,7 +55,7 @@ impl fmt::Display for Farewell {
             Self::OurFault => f.write_str("we cannot read our own file"),
             Self::Twin => f.write_str("connected twice"),
             Self::Full => f.write_str("no room for more peers"),
-            Self::Useless => f.write_str("it has nothing for us, and others wait for its place"),
+            Self::Useless => f.write_str("it gives us nothing, and others wait for its place"),
             Self::Finished => f.write_str("nothing left to exchange"),
         }
     }
@@ -98,9 +98,10 @@ impl Session {
         let Some(connection) = self.streams.connection(stream) else { return Ok(()) };
         let Stage::Shaking { reader, .. } = &mut connection.stage else { return Ok(()) };
         let Some(theirs) = reader.next(&mut bytes)? else { return Ok(()) };
-        let torrent = &self.torrents[connection.torrent.0 as usize];
+        let (torrent, address) = (&self.torrents[connection.torrent.0 as usize], connection.address);
         theirs.check(&torrent.metainfo.info_hash, &our_id)?;
-        if self.settle_twins(now, stream, theirs.peer_id) {
+        // Others may have come while it was dialled.
+        if self.settle_twins(now, stream, theirs.peer_id) && self.finds_place(now, stream, address) {
             self.open_up(now, stream, &theirs);
             return self.feed(now, stream, bytes);
         }
@@ -131,6 +132,7 @@ impl Session {
             counted: false,
             starved: false,
             useful_at: now,
+            unchoked_at: Instant::ZERO,
             rests_until: Instant::ZERO,
             searching: false,
             waits_for_room: false,
@@ -217,6 +219,7 @@ impl Session {
             (Farewell::Guilty(Misbehaved::SelfConnection), _) => candidates.add_own(address),
             // Our own poverty says nothing about the peer, and neither does a broken proxy.
             (Farewell::Closed(cause), _) if cause.is_on_our_side() => candidates.put_back(now, address),
+            (Farewell::Full, None) => candidates.put_back(now, address),
             (Farewell::Guilty(_) | Farewell::NeverReads, Some(_)) => {
                 candidates.closed(now, address, false, &mut self.rng);
             }
