@@ -136,6 +136,7 @@ impl Session {
 
     /// Every tracker that waits for a datagram looks at it: who did not ask does not hear it.
     pub(super) fn on_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        self.on_sign_of_life(now);
         for id in self.ids() {
             let trackers = &mut self.torrents[id.0 as usize].trackers;
             if trackers.awaits_datagrams() {

@@ -19,6 +19,7 @@ impl Session {
     /// Somebody has connected to us from `address`. Answers the name of the stream; `None` if it is to be closed at
     /// once, without a word.
     pub fn accept(&mut self, now: Instant, address: SocketAddr) -> Option<StreamId> {
+        self.on_sign_of_life(now);
         if self.quitting.is_some() || self.has_too_many_of(address) {
             return None;
         }

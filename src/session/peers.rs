@@ -42,6 +42,16 @@ pub(super) enum Farewell {
     Finished,
 }
 
+impl Farewell {
+    /// True if nobody has answered.
+    fn is_silence(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectTimeout | Self::Closed(CloseCause::Unreachable) | Self::Closed(CloseCause::TimedOut)
+        )
+    }
+}
+
 impl fmt::Display for Farewell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -214,12 +224,17 @@ impl Session {
         useful: Option<bool>,
         why: Farewell,
     ) {
+        let is_cut_off = self.is_cut_off(now);
         let candidates = &mut self.torrents[id.0 as usize].candidates;
         match (why, useful) {
             (Farewell::Guilty(Misbehaved::SelfConnection), _) => candidates.add_own(address),
             // Our own poverty says nothing about the peer, and neither does a broken proxy.
             (Farewell::Closed(cause), _) if cause.is_on_our_side() => candidates.put_back(now, address),
             (Farewell::Full, None) => candidates.put_back(now, address),
+            (farewell, None) if is_cut_off && farewell.is_silence() => {
+                self.outage = true;
+                candidates.cut_off(now, address, &mut self.rng);
+            }
             (Farewell::Guilty(_) | Farewell::NeverReads, Some(_)) => {
                 candidates.closed(now, address, false, &mut self.rng);
             }

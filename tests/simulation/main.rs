@@ -11,6 +11,7 @@ mod efficiency;
 mod fault;
 mod frames;
 mod net;
+mod outage;
 mod pauses;
 mod peer;
 mod perform;
