@@ -16,6 +16,7 @@ mod hasher;
 mod picker;
 mod pipeline;
 mod pool;
+mod search;
 mod shelf;
 mod slot;
 #[cfg(test)]
@@ -23,9 +24,10 @@ mod tests;
 
 pub use answers::{Arrival, Pick, Verdict};
 pub use check::Check;
-pub use picker::{SCAN_STEPS, Search};
+pub use picker::SCAN_STEPS;
 pub use pipeline::{Pipeline, Request};
 pub use pool::{Buffer, Pool};
+pub use search::Search;
 
 use crate::base::limits::{
     EXTENT_BYTES, HELD_MAX, LATE_MIN, ORPHAN_AGE, ORPHAN_HUNT_INTERVAL, RUN_PIECES_MAX, SOLE_TIME_FACTOR,
@@ -158,6 +160,12 @@ impl Download {
     /// One counted peer less has `piece`.
     pub fn remove_availability(&mut self, piece: u32) {
         self.picker.remove_peer(piece);
+    }
+
+    /// The peer of `pipeline` has got `piece`, or lets it be asked for while it chokes if `allowed`: a search that has found
+    /// nothing looks at that one.
+    pub fn offer(&self, piece: u32, allowed: bool, pipeline: &mut Pipeline) {
+        self.picker.offer(piece, pipeline.search_of(allowed));
     }
 
     /// The next block to ask `source` for, which has the pieces `has`.
@@ -406,7 +414,7 @@ impl Download {
         pipeline: &mut Pipeline,
         pool: &mut Pool,
     ) -> Opened {
-        let piece = match self.choose(rng, has, &mut pipeline.search) {
+        let piece = match self.choose(rng, has, pipeline.search()) {
             Found::Piece(piece) => piece,
             Found::Later => return Opened::Later,
             Found::Nothing => return Opened::No,
@@ -460,6 +468,9 @@ impl Download {
     }
 
     fn choose(&mut self, rng: &mut Rng, has: &Bitfield, search: &mut Search) -> Found {
+        if let Some(found) = self.picker.known(has, search) {
+            return found;
+        }
         if let Some(piece) = self.begun.choose(&self.geometry, &self.extents, &self.picker, has) {
             return Found::Piece(piece);
         }

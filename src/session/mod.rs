@@ -185,6 +185,9 @@ pub struct Session {
     next_dialler: usize,
     /// When a peer was last dialled; at first, when the run began.
     last_dial: Instant,
+    /// When somebody was last heard, and whether addresses were found to be out of reach since then.
+    heard_at: Option<Instant>,
+    outage: bool,
     /// Who gives way where all places are taken.
     culling: Culling,
     /// When all peers are looked at.
@@ -245,6 +248,8 @@ impl Session {
             arrivals: 0,
             next_dialler: 0,
             last_dial: now,
+            heard_at: None,
+            outage: false,
             culling: Culling::default(),
             peers_deadline: None,
             reached: false,
@@ -374,6 +379,7 @@ impl Session {
     }
 
     fn on_connected(&mut self, now: Instant, stream: StreamId) {
+        self.on_sign_of_life(now);
         match self.streams.get(stream) {
             Some(Role::Peer(_)) => self.on_peer_connected(now, stream),
             Some(Role::Tracker { .. }) => self.on_tracker_connected(now, stream),
@@ -383,6 +389,9 @@ impl Session {
     }
 
     fn on_closed(&mut self, now: Instant, stream: StreamId, cause: CloseCause) {
+        if matches!(cause, CloseCause::Refused | CloseCause::Reset | CloseCause::Ended) {
+            self.on_sign_of_life(now);
+        }
         match self.streams.get(stream) {
             Some(Role::Arrival(_)) => self.forget_arrival(stream),
             Some(Role::Peer(_)) => {
@@ -451,7 +460,7 @@ impl Session {
     pub fn steps(&self) -> u64 {
         let rooms: u64 = self.torrents.iter().map(|torrent| torrent.download.steps()).sum();
         let own = rooms + self.culling.steps + self.tell_steps;
-        own + self.streams.iter_open().map(|(.., open)| open.pipeline.search.steps).sum::<u64>()
+        own + self.streams.iter_open().map(|(.., open)| open.pipeline.search_steps()).sum::<u64>()
     }
 
     fn check_buffers(&self) {
@@ -491,6 +500,7 @@ impl Session {
         assert_eq!(self.served, served as u32);
         assert_eq!(self.arrivals, roles().filter(|role| matches!(role, Role::Arrival(_))).count());
         assert_eq!(self.open_peers, self.streams.iter_open().count() as u32);
+        assert!(self.open_peers <= self.settings.max_peers, "more peers than there are places");
         for (nth, torrent) in self.torrents.iter().enumerate() {
             let own = |role: &&Role| matches!(role, Role::Peer(peer) if peer.torrent.0 as usize == nth);
             let open = self.streams.iter_open().filter(|(_, id, ..)| id.0 as usize == nth);

@@ -47,7 +47,6 @@ impl Session {
                 torrent.corrupt_bytes += u64::from(torrent.download.geometry().piece_length(piece));
                 self.note(Note::PieceFailed { torrent: id, piece });
                 guilty.into_iter().for_each(|stream| self.ban(now, id, stream, piece));
-                self.restart_searches(id, piece);
                 self.returned = true;
             }
         }
@@ -68,7 +67,6 @@ impl Session {
         for (_, torrent, open) in self.streams.iter_open_mut() {
             if torrent == id && open.peer.has.has(piece) {
                 open.wanted += 1;
-                open.pipeline.search.restart();
                 open.peer.set_interested(true);
             }
         }
@@ -83,15 +81,6 @@ impl Session {
             self.break_off(now, id, piece);
         }
         was_there
-    }
-
-    /// `piece` may be opened again: whoever has it must look anew.
-    fn restart_searches(&mut self, id: TorrentId, piece: u32) {
-        for (_, torrent, open) in self.streams.iter_open_mut() {
-            if torrent == id && open.peer.has.has(piece) {
-                open.pipeline.search.restart();
-            }
-        }
     }
 
     /// The run ends: all stores, and then all syncs.

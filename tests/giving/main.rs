@@ -7,6 +7,7 @@ mod manners;
 mod places;
 mod stage;
 mod telling;
+mod waiting;
 
 use core::time::Duration;
 use stage::{PIECE_BYTES, Stage};

@@ -12,6 +12,7 @@ mod fault;
 mod frames;
 mod net;
 mod one_device;
+mod outage;
 mod pauses;
 mod peer;
 mod perform;
