@@ -1,4 +1,5 @@
-# What scripts/cross and scripts/smallbox share: sourced after lib.sh. Static binaries for other processors.
+# What scripts/cross, scripts/smallbox and scripts/filesystems share: sourced after lib.sh. Static binaries for other
+# processors, and kernels for emulated machines.
 # shellcheck shell=bash disable=SC2154
 
 # Everything that is made or fetched; `cargo clean` removes it.
@@ -93,3 +94,40 @@ build_binary() {
 
 # Where that binary is.
 binary_of() { echo "$cross/$triple/$1/swarmlet"; }
+
+# The kernel $2 (armmp, amd64) and busybox of Debian's architecture $1, into the folder $box. The lists are our own: apt of
+# this machine stays as it is.
+fetch_kernel() {
+    [ ! -e "$box/root/ok" ] || return 0
+    say "fetching a kernel"
+    local apt kernel package
+    rm -rf "$box/root" "$box/apt"
+    mkdir -p "$box"/apt/{lists,cache/archives}/partial "$box/root"
+    : >"$box/apt/status"
+    apt=(-o "APT::Architecture=$1" -o "APT::Architectures=$1" -o "Dir::State::Lists=$box/apt/lists"
+        -o "Dir::State::status=$box/apt/status" -o "Dir::Cache=$box/apt/cache" -o APT::Sandbox::User=root)
+    apt-get "${apt[@]}" -qq update || true # one list that is out of date must not stop the others
+    kernel=$(apt-cache "${apt[@]}" search --names-only "^linux-image-[0-9.]+-[0-9]+-$2\$" | sort -V | tail -1 | cut -d' ' -f1)
+    (cd "$box/apt" && apt-get "${apt[@]}" -q download busybox-static "$kernel")
+    for package in "$box"/apt/*.deb; do dpkg -x "$package" "$box/root"; done
+    depmod -b "$box/root" "${kernel#linux-image-}"
+    touch "$box/root/ok"
+}
+
+# What that kernel unpacks into memory: busybox, the modules $2 ..., and $1, which says what to do.
+make_initrd() {
+    local root=$box/initrd version modules module
+    version=$(basename "$box"/root/lib/modules/*)
+    rm -rf "$root"
+    mkdir -p "$root"/{bin,proc,sys,dev,mnt,modules.d}
+    cp "$box/root/bin/busybox" "$root/bin/"
+    install -m 755 "$1" "$root/init"
+    modules=$(for module in "${@:2}"; do
+        modprobe -d "$box/root" -S "$version" --show-depends "$module"
+    done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }')
+    for module in $modules; do
+        cp "$module" "$root/modules.d/"
+        echo "/modules.d/$(basename "$module")"
+    done >"$root/modules"
+    (cd "$root" && find . | cpio -o -H newc --quiet) | gzip -1 >"$box/initrd.gz"
+}

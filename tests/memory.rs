@@ -45,6 +45,8 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 const PIECES: u32 = 100_000;
+#[cfg(feature = "io")]
+const FILES: u32 = 50_000;
 
 fn torrent(pieces: u32) -> Arc<Metainfo> {
     let mut bytes =
@@ -140,6 +142,31 @@ fn five_hundred_peers_that_flood_with_haves_cost_bounded_memory() {
     assert_eq!(session.status(Instant::ZERO).torrents[0].peers, 0, "who only repeats himself is dropped");
     session.on_time(after(6));
     session.check();
+}
+
+/// A torrent of one piece and of many empty files.
+#[cfg(feature = "io")]
+fn torrent_of_files() -> Arc<Metainfo> {
+    let mut bytes = b"d4:infod5:filesld6:lengthi9e4:pathl1:aee".to_vec();
+    (0..FILES).for_each(|nth| bytes.extend(format!("d6:lengthi0e4:pathl3:dir6:{nth:06}ee").bytes()));
+    bytes.extend(b"e4:name4:many12:piece lengthi16384e6:pieces20:xxxxxxxxxxxxxxxxxxxxee");
+    Arc::new(Metainfo::parse(&bytes).unwrap())
+}
+
+#[cfg(feature = "io")]
+#[test]
+fn a_file_costs_what_memory_counts_for_it() {
+    use swarmlet::base::limits::FILE_STATE_BYTES;
+    use swarmlet::rim::storage::{Options, Storage};
+    let place = std::env::temp_dir().join(format!("swarmlet-memory-{}", std::process::id()));
+    let before = LIVE.get();
+    let metainfo = torrent_of_files();
+    let paths = metainfo.layout.path_bytes() as isize;
+    let storage = Storage::open(&place, Arc::clone(&metainfo), &Options::default()).unwrap();
+    let per_file = (LIVE.get() - before - paths) as f64 / f64::from(FILES);
+    drop(storage);
+    assert!(per_file <= FILE_STATE_BYTES as f64, "{per_file} bytes for each file");
+    assert!(per_file > FILE_STATE_BYTES as f64 - 4.0, "{per_file}: less than is counted");
 }
 
 /// What a stranger sends that wants to be remembered, step by step; in the end something `kind` of it. It never reads.

@@ -23,10 +23,12 @@ def main():
     parser.add_argument("--rate", type=float, default=5e6, help="bytes per second of that disk (default 5e6)")
     parser.add_argument("--kind", action="append", help="only this file system (repeatable)")
     parser.add_argument("--size-mib", type=int, default=96, help="size of the download (default 96)")
+    parser.add_argument("--untimed", action="store_true", help=argparse.SUPPRESS)
     options, rest = parser.parse_known_args()
     if os.geteuid() != 0:
         parser.error("mounting needs root: sudo scripts/filesystems")
     size = options.size_mib * MIB
+    kinds.Run.timed = not options.untimed
     with tempfile.TemporaryDirectory(prefix="swarmlet-disks-", dir=options.work) as work:
         if options.slow:
             chosen = options.kind or ["ext4"]

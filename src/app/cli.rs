@@ -3,6 +3,7 @@
 use crate::app::arguments::{self, Plain};
 use crate::app::network::{self, ProxyWish};
 use crate::app::text::clean;
+use crate::app::values::{self, number};
 use crate::base::limits;
 use crate::base::units::KIB;
 use crate::rim::Bind;
@@ -13,7 +14,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// The port that is listened on unless `--port` says another.
@@ -209,7 +209,7 @@ impl Cli {
         if plain.has("version") {
             return Ok(Self::only(Job::Version));
         }
-        Self::from_raw(read(&plain)?)
+        Self::from_raw(&read(&plain)?)
     }
 
     fn only(job: Job) -> Self {
@@ -232,28 +232,22 @@ impl Cli {
         }
     }
 
-    fn from_raw(raw: Raw) -> Result<Self, Fault> {
-        let default = Self::only(job_of(&raw)?);
-        let peers = 1..=limits::PEERS_MAX;
-        let max_peers = number("--max-peers", raw.max_peers.as_deref(), 1, peers, "connections")?;
-        let give_up = number("--give-up", raw.give_up.as_deref(), 0, 1..=GIVE_UP_SECONDS_MAX, "seconds")?;
+    fn from_raw(raw: &Raw) -> Result<Self, Fault> {
+        let default = Self::only(job_of(raw)?);
+        let memory = limits::MEMORY_MIN_MIB..=limits::MEMORY_MAX_MIB;
+        let give_up = number("--give-up", raw.give_up.as_deref(), 1..=GIVE_UP_SECONDS_MAX, "seconds")?;
         Ok(Self {
             output: raw.output.as_deref().map_or(default.output, path),
-            peers: raw.peer.iter().map(|text| address(text)).collect::<Result<_, _>>()?,
+            peers: raw.peer.iter().map(|text| values::peer(text)).collect::<Result<_, _>>()?,
             ports: raw.port.as_deref().map_or(Ok(default.ports), network::ports)?,
             bind: raw.bind.as_deref().map(network::bind).transpose()?,
             proxy: raw.proxy.as_deref().map_or(Ok(default.proxy), network::proxy)?,
-            giving: giving(&raw)?,
-            max_peers: raw.max_peers.is_some().then_some(max_peers),
-            memory_mib: number(
-                "--memory",
-                raw.memory.as_deref(),
-                default.memory_mib,
-                limits::MEMORY_MIN_MIB..=limits::MEMORY_MAX_MIB,
-                "MiB",
-            )?,
-            reserve: reserve(raw.allocate.as_deref())?,
-            give_up: raw.give_up.map(|_| Duration::from_secs(give_up)),
+            giving: giving(raw)?,
+            max_peers: number("--max-peers", raw.max_peers.as_deref(), 1..=limits::PEERS_MAX, "connections")?,
+            memory_mib: number("--memory", raw.memory.as_deref(), memory, "MiB")?
+                .unwrap_or(default.memory_mib),
+            reserve: raw.allocate.as_deref().map_or(Ok(default.reserve), values::reserve)?,
+            give_up: give_up.map(Duration::from_secs),
             json: raw.json,
             quiet: raw.quiet,
             verbose: raw.verbose,
@@ -266,21 +260,20 @@ impl Cli {
 /// What is given, and how fast everything may go.
 fn giving(raw: &Raw) -> Result<Giving, Fault> {
     let limit = |option: &str, text: &Option<String>| {
-        let kib = number(option, text.as_deref(), 0, 0..=limits::LIMIT_KIB_MAX, "KiB/s")?;
-        Ok(kib * u64::from(KIB))
+        let kib = number(option, text.as_deref(), 0..=limits::LIMIT_KIB_MAX, "KiB/s")?;
+        Ok(kib.unwrap_or(0) * u64::from(KIB))
     };
-    let slots = number("--up-slots", raw.up_slots.as_deref(), 1, 1..=limits::UP_SLOTS_MAX, "peers")?;
-    let minutes = number("--seed-time", raw.seed_time.as_deref(), 0, 0..=SEED_MINUTES_MAX, "minutes")?;
+    let minutes = number("--seed-time", raw.seed_time.as_deref(), 0..=SEED_MINUTES_MAX, "minutes")?;
     let seed_permille = raw.seed_ratio.as_deref().map(network::ratio).transpose()?;
     Ok(Giving {
-        up_slots: raw.up_slots.as_ref().map(|_| slots),
+        up_slots: number("--up-slots", raw.up_slots.as_deref(), 1..=limits::UP_SLOTS_MAX, "peers")?,
         down_limit: limit("--down-limit", &raw.down_limit)?,
         up_limit: limit("--up-limit", &raw.up_limit)?,
         // Who says when to stop giving wants to give.
-        seed: raw.seed || raw.super_seed || raw.seed_time.is_some() || seed_permille.is_some(),
+        seed: raw.seed || raw.super_seed || minutes.is_some() || seed_permille.is_some(),
         super_seed: raw.super_seed,
         seed_permille,
-        seed_time: raw.seed_time.as_ref().map(|_| Duration::from_secs(60 * minutes)),
+        seed_time: minutes.map(|minutes| Duration::from_secs(60 * minutes)),
     })
 }
 
@@ -317,7 +310,7 @@ fn job_of(raw: &Raw) -> Result<Job, Fault> {
             );
         }
         let out = raw.output.as_deref().map(path);
-        let piece_bytes = raw.piece_size.as_deref().map(piece_bytes).transpose()?;
+        let piece_bytes = raw.piece_size.as_deref().map(values::piece_bytes).transpose()?;
         let says = NewTorrent { announce: raw.announce.clone(), piece_bytes, private: raw.private };
         return Ok(Job::Create { path: path(create), out, says });
     }
@@ -345,49 +338,6 @@ fn job_of(raw: &Raw) -> Result<Job, Fault> {
 
 fn path(text: &str) -> PathBuf {
     PathBuf::from(arguments::to_os(text))
-}
-
-fn number<N: FromStr + PartialOrd + fmt::Display>(
-    option: &str,
-    text: Option<&str>,
-    default: N,
-    allowed: std::ops::RangeInclusive<N>,
-    unit: &str,
-) -> Result<N, Fault> {
-    let Some(text) = text else { return Ok(default) };
-    text.parse().ok().filter(|number| allowed.contains(number)).ok_or_else(|| {
-        let (least, most) = (allowed.start(), allowed.end());
-        Fault(format!("{option} {}: allowed is {unit} from {least} to {most}", quoted(text)))
-    })
-}
-
-/// The length of a piece: what all clients can read is a power of two, and a block at least.
-fn piece_bytes(text: &str) -> Result<u32, Fault> {
-    let (least, most) = (limits::BLOCK_BYTES / KIB, limits::PIECE_BYTES_MAX / KIB);
-    let kib = text.parse().ok().filter(|kib: &u32| kib.is_power_of_two() && (least..=most).contains(kib));
-    let allowed =
-        || format!("--piece-size {}: allowed is a power of two from {least} to {most}, in KiB", quoted(text));
-    kib.map(|kib| kib * KIB).ok_or_else(|| Fault(allowed()))
-}
-
-fn address(text: &str) -> Result<SocketAddr, Fault> {
-    let parsed = text.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
-    parsed.ok_or_else(|| Fault(format!("--peer {}: allowed is IP:PORT or [IPv6]:PORT", quoted(text))))
-}
-
-fn reserve(text: Option<&str>) -> Result<bool, Fault> {
-    match text {
-        None | Some("full") => Ok(true),
-        Some("sparse") => Ok(false),
-        Some(other) => Err(Fault(format!("--allocate {}: allowed is full or sparse", quoted(other)))),
-    }
-}
-
-/// What the user typed, in quotes, escaped and short enough for one line.
-pub(super) fn quoted(text: &str) -> String {
-    let end = text.char_indices().nth(60).map_or(text.len(), |(end, _)| end);
-    let dots = if end < text.len() { "…" } else { "" };
-    format!("'{}{dots}'", clean(&text.as_bytes()[..end]))
 }
 
 #[cfg(test)]

@@ -105,6 +105,15 @@ impl Console {
         terminal::size(std::io::stderr().as_fd()).0 - 1
     }
 
+    /// Columns of answers: those of the terminal, and as many as are usual where stdout is something else.
+    pub fn answer_columns(&self) -> usize {
+        if self.answers_there {
+            terminal::size(std::io::stderr().as_fd()).0
+        } else {
+            terminal::SIZE_DEFAULT.0
+        }
+    }
+
     /// Writes lines that nobody asked for to stderr. `text` has no control characters but line feeds between
     /// lines and colours.
     pub fn news(&mut self, text: &str) {
@@ -122,8 +131,10 @@ impl Console {
         } else {
             write(To::Stdout, format!("{text}\n").as_bytes())
         };
-        self.fault =
-            written.err().filter(|error| error.kind() != ErrorKind::BrokenPipe).or(self.fault.take());
+        let is_heard = |error: &io::Error| {
+            error.kind() != ErrorKind::BrokenPipe && !terminal::is_gone(io::stdout().as_fd())
+        };
+        self.fault = written.err().filter(is_heard).or(self.fault.take());
     }
 
     /// Draws the progress line, which must fit into [`Console::columns`], or writes it as a line of its own

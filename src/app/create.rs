@@ -8,6 +8,7 @@ mod pieces;
 use crate::app::cli::NewTorrent;
 use crate::base::Printable;
 use crate::base::limits::{FILES_MAX, PIECE_BYTES_MAX, PIECES_MAX};
+use crate::base::text::Quoted;
 use crate::base::units::Bytes;
 use crate::meta::{Metainfo, MetainfoFault, check_url};
 use lava_torrent::bencode::BencodeElem;
@@ -58,6 +59,9 @@ impl fmt::Display for CreateFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |path: &Path| Printable(path.as_os_str().as_bytes()).to_string();
         match self {
+            Self::Io(path, error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                write!(f, "{}: exists already: move it away, or name another with -o", shown(path))
+            }
             Self::Io(path, error) => write!(f, "{}: {error}", shown(path)),
             Self::Symlink(path) => write!(f, "{}: is a symlink, which a torrent cannot hold", shown(path)),
             Self::Special(path) => write!(f, "{}: is neither a file nor a directory", shown(path)),
@@ -70,7 +74,7 @@ impl fmt::Display for CreateFault {
                 write!(f, "pieces of {bytes}: allowed are 1 to {PIECES_MAX} pieces of at most {most}")
             }
             Self::Announce(url, why) => {
-                write!(f, "announce URL \"{}\": {why}", Printable(url.as_bytes()).within(80))
+                write!(f, "announce URL {}: {why}", Quoted(url))
             }
             Self::Refused(fault) => write!(f, "the torrent cannot be used: {fault}"),
         }
@@ -296,7 +300,7 @@ mod tests {
         assert!(fault(Path::new("/")).ends_with("/: has no name to call the torrent by"));
         let refused = |options| encode(&file, &options).unwrap_err().to_string();
         let url = refused(NewTorrent { announce: Some("http://a b".into()), ..NewTorrent::default() });
-        assert!(url.starts_with("announce URL \"http://a b\": "), "{url}");
+        assert!(url.starts_with("announce URL 'http://a b': "), "{url}");
         let of = |bytes| NewTorrent { piece_bytes: Some(bytes), ..NewTorrent::default() };
         let wanted = "allowed are 1 to 2097152 pieces of at most 512.0 MiB";
         assert_eq!(refused(of(0)), format!("pieces of 0 B: {wanted}"));

@@ -52,8 +52,8 @@ impl From<Outcome> for Exit {
         match outcome {
             Outcome::Complete => Self::Done,
             Outcome::Incomplete => Self::Incomplete,
-            Outcome::NoSpace => Self::NoSpace,
-            Outcome::IoError => Self::IoError,
+            Outcome::NoSpace | Outcome::TooLong => Self::NoSpace,
+            Outcome::IoError | Outcome::Denied { .. } => Self::IoError,
             Outcome::Occupied { .. } => Self::OutputTaken,
             Outcome::CheckFailed => Self::CheckFailed,
             Outcome::GaveUp => Self::GaveUp,
@@ -64,9 +64,14 @@ impl From<Outcome> for Exit {
 impl From<&OpenFault> for Exit {
     fn from(fault: &OpenFault) -> Self {
         match fault {
-            OpenFault::NoSpace { .. } => Self::NoSpace,
-            OpenFault::Occupied { .. } | OpenFault::Busy { .. } => Self::OutputTaken,
-            OpenFault::System { error, .. } => Self::of_system(error),
+            OpenFault::NoSpace { .. } | OpenFault::TooLong { .. } | OpenFault::Limited { .. } => {
+                Self::NoSpace
+            }
+            OpenFault::Occupied { .. } | OpenFault::Busy { .. } | OpenFault::Alike { .. } => {
+                Self::OutputTaken
+            }
+            OpenFault::Ended => Self::Incomplete,
+            OpenFault::Denied { error, .. } | OpenFault::System { error, .. } => Self::of_system(error),
         }
     }
 }
@@ -95,11 +100,13 @@ mod tests {
 
     #[test]
     fn only_a_complete_download_ends_with_zero() {
-        use Outcome::{CheckFailed, Complete, GaveUp, Incomplete, IoError, NoSpace, Occupied};
+        use Outcome::{CheckFailed, Complete, GaveUp, Incomplete, IoError, NoSpace, Occupied, TooLong};
         let taken = Occupied { torrent: TorrentId(0) };
-        let codes = [Complete, IoError, NoSpace, taken, Incomplete, CheckFailed, GaveUp]
+        let denied = Outcome::Denied { torrent: TorrentId(0), file: 0, os_error: libc::EACCES };
+        assert_eq!(Exit::from(denied).code(), 1);
+        let codes = [Complete, IoError, NoSpace, TooLong, taken, Incomplete, CheckFailed, GaveUp]
             .map(|o| Exit::from(o).code());
-        assert_eq!(codes, [0, 1, 4, 5, 6, 7, 8]);
+        assert_eq!(codes, [0, 1, 4, 4, 5, 6, 7, 8]);
     }
 
     #[test]

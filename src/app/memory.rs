@@ -1,11 +1,11 @@
 //! How `--memory` is shared out between tables, peers and blocks.
 
-use crate::base::Geometry;
 use crate::base::limits::{
-    BLOCKS_MIN_BYTES, BUSY_PEER_BYTES, MEMORY_MAX_MIB, PEERS_DEFAULT, PEERS_MIN, PEERS_PART,
-    PEERS_PART_ASKED, PIECE_STATE_BYTES, PROGRAM_BYTES, RECEIVE_BYTES, peers_bytes,
+    BLOCKS_MIN_BYTES, BUSY_PEER_BYTES, FILE_STATE_BYTES, MEMORY_MAX_MIB, PEERS_DEFAULT, PEERS_MIN,
+    PEERS_PART, PEERS_PART_ASKED, PIECE_STATE_BYTES, PROGRAM_BYTES, RECEIVE_BYTES, peers_bytes,
 };
 use crate::base::units::MIB;
+use crate::meta::Metainfo;
 
 /// What each has of `--memory`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,13 +29,36 @@ pub enum Remark {
     TooLittle(String),
 }
 
+/// What is kept of a torrent as long as it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Pieces.
+    pub pieces: u64,
+    /// Files.
+    pub files: u64,
+    /// Letters of their paths.
+    pub path_bytes: u64,
+}
+
+impl Tables {
+    /// Those of a torrent.
+    pub fn of(metainfo: &Metainfo) -> Self {
+        let (pieces, layout) = (u64::from(metainfo.pieces()), &metainfo.layout);
+        Self { pieces, files: u64::from(layout.count()), path_bytes: layout.path_bytes() }
+    }
+
+    fn bytes(self) -> u64 {
+        self.pieces * PIECE_STATE_BYTES as u64 + self.files * FILE_STATE_BYTES as u64 + self.path_bytes
+    }
+}
+
 /// Shares out `memory_mib`, which these torrents have to do with. `asked` is the number of peers that the user named.
-pub fn share(memory_mib: u32, asked: Option<u32>, torrents: impl Iterator<Item = Geometry>) -> Shares {
+pub fn share(memory_mib: u32, asked: Option<u32>, torrents: impl Iterator<Item = Tables>) -> Shares {
     let whole = u64::from(memory_mib) * u64::from(MIB);
     let (mut bitfield, mut tables) = (0, (PROGRAM_BYTES + RECEIVE_BYTES) as u64);
-    for geometry in torrents {
-        bitfield = u64::from(geometry.bitfield_bytes()).max(bitfield);
-        tables += u64::from(geometry.pieces) * PIECE_STATE_BYTES as u64;
+    for torrent in torrents {
+        bitfield = torrent.pieces.div_ceil(8).max(bitfield);
+        tables += torrent.bytes();
     }
     let peer = BUSY_PEER_BYTES as u64 + bitfield;
     let wanted = asked.unwrap_or(PEERS_DEFAULT);
@@ -51,7 +74,7 @@ pub fn share(memory_mib: u32, asked: Option<u32>, torrents: impl Iterator<Item =
     let roomy = mib(tables + (all * of).div_ceil(part).max(all + BLOCKS_MIN_BYTES));
     let remark = if used > whole {
         Some(Remark::TooLittle(format!(
-            "--memory {memory_mib} is too little for so many pieces: about {} MiB may be used",
+            "--memory {memory_mib} is too little for so many pieces and files: about {} MiB may be used",
             mib(used)
         )))
     } else if max_peers < wanted {
@@ -87,7 +110,7 @@ mod tests {
     use super::*;
 
     fn shares(memory_mib: u32, asked: Option<u32>, pieces: u64) -> Shares {
-        share(memory_mib, asked, [Geometry::new(pieces * 16_384, 16_384).unwrap()].into_iter())
+        share(memory_mib, asked, [Tables { pieces, ..Tables::default() }].into_iter())
     }
 
     #[test]
@@ -105,6 +128,19 @@ mod tests {
             let Shares { max_peers, block_bytes, .. } = shares(memory_mib, asked, pieces);
             assert_eq!((max_peers, block_bytes >> 10), wanted, "{memory_mib} {asked:?} {pieces}");
         }
+    }
+
+    #[test]
+    fn files_and_their_names_leave_less_for_blocks() {
+        let of = |files| {
+            let tables = Tables { pieces: 1_000, files, path_bytes: 20 * files };
+            share(10, None, [tables].into_iter())
+        };
+        let (few, many) = (of(1), of(50_000));
+        assert_eq!(few.block_bytes - many.block_bytes, 49_999 * (FILE_STATE_BYTES as u64 + 20));
+        assert!(few.remark.is_none() && many.remark.is_none());
+        let Some(Remark::TooLittle(text)) = of(300_000).remark else { panic!() };
+        assert_eq!(text, "--memory 10 is too little for so many pieces and files: about 23 MiB may be used");
     }
 
     #[test]
@@ -133,6 +169,6 @@ mod tests {
         let Some(Remark::FewerThanUsual(text)) = shares(2, None, 1_000).remark else { panic!() };
         assert_eq!(text, "at most 56 peers at a time: --memory 2 has no room for more");
         let Some(Remark::TooLittle(text)) = shares(2, None, 100_000).remark else { panic!() };
-        assert_eq!(text, "--memory 2 is too little for so many pieces: about 5 MiB may be used");
+        assert_eq!(text, "--memory 2 is too little for so many pieces and files: about 5 MiB may be used");
     }
 }

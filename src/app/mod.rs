@@ -6,6 +6,7 @@ pub mod console;
 #[cfg(feature = "create")]
 pub mod create;
 mod date;
+mod descriptors;
 pub mod exit;
 pub mod help;
 pub mod json;
@@ -19,4 +20,5 @@ mod terminal;
 pub mod text;
 pub mod timetable;
 pub mod torrents;
+mod values;
 mod width;

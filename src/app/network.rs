@@ -1,9 +1,11 @@
 //! Ports, places to listen, proxies and ratios, as users write them.
 
-use crate::app::cli::{Fault, quoted};
+use crate::app::cli::Fault;
 use crate::app::text::clean;
+use crate::base::text::Quoted;
 use crate::proxy::{EnvironmentFault, Proxy, Routes};
-use crate::rim::Bind;
+use crate::rim::{Bind, Listen};
+use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
@@ -61,7 +63,7 @@ pub fn ports(text: &str) -> Result<RangeInclusive<u16>, Fault> {
     let allowed =
         |range: &RangeInclusive<u16>| !range.is_empty() && (*range.start() > 0 || *range.end() == 0);
     range.filter(allowed).ok_or_else(|| {
-        Fault::new(format!("--port {}: allowed is a port from 0 to 65535, or N-M from 1 on", quoted(text)))
+        Fault::new(format!("--port {}: allowed is a port from 0 to 65535, or N-M from 1 on", Quoted(text)))
     })
 }
 
@@ -82,6 +84,30 @@ pub fn place_words(place: Option<&Bind>) -> String {
     }
 }
 
+/// That the part of the network that everything keeps to is not there: a tunnel may come up later.
+pub fn missing_words(place: &Bind, error: &io::Error) -> String {
+    let place = match place {
+        Bind::Address(ip) => ip.to_string(),
+        Bind::Interface(name) => clean(name.as_encoded_bytes()),
+    };
+    format!("--bind {place}: {error}: nothing is reached until it is there, and nobody can connect to us")
+}
+
+/// That no port could be had, and what can be done.
+pub fn unheard_words(wish: &Listen, error: &io::Error) -> String {
+    let (ports, place) = (port_words(&wish.ports), place_words(wish.bind.as_ref()));
+    let (first, last) = (*wish.ports.start(), *wish.ports.end());
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse if first == last && first <= u16::MAX - 8 => {
+            format!("; try --port {first}-{}", first + 8)
+        }
+        io::ErrorKind::AddrInUse => "; try other ports, or --port 0".to_string(),
+        io::ErrorKind::PermissionDenied => "; try a port from 1024 on".to_string(),
+        _ => String::new(),
+    };
+    format!("cannot listen on port {ports}{place}: {error}: nobody can connect to us{remedy}")
+}
+
 /// An address of this machine, or the name of an interface.
 ///
 /// # Errors
@@ -94,7 +120,7 @@ pub fn bind(text: &str) -> Result<Bind, Fault> {
     if text.is_empty() || text.len() > INTERFACE_BYTES_MAX || !text.bytes().all(plain) {
         return Err(Fault::new(format!(
             "--bind {}: allowed is an address or the name of a network interface",
-            quoted(text)
+            Quoted(text)
         )));
     }
     Ok(Bind::Interface(text.into()))
@@ -107,7 +133,7 @@ pub fn bind(text: &str) -> Result<Bind, Fault> {
 pub fn ratio(text: &str) -> Result<u32, Fault> {
     let ratio = text.parse::<f64>().ok().filter(|ratio| (0.0..=RATIO_MAX).contains(ratio));
     ratio.map(|ratio| (ratio * 1000.0).round() as u32).ok_or_else(|| {
-        Fault::new(format!("--seed-ratio {}: allowed is a number from 0 to {RATIO_MAX}", quoted(text)))
+        Fault::new(format!("--seed-ratio {}: allowed is a number from 0 to {RATIO_MAX}", Quoted(text)))
     })
 }
 
@@ -125,6 +151,20 @@ mod tests {
             assert!(ports(bad).is_err(), "{bad}");
         }
         assert_eq!((port_words(&(5..=5)), port_words(&(5..=6))), ("5".into(), "5 to 6".into()));
+    }
+
+    #[test]
+    fn what_cannot_be_listened_on_names_a_way_out() {
+        let words = |ports, number| {
+            unheard_words(&Listen { ports, bind: None }, &io::Error::from_raw_os_error(number))
+        };
+        let used = words(6881..=6881, libc::EADDRINUSE);
+        assert!(used.starts_with("cannot listen on port 6881: Address already in use"), "{used}");
+        assert!(used.ends_with(": nobody can connect to us; try --port 6881-6889"), "{used}");
+        assert!(words(5..=9, libc::EADDRINUSE).ends_with("; try other ports, or --port 0"));
+        assert!(words(65_535..=65_535, libc::EADDRINUSE).ends_with("; try other ports, or --port 0"));
+        assert!(words(80..=80, libc::EACCES).ends_with("; try a port from 1024 on"));
+        assert!(words(80..=80, libc::ENOBUFS).ends_with("nobody can connect to us"));
     }
 
     #[test]

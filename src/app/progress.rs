@@ -1,6 +1,6 @@
 //! The progress line: all torrents in one line that fits the terminal.
 
-use crate::app::text::{count, withheld};
+use crate::app::text::{count, percent, withheld};
 use crate::app::width;
 use crate::base::units::{Bytes, Span};
 use crate::session::{Phase, Status, TorrentStatus};
@@ -20,6 +20,8 @@ pub struct Sum {
     seeding: usize,
     size_bytes: u64,
     done_bytes: u64,
+    /// Verified, and not on disk yet.
+    held_bytes: u64,
     pieces: u64,
     pieces_checked: u64,
     down_rate: u64,
@@ -53,6 +55,7 @@ impl Sum {
         self.seeding += usize::from(torrent.phase == Phase::Seeding);
         self.size_bytes = self.size_bytes.saturating_add(torrent.size_bytes);
         self.done_bytes = self.done_bytes.saturating_add(torrent.done_bytes);
+        self.held_bytes = self.held_bytes.saturating_add(torrent.held_bytes);
         if torrent.phase == Phase::Checking {
             self.pieces += u64::from(torrent.pieces);
             self.pieces_checked += u64::from(torrent.pieces_checked);
@@ -72,7 +75,7 @@ impl Sum {
         self.down_rate > 0 || self.up_rate > 0 || self.checking > 0
     }
 
-    /// Tenths of a percent that are done, or checked while checking. Rounded down: 100.0 % means everything.
+    /// Tenths of a percent that are done, or checked while checking. Rounded down: 100.0% means everything.
     pub fn permille(&self) -> u64 {
         if self.checking > 0 {
             return share(self.pieces_checked, self.pieces);
@@ -80,7 +83,13 @@ impl Sum {
         if self.size_bytes == 0 {
             return if self.complete == self.torrents { 1000 } else { 0 };
         }
-        share(self.done_bytes, self.size_bytes)
+        let most = if self.done_bytes < self.size_bytes { 999 } else { 1000 };
+        share(self.verified_bytes(), self.size_bytes).min(most)
+    }
+
+    /// What is there for good, as far as peers go: a slow line would show nothing while an extent fills.
+    fn verified_bytes(&self) -> u64 {
+        self.done_bytes.saturating_add(self.held_bytes).min(self.size_bytes)
     }
 
     /// What it is doing, where that is not downloading.
@@ -122,10 +131,10 @@ impl Sum {
     pub fn line(&self, columns: usize) -> String {
         let is_checking = self.checking > 0;
         let permille = self.permille();
-        let percent = format!("{:>3}.{}%", permille / 10, permille % 10);
+        let percent = format!("{:>6}", percent(permille));
         let sizes = match Bytes(self.size_bytes) {
             all if self.complete == self.torrents => all.to_string(),
-            all => format!("{} of {all}", Bytes(self.done_bytes)),
+            all => format!("{} of {all}", Bytes(self.verified_bytes())),
         };
         let is_fetching = !is_checking && self.complete < self.torrents;
         let is_giving = !is_checking && !is_fetching && self.seeding > 0;
@@ -213,6 +222,17 @@ mod tests {
             assert!(width::of(&line) <= columns, "{columns}: {line:?}");
         }
         assert!(sum().line(79).ends_with("  1.67 GiB of 3.70 GiB  11.2 MiB/s  3 m 10 s left  12 peers"));
+    }
+
+    #[test]
+    fn what_is_verified_shows_before_it_is_stored_and_is_not_all() {
+        let line = |done_bytes, held_bytes| {
+            let torrent = TorrentStatus { size_bytes: 4 << 20, done_bytes, held_bytes, ..torrent_status() };
+            Sum::of(&Status { torrents: vec![torrent], ..Status::default() }).line(60)
+        };
+        assert!(line(0, 1 << 20).starts_with(" 25.0%  1.0 MiB of 4.0 MiB"), "{}", line(0, 1 << 20));
+        assert!(line(2 << 20, 2 << 20).starts_with(" 99.9%"), "{}", line(2 << 20, 2 << 20));
+        assert!(line(4 << 20, 0).starts_with("100.0%"), "{}", line(4 << 20, 0));
     }
 
     #[test]

@@ -2,16 +2,18 @@
 
 use crate::app::cli::{Cli, Job, NewTorrent};
 use crate::app::console::{Console, Shared};
+use crate::app::descriptors;
 use crate::app::exit::Exit;
 use crate::app::help::HELP;
 use crate::app::json::{self, Object};
 use crate::app::logger::{self, Filter, Logger};
-use crate::app::memory::{self, Remark, Shares};
+use crate::app::memory::{self, Remark, Shares, Tables};
 use crate::app::network;
 use crate::app::screen::View;
 use crate::app::text;
 use crate::app::torrents::{Torrent, Torrents, shown};
 use crate::base::units::Bytes;
+use crate::base::{Bitfield, limits};
 use crate::proxy::Routes;
 use crate::rim::storage::{self, Allocate, Existing, Options, Storage, wall};
 use crate::rim::{Listen, Rim, entropy};
@@ -65,11 +67,11 @@ impl App {
             Job::Check | Job::Download => self.download(),
         };
         let exit = result.unwrap_or_else(|ended| ended);
-        // The others have done something, whether they can say so or not.
-        let says_only = matches!(self.cli.job, Job::Help | Job::Version | Job::Show);
-        let fault = self.console.lock().take_fault().filter(|_| says_only && exit == Exit::Done);
+        let fault = self.console.lock().take_fault();
         fault.map_or(exit, |error| {
-            self.error(&format!("cannot write to standard output: {error}"), Exit::IoError)
+            // What it ended with says more, unless all was well.
+            let exit = if exit == Exit::Done { Exit::IoError } else { exit };
+            self.error(&format!("cannot write to standard output: {error}"), exit)
         })
     }
 
@@ -120,14 +122,15 @@ impl App {
     fn download(&self) -> Result<Exit, Ended> {
         let torrents = Arc::new(self.torrents()?);
         let mut rim = Rim::new(io::stdin().as_fd()).map_err(|error| self.system("start", &error))?;
-        let storages = self.open(&torrents)?;
+        let peers_max = self.descriptors(rim.descriptors(), &torrents)?;
+        let storages = self.open(&torrents, rim.share_descriptors(torrents.len()))?;
         let routes = Arc::new(self.routes()?);
         rim.route(Arc::clone(&routes));
         let port = self.listen(&mut rim, &routes);
         self.say_start(&torrents);
         let rng = entropy::generator().map_err(|error| self.system("get random numbers", &error))?;
         let start = rim.now();
-        let mut session = Session::new(start, rng, self.settings(port, &torrents));
+        let mut session = Session::new(start, rng, self.settings(port, &torrents, peers_max));
         session.give(start, self.cli.giving.clone());
         session.route(routes);
         self.make_room(&mut session, &torrents)?;
@@ -136,21 +139,29 @@ impl App {
             let state = self.take(torrent, &mut storage)?;
             let empty = existing == Existing::Nothing;
             let (holes, era) = (storage.holes(), storage.era());
+            let read_only = self.read_only(torrent, &mut storage)?;
             let (stamps, wall, foreign) = (storage.stamps(), wall(), !storage.was_ours());
-            let remains = Remains { state: &state, stamps, holes, era, wall, empty, foreign };
-            session.resume_torrent(start, Arc::clone(&torrent.metainfo), remains);
+            let remains = Remains { state: &state, stamps, holes, era, wall, empty, foreign, read_only };
+            let id = session.resume_torrent(start, Arc::clone(&torrent.metainfo), remains);
+            if storage.fills_holes() {
+                session.fetch_in_order(id);
+            }
             files.push(storage);
         }
+        self.say_lonely(&torrents, &session.status(start), port);
         let (json, quiet) = (self.cli.json, self.cli.quiet);
         let mut view =
             View::new(Arc::clone(&torrents), self.console.clone(), self.filter.clone(), json, quiet);
-        let outcome = rim.run(&mut session, files, &mut view).map_err(|error| self.system("poll", &error))?;
+        let outcome =
+            rim.run(&mut session, &mut files, &mut view).map_err(|error| self.system("poll", &error))?;
         self.console.lock().clear();
         if let Some(why) = self.why(outcome, &torrents, session.efforts()) {
             self.error(&why, Exit::from(outcome));
         }
         let now = rim.now();
-        self.say_end(&torrents, &session.status(now), &view, now.since(start), Exit::from(outcome));
+        self.say_end(&torrents, &session.status(now), &view, now.since(start), outcome);
+        // Whatever may wait for the device comes after the last word.
+        drop(files);
         Ok(Exit::from(outcome))
     }
 
@@ -161,7 +172,8 @@ impl App {
         result?;
         let (torrents, twice) = Torrents::unique(given);
         twice.iter().for_each(|line| self.news(Level::Warn, line));
-        match torrents.clash() {
+        let states = || torrents.state_clash().filter(|_| self.cli.job != Job::Check);
+        match torrents.clash().or_else(states) {
             Some(clash) => Err(self.error(&clash, Exit::OutputTaken)),
             None => Ok(torrents),
         }
@@ -172,7 +184,17 @@ impl App {
         match outcome {
             Outcome::Complete | Outcome::Incomplete | Outcome::CheckFailed => None,
             Outcome::NoSpace => Some("there is no space left for the output".to_string()),
+            Outcome::TooLong => {
+                let line = "the file system, or ulimit -f, takes no file so long: choose another --output, or raise it";
+                Some(line.to_string())
+            }
+            Outcome::IoError if self.cli.job == Job::Check => {
+                Some("the check is not complete: something cannot be read".to_string())
+            }
             Outcome::IoError => Some("the output cannot be read or written".to_string()),
+            Outcome::Denied { torrent, file, os_error } => {
+                Some(text::notes::denied(torrent, file, os_error, torrents))
+            }
             Outcome::Occupied { torrent } => {
                 let place = torrents.get(torrent).map_or_else(String::new, |torrent| shown(&torrent.output));
                 Some(format!(
@@ -183,12 +205,16 @@ impl App {
         }
     }
 
-    fn say_end(&self, torrents: &Torrents, status: &Status, view: &View, took: Duration, exit: Exit) {
+    fn say_end(&self, torrents: &Torrents, status: &Status, view: &View, took: Duration, outcome: Outcome) {
         let mut console = self.console.lock();
         if self.cli.json {
-            console.answer(&json::summary(status, torrents, took, exit.code()).end());
+            console.answer(&json::summary(status, torrents, took, Exit::from(outcome).code()).end());
         } else if !self.cli.quiet {
             for (index, (torrent, state)) in torrents.iter().zip(&status.torrents).enumerate() {
+                // Nothing of it is there, and the same command would not go on.
+                if outcome == (Outcome::Occupied { torrent: state.torrent }) {
+                    continue;
+                }
                 console.answer(&match self.cli.job {
                     Job::Check => text::torrent::checked(torrent, state),
                     _ => text::torrent::summary(torrent, state, view.took(index).unwrap_or(took)),
@@ -214,17 +240,19 @@ impl App {
         self.error(&format!("cannot {what}: {error}"), Exit::of_system(error))
     }
 
-    fn open(&self, torrents: &Torrents) -> Result<Vec<(Storage, Existing)>, Ended> {
+    /// Looks at the files of all torrents, each of which may keep so many open.
+    fn open(&self, torrents: &Torrents, open_files: usize) -> Result<Vec<(Storage, Existing)>, Ended> {
         let is_reserved = self.cli.reserve && self.cli.job != Job::Check;
         let allocate = if is_reserved { Allocate::Full } else { Allocate::Sparse };
         let mut options = Options { allocate, ..Options::default() };
         let open = |torrent: &Torrent| {
             let opened = Storage::open(&self.cli.output, Arc::clone(&torrent.metainfo), &options);
-            let opened = opened
-                .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)));
+            let (mut storage, existing) = opened
+                .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))?;
+            storage.keep_open(open_files);
             // All of them have to fit together.
-            options.claimed_bytes += opened.as_ref().map_or(0, |(storage, _)| storage.needed_bytes());
-            opened
+            options.claimed_bytes += storage.needed_bytes();
+            Ok((storage, existing))
         };
         torrents.iter().map(open).collect()
     }
@@ -239,6 +267,16 @@ impl App {
             .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))
     }
 
+    /// Files that may not be written to, which nobody minds who only checks.
+    fn read_only(&self, torrent: &Torrent, storage: &mut Storage) -> Result<Option<(Bitfield, i32)>, Ended> {
+        if self.cli.job == Job::Check {
+            return Ok(None);
+        }
+        storage
+            .read_only()
+            .map_err(|fault| self.error(&format!("{}: {fault}", torrent.name()), Exit::from(&fault)))
+    }
+
     fn say_start(&self, torrents: &Torrents) {
         for (number, torrent) in torrents.iter().enumerate() {
             if self.cli.json {
@@ -246,13 +284,24 @@ impl App {
             } else {
                 self.news(Level::Info, &text::torrent::start(torrent));
             }
-            if torrent.metainfo.tiers.is_empty() && self.cli.peers.is_empty() && self.cli.job != Job::Check {
-                let line = "it names no tracker: give --peer, or wait for peers that connect";
-                self.news(Level::Warn, &format!("{}: {line}", torrent.name()));
-            }
             for what in &torrent.metainfo.cleaned {
                 self.news(Level::Info, &format!("{}: {}", torrent.name(), text::clean(what.as_bytes())));
             }
+        }
+    }
+
+    /// Says which torrents have nobody to ask for peers. Those that are complete need none.
+    fn say_lonely(&self, torrents: &Torrents, status: &Status, port: u16) {
+        if !self.cli.peers.is_empty() || self.cli.job == Job::Check {
+            return;
+        }
+        let line = match port {
+            0 => "it names no tracker, and nobody can connect to us: give --peer",
+            _ => "it names no tracker: give --peer, or wait for peers that connect",
+        };
+        let lacking = torrents.iter().zip(&status.torrents).filter(|(_, state)| !state.phase.is_complete());
+        for (torrent, _) in lacking.filter(|(torrent, _)| torrent.metainfo.tiers.is_empty()) {
+            self.news(Level::Warn, &format!("{}: {line}", torrent.name()));
         }
     }
 
@@ -273,25 +322,26 @@ impl App {
         }
         if let Some(place) = &self.cli.bind {
             rim.bind(place.clone());
+            if let Err(error) = place.exists() {
+                self.news(Level::Warn, &network::missing_words(place, &error));
+                return 0;
+            }
         }
         if routes.is_hidden() {
             return 0;
         }
         let wish = Listen { ports: self.cli.ports.clone(), bind: self.cli.bind.clone() };
         rim.listen(&wish).unwrap_or_else(|error| {
-            let (ports, place) =
-                (network::port_words(&self.cli.ports), network::place_words(self.cli.bind.as_ref()));
-            let line = format!("cannot listen on port {ports}{place}: {error}; nobody can connect to us");
-            self.news(Level::Warn, &line);
+            self.news(Level::Warn, &network::unheard_words(&wish, &error));
             0
         })
     }
 
-    fn settings(&self, port: u16, torrents: &Torrents) -> Settings {
+    fn settings(&self, port: u16, torrents: &Torrents, peers_max: u32) -> Settings {
         let shares = self.shares(torrents);
         Settings {
             memory_bytes: shares.block_bytes,
-            max_peers: shares.max_peers,
+            max_peers: shares.max_peers.min(peers_max),
             port,
             peers: self.cli.peers.clone(),
             give_up: self.cli.give_up,
@@ -299,10 +349,27 @@ impl App {
         }
     }
 
+    /// The most peers that the process may have descriptors for.
+    fn descriptors(&self, limit: u64, torrents: &Torrents) -> Result<u32, Ended> {
+        if self.cli.job == Job::Check {
+            return Ok(u32::MAX);
+        }
+        let peers = descriptors::peers(limit, torrents.len()).ok_or_else(|| {
+            let needed = descriptors::LEAST + 2;
+            let line = format!("ulimit -n allows {limit} open files: {needed} are the least, 256 are better");
+            self.error(&line, Exit::IoError)
+        })?;
+        if peers < self.cli.max_peers.unwrap_or(limits::PEERS_DEFAULT) {
+            let line = format!("at most {peers} peers at a time: ulimit -n allows {limit} open files");
+            self.news(Level::Warn, &line);
+        }
+        Ok(peers)
+    }
+
     /// Shares the memory out, and says what does not fit.
     fn shares(&self, torrents: &Torrents) -> Shares {
-        let geometries = torrents.iter().map(|torrent| torrent.metainfo.geometry());
-        let shares = memory::share(self.cli.memory_mib, self.cli.max_peers, geometries);
+        let tables = torrents.iter().map(|torrent| Tables::of(&torrent.metainfo));
+        let shares = memory::share(self.cli.memory_mib, self.cli.max_peers, tables);
         match shares.remark.as_ref().filter(|_| self.cli.job != Job::Check) {
             Some(Remark::AskedTooMuch(text) | Remark::TooLittle(text)) => self.news(Level::Warn, text),
             Some(Remark::FewerThanUsual(text)) => self.news(Level::Debug, text),

@@ -84,11 +84,11 @@ impl<M: Watched> Screen<M> for View {
         if let Report::Note(note) = report {
             return self.news(note);
         }
+        let mut console = self.console.lock();
         if self.json {
-            let mut console = self.console.lock();
             json::answer(report, &self.torrents).into_iter().for_each(|object| console.answer(&object.end()));
-        } else if let Some(text) = text::answer(report, &self.torrents) {
-            self.console.lock().answer(&text);
+        } else if let Some(text) = text::answer(report, &self.torrents, console.answer_columns()) {
+            console.answer(&text);
             self.timetable.forget();
         }
     }

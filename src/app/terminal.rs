@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// Narrowest terminal that is drawn for, in columns.
 const COLUMNS_MIN: usize = 20;
 /// Size assumed where the terminal does not tell, in columns and rows.
-const SIZE_DEFAULT: (usize, usize) = (80, 24);
+pub const SIZE_DEFAULT: (usize, usize) = (80, 24);
 
 /// True if lines may be redrawn there: a terminal, and one that can move its cursor.
 pub fn can_redraw(descriptor: BorrowedFd<'_>) -> bool {
@@ -42,6 +42,11 @@ pub fn is_foreground(descriptor: BorrowedFd<'_>) -> bool {
 /// Ctrl-S.
 pub fn takes_bytes(descriptor: BorrowedFd<'_>) -> bool {
     sys::is_writable(descriptor)
+}
+
+/// True if nobody is left to read: the terminal is closed, nobody holds the other end of the pipe.
+pub fn is_gone(descriptor: BorrowedFd<'_>) -> bool {
+    sys::is_hung_up(descriptor)
 }
 
 /// True if stdout and stderr are one and the same terminal, as they are unless somebody redirects.

@@ -5,7 +5,8 @@ use crate::base::TorrentId;
 use crate::base::limits::TORRENT_FILE_BYTES_MAX;
 use crate::base::units::Bytes;
 use crate::meta::{Metainfo, MetainfoFault};
-use std::collections::HashSet;
+use crate::rim::storage::state_names;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
@@ -33,7 +34,7 @@ impl Torrent {
     pub fn read(file: &Path, directory: &Path) -> Result<Self, Unreadable> {
         let metainfo = no_link(file)
             .and_then(read_bounded)
-            .and_then(|bytes| Metainfo::parse(&bytes).map_err(Why::Metainfo));
+            .and_then(|bytes| Metainfo::parse(&bytes).map_err(|fault| known_kind(&bytes, fault)));
         let metainfo = metainfo.map_err(|why| Unreadable { file: file.to_path_buf(), why })?;
         let output = directory.join(OsStr::from_bytes(&metainfo.name));
         Ok(Self { file: file.to_path_buf(), metainfo: Arc::new(metainfo), output })
@@ -48,14 +49,27 @@ impl Torrent {
 /// What people give who have no .torrent yet.
 fn no_link(file: &Path) -> Result<&Path, Why> {
     let text = file.as_os_str().as_bytes();
-    let is_url =
-        [&b"http://"[..], b"https://", b"ftp://", b"file://"].iter().any(|head| text.starts_with(head));
-    if text.starts_with(b"magnet:") {
+    let begins =
+        |head: &str| text.get(..head.len()).is_some_and(|it| it.eq_ignore_ascii_case(head.as_bytes()));
+    let is_url = ["http://", "https://", "ftp://", "file://"].into_iter().any(begins);
+    if begins("magnet:") {
         Err(Why::Magnet)
     } else if is_url {
         Err(Why::Url)
     } else {
         Ok(file)
+    }
+}
+
+/// What people get who fetch a .torrent, and get something else; or the fault itself.
+fn known_kind(bytes: &[u8], fault: MetainfoFault) -> Why {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    if text.starts_with(b"<") {
+        Why::WebPage
+    } else if bytes.starts_with(&[0x1f, 0x8b]) {
+        Why::Gzip
+    } else {
+        Why::Metainfo(fault)
     }
 }
 
@@ -93,6 +107,8 @@ enum Why {
     Io(io::Error),
     Directory,
     Empty,
+    WebPage,
+    Gzip,
     TooLong(u64),
     Metainfo(MetainfoFault),
 }
@@ -107,6 +123,8 @@ impl fmt::Display for Unreadable {
             Why::Io(error) => write!(f, "cannot be read: {error}"),
             Why::Directory => f.write_str("is a directory, not a .torrent"),
             Why::Empty => f.write_str("is empty"),
+            Why::WebPage => f.write_str("looks like a web page, not a .torrent"),
+            Why::Gzip => f.write_str("is compressed (gzip), not a .torrent; unpack it first, with gunzip"),
             Why::TooLong(bytes) => {
                 let most = Bytes(TORRENT_FILE_BYTES_MAX as u64);
                 write!(f, "is {} or longer, a .torrent may have {most}", Bytes(*bytes))
@@ -119,6 +137,12 @@ impl fmt::Display for Unreadable {
 /// A path, fit for a terminal.
 pub fn shown(path: &Path) -> String {
     clean(path.as_os_str().as_bytes())
+}
+
+/// Two torrents do not go together: why, and what helps.
+fn alone(one: &Torrent, other: &Torrent, why: &str) -> String {
+    let (one, other) = (shown(&one.file), shown(&other.file));
+    format!("{one} and {other}: {why}: run them one after the other, or with an --output of their own")
 }
 
 /// All torrents of a run, by [`TorrentId`].
@@ -177,6 +201,23 @@ impl Torrents {
             directories.extend(parents);
         }
         None
+    }
+
+    /// Two torrents of which one's output, or resume state, would be in the place of the other's resume state, in one
+    /// line.
+    pub fn state_clash(&self) -> Option<String> {
+        let mut states: HashMap<Vec<u8>, &Torrent> = HashMap::new();
+        for torrent in &self.0 {
+            for name in state_names(&torrent.metainfo) {
+                if let Some(other) = states.insert(name, torrent) {
+                    return Some(alone(torrent, other, "both have the same name"));
+                }
+            }
+        }
+        self.0.iter().find_map(|torrent| {
+            let other = states.get(&torrent.metainfo.name)?;
+            Some(alone(torrent, other, "its name is that of the other's resume state"))
+        })
     }
 
     /// The torrent of this number.
@@ -250,6 +291,18 @@ mod tests {
         assert!(clash(vec![directory("a", "b"), single("a", 1000)]));
         assert!(clash(vec![directory("a", "b"), directory("a", "b")]));
         assert!(!clash(vec![directory("a", "b"), directory("a", "c"), single("b", 1000)]));
+    }
+
+    #[test]
+    fn torrents_that_want_the_same_state_are_found() {
+        let clash = |names: &[&str]| Torrents::samples(names).state_clash();
+        let same = clash(&["b", "a", "a"]).unwrap();
+        assert!(same.starts_with("some.torrent and some.torrent: both have the same name: run"), "{same}");
+        for names in [["a", ".a.swarmlet"], [".a.swarmlet", "a"], ["a", ".a.swarmlet.new"]] {
+            assert!(clash(&names).unwrap().contains("its name is that of the other's resume state"));
+        }
+        assert_eq!(clash(&["a", ".b.swarmlet", "a.swarmlet"]), None);
+        assert_eq!(clash(&["a"]), None);
     }
 
     #[test]

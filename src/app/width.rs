@@ -1,40 +1,6 @@
 //! How many columns text takes on a terminal, so that lines fit and tables align.
 
-/// Ranges of characters that take two columns: East Asian wide and full-width letters, and pictographs.
-const WIDE: [(u32, u32); 10] = [
-    (0x1100, 0x115f),
-    (0x2e80, 0x303e),
-    (0x3041, 0xa4cf),
-    (0xac00, 0xd7a3),
-    (0xf900, 0xfaff),
-    (0xfe30, 0xfe6f),
-    (0xff00, 0xff60),
-    (0xffe0, 0xffe6),
-    (0x1f300, 0x1faff),
-    (0x20000, 0x3fffd),
-];
-/// Ranges of characters that take none: combining marks, joiners, variation selectors.
-const NARROW: [(u32, u32); 6] = [
-    (0x0300, 0x036f),
-    (0x0483, 0x0489),
-    (0x200b, 0x200f),
-    (0x20d0, 0x20ff),
-    (0xfe00, 0xfe0f),
-    (0xe0100, 0xe01ef),
-];
-
-/// Columns of one character: 0, 1 or 2.
-pub fn of_char(character: char) -> usize {
-    let is_in = |ranges: &[(u32, u32)]| {
-        ranges.iter().any(|(first, last)| (*first..=*last).contains(&u32::from(character)))
-    };
-    match character {
-        ' '..='~' => 1,
-        _ if is_in(&NARROW) => 0,
-        _ if is_in(&WIDE) => 2,
-        _ => 1,
-    }
-}
+use crate::base::columns::of as of_char;
 
 /// Columns of a text without control characters.
 pub fn of(text: &str) -> usize {
@@ -114,7 +80,8 @@ mod tests {
 
     #[test]
     fn wide_and_combining_letters_count_as_the_terminal_counts_them() {
-        for (text, columns) in [("abc", 3), ("日本", 4), ("e\u{301}", 1), ("", 0), ("…", 1), ("🦀", 2)]
+        for (text, columns) in
+            [("abc", 3), ("日本", 4), ("e\u{301}", 1), ("", 0), ("…", 1), ("🦀", 2), ("⚡✅⌚⭐", 8)]
         {
             assert_eq!(of(text), columns, "{text}");
         }

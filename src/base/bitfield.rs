@@ -67,6 +67,17 @@ impl Bitfield {
         self.bytes.get(index as usize / 8).is_some_and(|byte| byte & bit(index) != 0)
     }
 
+    /// The numbers `64 * nth ..` and 63 more, the first in the highest bit; 0 out of range.
+    pub fn word(&self, nth: u32) -> u64 {
+        let rest = self.bytes.get(nth as usize * 8..).unwrap_or_default();
+        match rest.first_chunk() {
+            Some(bytes) => u64::from_be_bytes(*bytes),
+            None => {
+                rest.iter().zip(1..).fold(0, |word, (&byte, nth)| word | u64::from(byte) << (64 - 8 * nth))
+            }
+        }
+    }
+
     /// Adds `index`. True if it was not in it before; out of range changes nothing.
     pub fn insert(&mut self, index: u32) -> bool {
         let fresh = index < self.len && !self.has(index);
@@ -139,6 +150,16 @@ mod tests {
         let left = of(&[0, 7, 8, 19]).minus(&of(&[1, 7, 18, 19]));
         assert_eq!((left.iter().collect::<Vec<u32>>(), left.count()), (vec![0, 8], 2));
         assert!(of(&[3]).minus(&Bitfield::full(20)).count() == 0);
+    }
+
+    #[test]
+    fn words_hold_sixty_four() {
+        for len in [0, 1, 9, 63, 64, 65, 200] {
+            let mut set = Bitfield::new(len);
+            (0..len).filter(|number| number % 3 != 1).for_each(|number| assert!(set.insert(number)));
+            let holds = |number: u32| set.word(number / 64) & (1 << (63 - number % 64)) != 0;
+            assert!((0..300).all(|number| holds(number) == set.has(number)), "{len}");
+        }
     }
 
     #[test]

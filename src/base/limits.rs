@@ -2,11 +2,19 @@
 //! Where bounds depend on each other, the compiler checks it in `fit`.
 
 mod connections;
+mod disk;
+mod files;
 mod fit;
+mod memory;
 mod places;
+mod trackers;
 
 pub use connections::*;
+pub use disk::*;
+pub use files::*;
+pub use memory::*;
 pub use places::*;
+pub use trackers::*;
 
 use crate::base::units::{KIB, MIB};
 use core::time::Duration;
@@ -128,6 +136,12 @@ pub const RECONNECT_MIN: Duration = Duration::from_secs(5);
 pub const RECONNECT_MAX: Duration = Duration::from_secs(15 * 60);
 /// After this many failures without a single success an address is forgotten.
 pub const CONNECT_FAILURES_MAX: u8 = 6;
+/// Where nothing was heard from anybody for so long, our own network may be cut off: addresses that cannot be reached are
+/// not to blame for it, and are kept. Longer than [`CONNECT_TIMEOUT`].
+pub const OUTAGE_MIN: Duration = Duration::from_secs(20);
+/// A peer that alone has what is missing keeps its place for so long after it has given something, unchoked us, or come. An
+/// only seed with a hundred peers in front of us may well take some minutes.
+pub const SOURCE_PATIENCE: Duration = Duration::from_secs(5 * 60);
 /// Addresses per torrent that are not spoken to again; the oldest gives way.
 pub const BANS_MAX: usize = 256;
 /// Addresses per torrent remembered as our own; a machine has few. The oldest gives way.
@@ -236,8 +250,6 @@ pub const PROGRAM_BYTES: usize = 1 << 20;
 /// What is set aside for a peer beside its bitfield, in bytes: more than most take that send and are asked for more. See
 /// [`peers_bytes`].
 pub const BUSY_PEER_BYTES: usize = 4 << 10;
-/// What a piece of a torrent costs, whether it is there or not, in bytes: its hash, its place in the order, its rarity.
-pub const PIECE_STATE_BYTES: usize = 32;
 /// Peers for which there is room whatever else `--memory` has to hold.
 pub const PEERS_MIN: u32 = 10;
 /// Of what tables leave of `--memory`, peers may take one part in so many, and blocks have the rest: blocks are what makes
@@ -282,128 +294,6 @@ pub const TURN_READ_BYTES: usize = 256 << 10;
 pub const RECEIVE_BYTES: usize = 64 << 10;
 /// Blocks that one scatter read may fill.
 pub const SCATTER_BLOCKS_MAX: usize = 20;
-/// Bytes read from disk and hashed per turn while checking what is there.
-pub const CHECK_SLICE_BYTES: usize = 256 << 10;
-/// Bytes from disk that are on their way before they are read: enough to keep a disk busy, small beside any page cache.
-pub const READ_AHEAD_BYTES: u64 = 2 << 20;
-/// Files of which that is done at a time: fewer than may be open.
-pub const READ_AHEAD_FILES_MAX: usize = 16;
-/// A slow disk is asked this often whether bytes have arrived.
-pub const READ_POLL_INTERVAL: Duration = Duration::from_millis(4);
-/// Bytes that have not arrived by then are read without asking further: pages may be taken away before they are read.
-pub const READ_PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes that a file has not taken by then are written without asking further: most of what the device takes at a time.
-pub const STORE_PATIENCE: Duration = Duration::from_secs(3);
-/// A disk that let the loop wait for so long while bytes were sent from it is slow: from then on it is asked first.
-pub const SLOW_READ: Duration = Duration::from_millis(10);
-/// For so long it is.
-pub const SLOW_DISK_SPAN: Duration = Duration::from_secs(60);
-
-// ---- Files -------------------------------------------------------------------------------------------------
-
-/// Files of one torrent open at a time. Enough for pieces that cross files; far below any limit of descriptors.
-pub const OPEN_FILES_MAX: usize = 32;
-/// A file that was not used for longer is closed, so that its disk can be unmounted.
-pub const FILE_IDLE_MAX: Duration = Duration::from_secs(60);
-/// Bytes stored that are not known to be on the device, per torrent: least bound. Below it a disk does little else than
-/// to answer syncs.
-pub const UNSYNCED_BYTES_MIN: u64 = 4 << 20;
-/// The same: most, whatever the device can do. It is memory of the kernel's beside `--memory`: see
-/// [`UNSYNCED_PER_MEMORY`].
-pub const UNSYNCED_BYTES_MAX: u64 = 64 << 20;
-/// The same: so many times `--memory` at most, so that who has little gives little.
-pub const UNSYNCED_PER_MEMORY: u64 = 4;
-/// The bound follows the device: what it takes in this time.
-pub const SYNC_AIM: Duration = Duration::from_secs(1);
-/// What was stored is synced after so long, if not before for its amount.
-pub const SYNC_AGE_MAX: Duration = Duration::from_secs(5);
-/// Files being synced at a time, over all torrents. The journal takes them together: 5,000 small files took 31 s one by
-/// one and 0.3 s to 0.6 s with 8 to 128 (ext4); each costs the kernel a worker.
-pub const SYNCS_MAX: usize = 32;
-/// Where the loop has to wait for the device itself, it waits for so many bytes per turn.
-pub const SYNC_SLICE_BYTES: u64 = 256 << 10;
-/// Ranges of stored bytes that are remembered for that, per torrent.
-pub const UNSYNCED_RANGES_MAX: usize = 256;
-/// Files whose length and mode are settled in one turn when a torrent is complete.
-pub const TURN_FILES_MAX: usize = 64;
-/// The resume state is written this often at most.
-pub const STATE_INTERVAL: Duration = Duration::from_secs(5);
-/// Where only totals change, it is written this often.
-pub const STATE_TOTALS_INTERVAL: Duration = Duration::from_secs(10 * 60);
-/// Largest resume state read, in bytes: what [`FILES_MAX`] files and [`PIECES_MAX`] pieces take.
-pub const STATE_BYTES_MAX: usize = 256 + 16 * FILES_MAX + 2 * (PIECES_MAX as usize / 8);
-/// Where the machine was started anew, a file that changed so long after the state was written was changed by somebody else:
-/// we would have written the state again. Twice what intervals and a slow disk take.
-pub const STATE_AGE_MAX: Duration = Duration::from_secs(30);
-/// Times of change differ by this for file systems that keep them in units of two seconds (vfat).
-pub const STAMP_GRAIN: Duration = Duration::from_secs(2);
-
-// ---- Trackers ----------------------------------------------------------------------------------------------
-
-/// Longest head of an HTTP reply, in bytes.
-pub const HTTP_HEAD_BYTES_MAX: usize = 16 << 10;
-/// Most header lines of an HTTP reply.
-pub const HTTP_HEADERS_MAX: usize = 64;
-/// Longest body of a tracker's reply, in bytes, after chunks are joined.
-pub const HTTP_BODY_BYTES_MAX: usize = 1 << 20;
-/// Most bytes of chunk sizes, chunk extensions and trailers in one reply: they carry nothing that we want.
-pub const HTTP_FRAMING_BYTES_MAX: usize = 256 << 10;
-/// Redirects followed for one announce.
-pub const REDIRECTS_MAX: u8 = 5;
-/// A tracker that has not answered completely by then has failed.
-pub const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(30);
-/// `stopped` announces may delay the exit by at most this.
-pub const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// `completed` announces may delay the exit by this; what they take is missing from [`STOP_TIMEOUT`].
-pub const COMPLETED_TIMEOUT: Duration = Duration::from_secs(1);
-/// Shortest interval between two announces that we honour without being asked by the user.
-pub const ANNOUNCE_INTERVAL_MIN: Duration = Duration::from_secs(60);
-/// The user may ask for an announce this soon after the last try, unless the tracker's `min interval` is longer.
-pub const ANNOUNCE_ASKED_INTERVAL_MIN: Duration = Duration::from_secs(10);
-/// Trackers of one torrent asked at a time; `stopped` ones are not counted, nor those that are silent for
-/// [`ANNOUNCE_LATE`].
-pub const ANNOUNCES_MAX: usize = 8;
-/// A tracker that has been silent for so long makes room for others to be asked beside it: most trackers that a
-/// `.torrent` lists are dead.
-pub const ANNOUNCE_LATE: Duration = Duration::from_secs(1);
-/// Open peers of a torrent below which further trackers of each tier are asked (BEP 12 has one of them in the end).
-pub const HUNGRY_PEERS: u32 = 10;
-/// Without enough peers the next tracker of a tier is asked this long after the last.
-pub const HUNGRY_STEP: Duration = Duration::from_millis(250);
-/// A tracker's answer that has peers in it is given so long to become connections, before others of its tier are asked.
-pub const HUNGRY_REST: Duration = Duration::from_secs(3);
-/// With enough peers the next tracker of a tier is asked when the last has been silent for so long.
-pub const TIER_PATIENCE: Duration = Duration::from_secs(15);
-/// A request to a UDP tracker is sent again after this, then after twice as long, and so on (BEP 15).
-pub const UDP_RETRY: Duration = Duration::from_secs(15);
-/// The same when we leave: a goodbye that is lost cannot wait.
-pub const UDP_RETRY_LEAVING: Duration = Duration::from_millis(700);
-/// A UDP tracker that has not answered by then has failed. BEP 15 would have us wait for over two hours.
-pub const UDP_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a UDP tracker's connection id is used (BEP 15).
-pub const UDP_CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
-/// Longest path and query that a UDP tracker is told (BEP 41), in bytes: the announce still fits into one packet.
-pub const UDP_TARGET_BYTES_MAX: usize = 1_000;
-/// Datagrams taken from one socket before the peers get their turn.
-pub const TURN_DATAGRAMS_MAX: usize = 64;
-/// Shortest wait between two scrapes of a tracker.
-pub const SCRAPE_INTERVAL_MIN: Duration = Duration::from_secs(5 * 60);
-/// A tracker that has other addresses is given so long to open a connection at the first.
-pub const TRACKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Addresses of one host name that are tried or kept.
-pub const ADDRESSES_PER_NAME_MAX: usize = 8;
-/// Interval when the tracker does not say.
-pub const ANNOUNCE_INTERVAL_DEFAULT: Duration = Duration::from_secs(30 * 60);
-/// Longest interval that a tracker may impose.
-pub const ANNOUNCE_INTERVAL_MAX: Duration = Duration::from_secs(6 * 60 * 60);
-/// Wait after a tracker's first failure; doubles, with jitter, up to [`TRACKER_BACKOFF_MAX`].
-pub const TRACKER_BACKOFF_MIN: Duration = Duration::from_secs(15);
-/// Longest wait after failures of a tracker.
-pub const TRACKER_BACKOFF_MAX: Duration = Duration::from_secs(30 * 60);
-/// Peers asked for in an announce (`numwant`).
-pub const NUMWANT: u32 = 200;
-/// Longest `failure reason`, `warning message` or `tracker id` kept, in bytes.
-pub const TRACKER_TEXT_BYTES_MAX: usize = 512;
 
 // ---- Names ---------------------------------------------------------------------------------------------------
 

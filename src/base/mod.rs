@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod bitfield;
 pub mod bucket;
 pub mod clock;
+pub mod columns;
 pub mod geometry;
 pub mod ids;
 pub mod limits;

@@ -1,6 +1,7 @@
 //! What strangers wrote, made fit for a terminal: nothing in it can move the cursor, change the colour, reorder the line
 //! or hide.
 
+use crate::base::columns;
 use core::fmt::{self, Write as _};
 
 /// Shows bytes of unknown origin: readable text as it is; control characters, invisible and direction-changing
@@ -30,6 +31,19 @@ impl fmt::Display for Printable<'_> {
         self.signs().try_for_each(|sign| sign.fmt(f))
     }
 }
+
+/// What a user typed: in quotes, escaped, and short enough for one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quoted<'a>(pub &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'", Printable(self.0.as_bytes()).within(QUOTED_COLUMNS))
+    }
+}
+
+/// Columns of what is shown of it: enough to recognise it.
+const QUOTED_COLUMNS: usize = 60;
 
 /// A [`Printable`] of bounded width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +96,7 @@ impl Sign {
     /// Columns it takes; never too few, for combining characters one too many.
     fn columns(self) -> usize {
         match self {
-            Self::Plain(c) => 1 + usize::from(is_wide(c)),
+            Self::Plain(c) => columns::of(c).max(1),
             Self::Escaped(c) if !c.is_ascii() => 4 + (u32::from(c).ilog2() / 4 + 1) as usize,
             Self::Escaped(_) | Self::Byte(_) => 4,
         }
@@ -101,15 +115,6 @@ pub fn is_harmful(c: char) -> bool {
             | '\u{feff}' | '\u{fff0}'..='\u{fffb}' // byte order mark, interlinear annotation
             | '\u{1d173}'..='\u{1d17a}' // marks of musical notation
             | '\u{e0000}'..='\u{e0fff}') // tags, selectors of variants
-}
-
-/// Characters that take two columns: the wide blocks of Unicode's East Asian Width, roughly.
-fn is_wide(c: char) -> bool {
-    matches!(c,
-        '\u{1100}'..='\u{115f}' | '\u{231a}'..='\u{23f3}' | '\u{2614}'..='\u{2b55}' | '\u{2e80}'..='\u{a4cf}'
-        | '\u{a960}'..='\u{a97c}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' | '\u{fe10}'..='\u{fe6f}'
-        | '\u{ff01}'..='\u{ff60}' | '\u{ffe0}'..='\u{ffe6}' | '\u{16fe0}'..='\u{1b2fb}' | '\u{1f000}'..='\u{1faff}'
-        | '\u{20000}'..='\u{3fffd}')
 }
 
 #[cfg(test)]
@@ -137,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_width_is_never_passed() {
-        let cases: [(&[u8], usize, &str); 9] = [
+        let cases: [(&[u8], usize, &str); 11] = [
             (b"abcdef", 6, "abcdef"),
             (b"abcdef", 5, "abcd…"),
             (b"abcdef", 1, "…"),
@@ -145,12 +150,20 @@ mod tests {
             (b"", 0, ""),
             ("世界".as_bytes(), 4, "世界"),
             ("世界".as_bytes(), 3, "世…"),
+            ("⚡✅".as_bytes(), 4, "⚡✅"),
+            ("▶▶▶✅".as_bytes(), 4, "▶▶▶…"),
             (b"ab\x1b", 6, "ab\\x1b"),
             (b"ab\x1b", 5, "ab…"),
         ];
         for (bytes, columns, text) in cases {
             assert_eq!(Printable(bytes).within(columns).to_string(), text, "{columns}");
         }
+    }
+
+    #[test]
+    fn what_was_typed_is_quoted_within_a_line() {
+        assert_eq!(Quoted("a\x1bb").to_string(), "'a\\x1bb'");
+        assert_eq!(Quoted(&"x".repeat(99)).to_string().chars().count(), QUOTED_COLUMNS + 2);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use bans::Bans;
 use core::cmp::Ordering;
 use core::net::SocketAddr;
+use core::time::Duration;
 pub use priority::priority;
 
 /// Who named an address.
@@ -52,6 +53,8 @@ struct Candidate {
     tried: Instant,
     /// Failures since it was last of use.
     failures: u8,
+    /// Tries since then that our own network may have kept from it.
+    cut_off: u8,
     /// True if it has been connected once.
     succeeded: bool,
 }
@@ -125,6 +128,7 @@ impl Candidates {
                     state,
                     tried: Instant::ZERO,
                     failures: 0,
+                    cut_off: 0,
                     succeeded: false,
                 });
                 self.wake(now);
@@ -212,6 +216,28 @@ impl Candidates {
         self.rest(now, address, rng);
     }
 
+    /// `address` could not be reached, nor could anybody else: it rests, but it is not to blame.
+    pub fn cut_off(&mut self, now: Instant, address: SocketAddr, rng: &mut Rng) {
+        let Some(candidate) = self.known.get_mut(&canonical(address)) else { return };
+        candidate.cut_off = candidate.cut_off.saturating_add(1);
+        let due = now + candidate.rest(rng);
+        candidate.state = State::Idle { due };
+        self.wake(due);
+    }
+
+    /// Somebody can be reached again: those who were cut off may be, too. Looks at all addresses.
+    pub fn reconnect(&mut self, now: Instant) {
+        for candidate in self.known.values_mut() {
+            let was_cut_off = core::mem::take(&mut candidate.cut_off) > 0;
+            if let State::Idle { due } = &mut candidate.state
+                && was_cut_off
+            {
+                *due = now;
+                self.earliest = earlier(self.earliest, now);
+            }
+        }
+    }
+
     /// `address` was taken by [`Candidates::next`] but not dialled, through nobody's fault (no file descriptor left):
     /// it may be taken again after a moment.
     pub fn put_back(&mut self, now: Instant, address: SocketAddr) {
@@ -272,7 +298,7 @@ impl Candidates {
             candidate.state != State::Busy && candidate.source != Source::User && weaker
         };
         let worth =
-            |candidate: &Candidate| (u8::MAX - candidate.failures, candidate.succeeded, candidate.tried);
+            |candidate: &Candidate| (u8::MAX - candidate.tries(), candidate.succeeded, candidate.tried);
         let idle = self.known.iter().filter(|(_, candidate)| gives_way(candidate));
         let worst = idle.min_by_key(|(_, candidate)| worth(candidate)).map(|(&address, _)| address);
         worst.is_some_and(|worst| self.known.remove(&worst).is_some())
@@ -289,13 +315,13 @@ impl Candidates {
     fn rest(&mut self, now: Instant, address: SocketAddr, rng: &mut Rng) {
         let Some(candidate) = self.known.get_mut(&address) else { return };
         candidate.failures = candidate.failures.saturating_add(1);
-        candidate.tried = now;
+        (candidate.tried, candidate.cut_off) = (now, 0);
         let hopeless = candidate.failures >= CONNECT_FAILURES_MAX && !candidate.succeeded;
         if hopeless && candidate.source != Source::User || self.bans.has(address) {
             self.known.remove(&address);
             return;
         }
-        let due = now + backoff(candidate.failures, RECONNECT_MIN, RECONNECT_MAX, rng);
+        let due = now + candidate.rest(rng);
         candidate.state = State::Idle { due };
         self.wake(due);
     }
@@ -308,6 +334,16 @@ impl Candidates {
 type Rank = (bool, bool, u8, Instant, bool);
 
 impl Candidate {
+    /// Tries in vain since it was last of use.
+    fn tries(&self) -> u8 {
+        self.failures.saturating_add(self.cut_off)
+    }
+
+    /// How long it is left alone after one.
+    fn rest(&self, rng: &mut Rng) -> Duration {
+        backoff(self.tries(), RECONNECT_MIN, RECONNECT_MAX, rng)
+    }
+
     /// The lower, the sooner it is dialled: never tried first, then those that were connected once, then those that
     /// failed least, then those left alone longest; of equals one of the family whose turn it is.
     fn rank(&self, its_turn: bool) -> Rank {

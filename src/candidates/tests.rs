@@ -259,3 +259,30 @@ fn among_equals_both_ends_rank_them_alike() {
     assert_eq!(dialled.len(), 50);
     assert!(ranks.is_sorted_by(|one, other| one >= other), "{ranks:?}");
 }
+
+#[test]
+fn whom_nothing_reaches_rests_longer_and_longer_but_is_not_forgotten() {
+    let (mut candidates, mut rng) = with(2);
+    let mut now = at(1);
+    for _ in 0..20 {
+        while let Some(address) = candidates.next(now, &mut rng) {
+            candidates.cut_off(now, address, &mut rng);
+        }
+        now = candidates.next_deadline().expect("they are tried again").max(now);
+    }
+    assert_eq!(candidates.len(), 2);
+    while candidates
+        .next(now, &mut rng)
+        .inspect(|&address| candidates.cut_off(now, address, &mut rng))
+        .is_some()
+    {}
+    assert!(now.until(candidates.next_deadline().unwrap()) > RECONNECT_MAX / 2);
+    // Others are reached again: so may these.
+    candidates.reconnect(now);
+    let dialled: BTreeSet<_> = core::iter::from_fn(|| candidates.next(now, &mut rng)).collect();
+    assert_eq!(dialled.len(), 2);
+    dialled.iter().for_each(|&address| candidates.failed(now, address, &mut rng));
+    assert_eq!(candidates.len(), 2, "that was the first time that they were to blame");
+    let first = candidates.next_deadline().unwrap();
+    assert!(now.until(first) <= RECONNECT_MIN);
+}

@@ -16,6 +16,10 @@ pub struct Check {
     of_zeros: Option<[u8; 20]>,
     offset: u64,
     hash: Sha1,
+    /// The piece is written again as it is read.
+    renewing: bool,
+    /// That has to be done once more: a device has refused something since it began.
+    spoilt: bool,
 }
 
 impl Check {
@@ -27,7 +31,9 @@ impl Check {
 
     /// Of all pieces but those in `known`. Of the `holes`, pieces that are known to be all zeros, one is read for all.
     pub fn except(geometry: Geometry, known: Bitfield, holes: Bitfield) -> Self {
-        let mut check = Self { geometry, known, holes, of_zeros: None, offset: 0, hash: Sha1::new() };
+        let (of_zeros, hash) = (None, Sha1::new());
+        let mut check =
+            Self { geometry, known, holes, of_zeros, offset: 0, hash, renewing: false, spoilt: false };
         check.pass_known();
         check
     }
@@ -53,6 +59,7 @@ impl Check {
             return None;
         }
         let digest = self.hash.finalize_reset().into();
+        self.renewing = false;
         if self.is_hole(piece) {
             self.of_zeros = Some(digest);
         }
@@ -63,15 +70,46 @@ impl Check {
     /// The piece that would be read next and its digest, if that is known without reading it.
     pub fn next_hole(&mut self) -> Option<(u32, [u8; 20])> {
         let (piece, digest) = (self.piece(), self.of_zeros?);
-        let is_next = self.is_hole(piece) && self.offset == self.geometry.piece_start(piece);
+        let is_next =
+            self.is_hole(piece) && self.offset == self.geometry.piece_start(piece) && !self.renewing;
         is_next.then(|| {
             self.skip_piece();
             (piece, digest)
         })
     }
 
+    /// Reads `piece`, which was read last, a second time, and has it written again.
+    pub fn renew(&mut self, piece: u32) {
+        self.offset = self.geometry.piece_start(piece);
+        self.renewing = true;
+    }
+
+    /// A piece begins to be read; `renew`: and written again.
+    pub fn begin(&mut self, renew: bool) {
+        if self.offset == self.geometry.piece_start(self.piece()) {
+            self.renewing |= renew;
+            self.spoilt = false;
+        }
+    }
+
+    /// A device has refused something.
+    pub fn spoil(&mut self) {
+        self.spoilt = true;
+    }
+
+    /// True if the piece being read was written again so far, and nothing was refused since.
+    pub fn is_renewed(&self) -> bool {
+        self.renewing && !self.spoilt
+    }
+
+    /// True if what is read is to be written again.
+    pub fn is_renewing(&self) -> bool {
+        self.renewing
+    }
+
     /// The piece being read cannot be read: goes on with the next one.
     pub fn skip_piece(&mut self) {
+        self.renewing = false;
         self.offset = self.geometry.piece_range(self.piece()).end;
         self.hash.reset();
         self.pass_known();
@@ -146,6 +184,27 @@ mod tests {
         holes.remove(3);
         let check = Check::except(Geometry::new(95, 10).unwrap(), Bitfield::new(10), holes);
         assert_eq!(digests(check, &data), (right(&data, 10), vec![0, 3, 9]));
+    }
+
+    #[test]
+    fn a_piece_is_read_a_second_time_before_the_next_one() {
+        let data: Vec<u8> = (0..20).collect();
+        let mut check = Check::new(Geometry::new(20, 10).unwrap());
+        let right = Some((0, Sha1::digest(&data[..10]).into()));
+        assert_eq!(check.on_bytes(&data[..10]), right);
+        check.renew(0);
+        assert_eq!((check.wants(), check.is_renewing()), (Some((0, 10)), true));
+        assert_eq!(check.on_bytes(&data[..10]), right);
+        assert_eq!((check.wants(), check.is_renewing()), (Some((10, 10)), false));
+        check.renew(0);
+        check.skip_piece();
+        assert_eq!((check.wants(), check.is_renewing()), (Some((10, 10)), false));
+        check.begin(true);
+        assert!(check.is_renewed());
+        check.spoil();
+        assert!(check.is_renewing() && !check.is_renewed());
+        check.begin(false);
+        assert!(check.is_renewed(), "as it begins anew");
     }
 
     #[test]

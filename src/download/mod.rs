@@ -16,6 +16,7 @@ mod hasher;
 mod picker;
 mod pipeline;
 mod pool;
+mod search;
 mod shelf;
 mod slot;
 #[cfg(test)]
@@ -23,9 +24,10 @@ mod tests;
 
 pub use answers::{Arrival, Pick, Verdict};
 pub use check::Check;
-pub use picker::{SCAN_STEPS, Search};
+pub use picker::SCAN_STEPS;
 pub use pipeline::{Pipeline, Request};
 pub use pool::{Buffer, Pool};
+pub use search::Search;
 
 use crate::base::limits::{
     EXTENT_BYTES, HELD_MAX, LATE_MIN, ORPHAN_AGE, ORPHAN_HUNT_INTERVAL, RUN_PIECES_MAX, SOLE_TIME_FACTOR,
@@ -52,6 +54,8 @@ pub struct Download {
     have: Bitfield,
     picker: Picker,
     begun: Begun,
+    /// The first piece is fetched first, not the rarest.
+    in_order: bool,
     assembly: Assembly,
     /// Pieces whose blocks have all arrived.
     hasher: Hasher,
@@ -75,6 +79,7 @@ impl Download {
             have: Bitfield::new(geometry.pieces),
             picker: Picker::new(geometry.pieces, rng),
             begun: Begun::default(),
+            in_order: false,
             assembly: Assembly::new(geometry),
             hasher: Hasher::default(),
             shelf: Shelf::new(geometry, extents.clone()),
@@ -85,6 +90,11 @@ impl Download {
             metainfo,
             extents,
         }
+    }
+
+    /// From now on the first piece that a peer has is fetched first, not the rarest.
+    pub fn fetch_in_order(&mut self) {
+        self.in_order = true;
     }
 
     /// Pieces that are verified and stored.
@@ -152,6 +162,12 @@ impl Download {
         self.picker.remove_peer(piece);
     }
 
+    /// The peer of `pipeline` has got `piece`, or lets it be asked for while it chokes if `allowed`: a search that has found
+    /// nothing looks at that one.
+    pub fn offer(&self, piece: u32, allowed: bool, pipeline: &mut Pipeline) {
+        self.picker.offer(piece, pipeline.search_of(allowed));
+    }
+
     /// The next block to ask `source` for, which has the pieces `has`.
     pub fn pick(
         &mut self,
@@ -162,11 +178,14 @@ impl Download {
         pipeline: &mut Pipeline,
         pool: &mut Pool,
     ) -> Pick {
-        if let Some(block) = self.pick_suggested(now, source, has, pipeline, pool) {
-            return Pick::Block(block);
-        }
-        if pipeline.awaits_suggestions(now) {
-            return Pick::Nothing;
+        // Whoever wants order takes no advice.
+        if !self.in_order {
+            if let Some(block) = self.pick_suggested(now, source, has, pipeline, pool) {
+                return Pick::Block(block);
+            }
+            if pipeline.awaits_suggestions(now) {
+                return Pick::Nothing;
+            }
         }
         if let Some(block) = self.assembly.request(source, has, now) {
             return Pick::Block(block);
@@ -307,12 +326,22 @@ impl Download {
 
     /// The next store to be wished for.
     pub fn next_store(&mut self) -> Option<u32> {
-        self.wishes.pop()
+        self.next_wish().map(|nth| self.wishes.swap_remove(nth))
     }
 
     /// Bytes of the store that [`Download::next_store`] gives next.
     pub fn next_store_bytes(&self) -> Option<u64> {
-        self.wishes.last().map(|&store| self.store_bytes(store))
+        self.next_wish().map(|nth| self.store_bytes(self.wishes[nth]))
+    }
+
+    /// Which of the wishes is the next: the last, or the first in the files if those are filled in order.
+    fn next_wish(&self) -> Option<usize> {
+        let wishes = 0..self.wishes.len();
+        if self.in_order {
+            wishes.min_by_key(|&nth| self.shelf.store_start(self.wishes[nth]))
+        } else {
+            wishes.last()
+        }
     }
 
     /// Bytes of a store; 0 if it is answered.
@@ -320,7 +349,7 @@ impl Download {
         self.shelf.store_bytes(store)
     }
 
-    /// Verified pieces that are in their files in part.
+    /// Verified pieces that are in their files in part, or are on their way there.
     pub fn partly_stored(&self) -> impl Iterator<Item = u32> + '_ {
         self.shelf.partly_stored()
     }
@@ -366,6 +395,11 @@ impl Download {
         self.have.is_full()
     }
 
+    /// Pieces that are verified and not in their files yet.
+    pub fn held(&self) -> impl Iterator<Item = u32> + '_ {
+        self.shelf.pieces()
+    }
+
     /// True if nothing is held that is not in a file yet, beside blocks of unfinished pieces.
     pub fn is_flushed(&self) -> bool {
         self.shelf.is_empty()
@@ -380,7 +414,7 @@ impl Download {
         pipeline: &mut Pipeline,
         pool: &mut Pool,
     ) -> Opened {
-        let piece = match self.choose(rng, has, &mut pipeline.search) {
+        let piece = match self.choose(rng, has, pipeline.search()) {
             Found::Piece(piece) => piece,
             Found::Later => return Opened::Later,
             Found::Nothing => return Opened::No,
@@ -434,8 +468,14 @@ impl Download {
     }
 
     fn choose(&mut self, rng: &mut Rng, has: &Bitfield, search: &mut Search) -> Found {
+        if let Some(found) = self.picker.known(has, search) {
+            return found;
+        }
         if let Some(piece) = self.begun.choose(&self.geometry, &self.extents, &self.picker, has) {
             return Found::Piece(piece);
+        }
+        if self.in_order {
+            return self.picker.in_order(has, search);
         }
         let is_first = self.have.count() == 0 && self.shelf.is_empty();
         if is_first { self.picker.random(has, rng, search) } else { self.picker.rarest(has, search) }

@@ -3,6 +3,7 @@
 //! All pieces that may be opened stand in one array, sorted by how many peers have them; the borders between equal
 //! counts are kept beside it. A `have` moves a piece across one border: two swaps, however long the array.
 
+use super::search::Search;
 use crate::base::{Bitfield, Rng};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -11,6 +12,8 @@ use alloc::vec::Vec;
 pub const SCAN_STEPS: u32 = 128;
 /// Not in the array: open, verified or stored.
 const ABSENT: u32 = u32::MAX;
+/// Pieces that have come back of which each peer hears; who has missed more looks at all of them anew.
+const BACK_MAX: usize = 8;
 
 /// The pieces that may be opened, by rarity. Peers that have everything are counted by the caller, not here: they
 /// make no piece rarer than another.
@@ -20,30 +23,19 @@ pub struct Picker {
     order: Vec<u32>,
     /// Where each piece stands in `order`, or `ABSENT`.
     position: Vec<u32>,
+    /// The pieces in `order`.
+    pickable: Bitfield,
+    /// The last pieces that came back, in turn, and how many did in all.
+    back: [u32; BACK_MAX],
+    returned: u32,
     /// How many peers have each piece.
     availability: Vec<u16>,
     /// `first[n]` is where pieces with availability `n` or more begin in `order`; ends with a border beyond all.
     first: Vec<u32>,
+    /// No piece before this word of `pickable` may be opened.
+    lowest: u32,
     /// Swaps so far: what the picker's upkeep costs, for the test that it does not grow with the torrent.
     steps: u64,
-}
-
-/// Where a peer's search through the pieces stands.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Search {
-    /// The next piece to look at when the rarest ones are not to be had from this peer.
-    at: u32,
-    /// Steps since the last piece was found.
-    walked: u32,
-    /// Pieces looked at so far, in all.
-    pub steps: u64,
-}
-
-impl Search {
-    /// Begins anew: pieces came back or the peer has more than before.
-    pub fn restart(&mut self) {
-        self.walked = 0;
-    }
 }
 
 /// What a search found.
@@ -66,7 +58,17 @@ impl Picker {
         for (at, &piece) in order.iter().enumerate() {
             position[piece as usize] = at as u32;
         }
-        Self { order, position, availability: vec![0; pieces as usize], first: vec![0, pieces], steps: 0 }
+        Self {
+            order,
+            position,
+            pickable: Bitfield::full(pieces),
+            back: [0; BACK_MAX],
+            returned: 0,
+            availability: vec![0; pieces as usize],
+            first: vec![0, pieces],
+            lowest: 0,
+            steps: 0,
+        }
     }
 
     /// True if `piece` may be opened.
@@ -132,6 +134,7 @@ impl Picker {
         }
         self.order.pop();
         self.position[piece as usize] = ABSENT;
+        self.pickable.remove(piece);
     }
 
     /// `piece` may be opened again. Costs one swap for each availability above its own.
@@ -139,6 +142,10 @@ impl Picker {
         if self.contains(piece) || piece as usize >= self.position.len() {
             return;
         }
+        self.lowest = self.lowest.min(piece / u64::BITS);
+        self.pickable.insert(piece);
+        self.back[self.returned as usize % BACK_MAX] = piece;
+        self.returned = self.returned.wrapping_add(1);
         let own = self.availability[piece as usize] as usize;
         self.grow_borders(own + 2);
         let mut hole = self.order.len() as u32;
@@ -156,16 +163,53 @@ impl Picker {
     /// The rarest piece that may be opened and that `has` holds, as far as [`SCAN_STEPS`] reach; if those are not
     /// enough, any such piece, found by going on from where the peer's last search stopped.
     pub fn rarest(&self, has: &Bitfield, search: &mut Search) -> Found {
+        if let Some(found) = self.known(has, search) {
+            return found;
+        }
         let offered = self.offered(has);
         let mut near = offered.iter().take(SCAN_STEPS as usize).inspect(|_| search.steps += 1);
         if let Some(&piece) = near.find(|&&piece| has.has(piece)) {
-            search.walked = 0;
             return Found::Piece(piece);
         }
         if offered.len() <= SCAN_STEPS as usize {
+            search.end();
             return Found::Nothing;
         }
-        self.walk(has, search)
+        self.hinted(has, search).map_or_else(|| self.walk(has, search), Found::Piece)
+    }
+
+    /// What a search comes to that has looked at everything: nothing, or what has come since.
+    pub fn known(&self, has: &Bitfield, search: &mut Search) -> Option<Found> {
+        self.catch_up(has, search);
+        search.is_over().then(|| self.hinted(has, search).map_or(Found::Nothing, Found::Piece))
+    }
+
+    /// The peer of `search` has got `piece`.
+    pub fn offer(&self, piece: u32, search: &mut Search) {
+        search.add(piece, self.position.len() as u32);
+    }
+
+    /// Pieces that have come back since the last search have to be looked at.
+    fn catch_up(&self, has: &Bitfield, search: &mut Search) {
+        let missed = self.returned.wrapping_sub(search.returned);
+        if missed as usize > BACK_MAX {
+            search.restart();
+        } else {
+            let back = (0..missed).map(|nth| self.returned.wrapping_sub(nth + 1) as usize % BACK_MAX);
+            let own = back.map(|at| self.back[at]).filter(|&piece| has.has(piece));
+            own.for_each(|piece| self.offer(piece, search));
+        }
+        search.returned = self.returned;
+    }
+
+    fn hinted(&self, has: &Bitfield, search: &mut Search) -> Option<u32> {
+        let piece = search.hint()?;
+        search.steps += 1;
+        let is_good = has.has(piece) && self.contains(piece);
+        if !is_good {
+            search.drop_hint();
+        }
+        is_good.then_some(piece)
     }
 
     /// Any piece that may be opened and that `has` holds, beginning at a random place: for the first pieces, which
@@ -178,6 +222,30 @@ impl Picker {
         near.map_or_else(|| self.rarest(has, search), Found::Piece)
     }
 
+    /// The first piece by number that may be opened and that `has` holds, as far as [`SCAN_STEPS`] times 64 reach; if those
+    /// are not enough, any such piece, as [`Picker::rarest`] finds it.
+    pub fn in_order(&mut self, has: &Bitfield, search: &mut Search) -> Found {
+        if let Some(found) = self.known(has, search) {
+            return found;
+        }
+        let words = has.len().div_ceil(u64::BITS);
+        // Each word is passed once, until a piece of it comes back.
+        while self.lowest < words && self.pickable.word(self.lowest) == 0 {
+            self.lowest += 1;
+        }
+        let end = words.min(self.lowest + SCAN_STEPS);
+        let both = |word: u32| (word, has.word(word) & self.pickable.word(word));
+        let mut near = (self.lowest..end).inspect(|_| search.steps += 1).map(both);
+        if let Some((word, both)) = near.find(|&(_, both)| both != 0) {
+            return Found::Piece(word * u64::BITS + both.leading_zeros());
+        }
+        if end == words {
+            search.end();
+            return Found::Nothing;
+        }
+        self.walk(has, search)
+    }
+
     /// The part of the array that a peer can have pieces of: what nobody counted has, only a peer that has
     /// everything can offer.
     fn offered(&self, has: &Bitfield) -> &[u32] {
@@ -185,19 +253,17 @@ impl Picker {
         &self.order[start as usize..]
     }
 
-    /// Looks at up to eight times [`SCAN_STEPS`] pieces by number: cheap steps, for peers that have little.
+    /// Looks at pieces by number, 64 at a step and [`SCAN_STEPS`] times at most: for peers that have little.
     fn walk(&self, has: &Bitfield, search: &mut Search) -> Found {
         let pieces = self.position.len() as u32;
-        for _ in 0..8 * SCAN_STEPS {
-            if search.walked >= pieces {
-                return Found::Nothing;
-            }
-            let piece = search.at;
-            search.at = if piece + 1 >= pieces { 0 } else { piece + 1 };
-            search.walked += 1;
+        for _ in 0..SCAN_STEPS {
+            let Some(at) = search.next(pieces) else { return Found::Nothing };
             search.steps += 1;
-            if has.has(piece) && self.contains(piece) {
-                search.walked = 0;
+            let (word, rest) = (at / u64::BITS, u64::MAX >> (at % u64::BITS));
+            let both = has.word(word) & self.pickable.word(word) & rest;
+            let found = (both != 0).then(|| word * u64::BITS + both.leading_zeros());
+            search.go_on(found, pieces);
+            if let Some(piece) = found {
                 return Found::Piece(piece);
             }
         }
@@ -237,12 +303,17 @@ impl Picker {
         }
         let present = self.position.iter().filter(|&&at| at != ABSENT).count();
         assert_eq!(present, self.order.len());
+        assert!(
+            (0..self.position.len() as u32).all(|piece| self.pickable.has(piece) == self.contains(piece))
+        );
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PIECES: u32 = 100_000;
 
     #[test]
     fn the_rarest_comes_first() {
@@ -263,6 +334,28 @@ mod tests {
         some.insert(1);
         assert_eq!(picker.rarest(&some, &mut search), Found::Piece(0), "piece 1 is not to be had");
         assert_eq!(picker.rarest(&Bitfield::new(5), &mut search), Found::Nothing);
+    }
+
+    #[test]
+    fn in_order_the_first_comes_first_however_rare_the_others_are() {
+        let mut picker = Picker::new(1000, &mut Rng::new(1));
+        (0..500).for_each(|piece| picker.add_peer(piece));
+        let (all, mut search) = (Bitfield::full(1000), Search::default());
+        for piece in 0..10 {
+            assert_eq!(picker.in_order(&all, &mut search), Found::Piece(piece));
+            picker.remove(piece);
+        }
+        picker.insert(3);
+        assert_eq!(picker.in_order(&all, &mut search), Found::Piece(3));
+        let mut late = Bitfield::new(1000);
+        [700, 900].into_iter().for_each(|piece| assert!(late.insert(piece)));
+        assert_eq!(picker.in_order(&late, &mut search), Found::Piece(700), "it has nothing before that");
+        picker.remove(700);
+        assert_eq!(picker.in_order(&late, &mut search), Found::Piece(900));
+        picker.remove(900);
+        assert_eq!(picker.in_order(&late, &mut search), Found::Nothing);
+        (0..1000).for_each(|piece| picker.remove(piece));
+        assert_eq!(picker.in_order(&all, &mut search), Found::Nothing);
     }
 
     #[test]
@@ -293,10 +386,10 @@ mod tests {
 
     #[test]
     fn a_search_is_bounded_and_finds_the_needle_in_the_end() {
-        let mut picker = Picker::new(100_000, &mut Rng::new(2));
-        let mut has = Bitfield::new(100_000);
+        let mut picker = Picker::new(PIECES, &mut Rng::new(2));
+        let mut has = Bitfield::new(PIECES);
         has.insert(77_777);
-        (0..100_000).for_each(|piece| picker.add_peer(piece));
+        (0..PIECES).for_each(|piece| picker.add_peer(piece));
         let mut search = Search::default();
         let mut calls = 0;
         let found = loop {
@@ -307,12 +400,89 @@ mod tests {
             }
         };
         assert_eq!(found, Found::Piece(77_777));
-        assert!(calls <= 100_000 / (8 * SCAN_STEPS) + 1, "{calls}");
+        assert!(calls <= PIECES / (64 * SCAN_STEPS) + 1, "{calls}");
         picker.remove(77_777);
-        (0..200).for_each(|_| assert_ne!(picker.rarest(&has, &mut search), Found::Piece(77_777)));
+        while picker.rarest(&has, &mut search) == Found::Later {}
         assert_eq!(picker.rarest(&has, &mut search), Found::Nothing);
         search.restart();
         assert_eq!(picker.rarest(&has, &mut search), Found::Later);
+    }
+
+    /// Steps that a search takes until it knows, and what it finds.
+    fn whole_search(picker: &Picker, has: &Bitfield, search: &mut Search) -> (u64, Found) {
+        let before = search.steps;
+        loop {
+            let found = picker.rarest(has, search);
+            if found != Found::Later {
+                return (search.steps - before, found);
+            }
+        }
+    }
+
+    #[test]
+    fn who_has_been_looked_through_costs_a_look_at_what_is_new() {
+        let mut picker = Picker::new(PIECES, &mut Rng::new(2));
+        (0..PIECES).for_each(|piece| picker.add_peer(piece));
+        let (mut has, mut search) = (Bitfield::new(PIECES), Search::default());
+        let (all, found) = whole_search(&picker, &has, &mut search);
+        assert!(found == Found::Nothing && all > u64::from(PIECES / 64), "{all} steps");
+        assert_eq!(whole_search(&picker, &has, &mut search), (0, Found::Nothing));
+        // One after the other.
+        for piece in [3, 77_777, PIECES - 1, 70_000] {
+            has.insert(piece);
+            picker.offer(piece, &mut search);
+            assert_eq!(whole_search(&picker, &has, &mut search), (1, Found::Piece(piece)));
+            assert_eq!(whole_search(&picker, &has, &mut search), (1, Found::Piece(piece)), "not opened");
+            picker.remove(piece);
+            assert!(whole_search(&picker, &has, &mut search).0 <= 1);
+        }
+        // What comes back is found by who has it.
+        picker.insert(77_777);
+        picker.insert(77_778);
+        assert_eq!(whole_search(&picker, &has, &mut search), (1, Found::Piece(77_777)));
+        picker.remove(77_777);
+        // Many at once.
+        let mut rng = Rng::new(4);
+        let many: Vec<u32> = (0..100).map(|_| rng.below(PIECES)).filter(|&piece| has.insert(piece)).collect();
+        many.iter().for_each(|&piece| picker.offer(piece, &mut search));
+        for _ in &many {
+            let (steps, Found::Piece(piece)) = whole_search(&picker, &has, &mut search) else { panic!() };
+            assert!(steps < all + 100 * 128 && many.contains(&piece));
+            picker.remove(piece);
+        }
+        assert_eq!(whole_search(&picker, &has, &mut search).1, Found::Nothing);
+        // More than is remembered.
+        many.iter().for_each(|&piece| picker.insert(piece));
+        assert!(matches!(whole_search(&picker, &has, &mut search).1, Found::Piece(_)));
+    }
+
+    #[test]
+    fn a_search_finds_whatever_may_be_opened() {
+        for pieces in [1, 63, 200, 5_000, 50_000] {
+            let (mut rng, mut has) = (Rng::new(pieces.into()), Bitfield::new(pieces));
+            let (mut picker, mut search) = (Picker::new(pieces, &mut rng), Search::default());
+            (0..pieces).for_each(|piece| picker.add_peer(piece));
+            for _ in 0..3_000 {
+                let piece = rng.below(pieces);
+                match rng.below(5) {
+                    0 if has.insert(piece) => picker.offer(piece, &mut search),
+                    1 => picker.remove(piece),
+                    2 => picker.insert(piece),
+                    3 if has.count() < 50 => {}
+                    _ => {
+                        let found = whole_search(&picker, &has, &mut search).1;
+                        let is_there = has.iter().any(|piece| picker.contains(piece));
+                        match found {
+                            Found::Piece(piece) => {
+                                assert!(has.has(piece) && picker.contains(piece));
+                                picker.remove(piece);
+                            }
+                            _ => assert!(!is_there, "{pieces} pieces"),
+                        }
+                    }
+                }
+            }
+        }
     }
 
     #[test]

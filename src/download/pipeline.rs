@@ -12,7 +12,7 @@ use crate::base::limits::{
 use crate::base::{Block, Instant};
 use crate::download::cancelled::Cancelled;
 use crate::download::estimate::{Extreme, Probe, Rhythm};
-use crate::download::picker::Search;
+use crate::download::search::Search;
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
@@ -61,8 +61,9 @@ pub struct Pipeline {
     probe: Probe,
     rhythm: Rhythm,
     snubbed: bool,
-    /// Where this peer's search for pieces stands.
-    pub search: Search,
+    /// Where this peer's search for pieces stands: for all that it has, and for what may be asked of it while it chokes.
+    searches: [Search; 2],
+    chokes: bool,
     /// Pieces that it would like to be asked for, in its order.
     suggested: VecDeque<u32>,
     /// When it has suggested something last.
@@ -86,7 +87,8 @@ impl Default for Pipeline {
             probe: Probe::default(),
             rhythm: Rhythm::default(),
             snubbed: false,
-            search: Search::default(),
+            searches: Default::default(),
+            chokes: false,
             suggested: VecDeque::new(),
             suggested_at: None,
         }
@@ -102,6 +104,31 @@ impl Pipeline {
     /// The peer queues no more than `reqq` requests (BEP 10).
     pub fn set_reqq(&mut self, reqq: u32) {
         self.reqq = reqq.max(1);
+    }
+
+    /// Where the search for pieces stands that can be asked for.
+    pub(super) fn search(&mut self) -> &mut Search {
+        self.search_of(self.chokes)
+    }
+
+    /// The same for those that it has, or those that may be asked for while it chokes.
+    pub(super) fn search_of(&mut self, allowed: bool) -> &mut Search {
+        &mut self.searches[usize::from(allowed)]
+    }
+
+    /// What is asked for next may be asked while it chokes, or has to wait until it does not.
+    pub fn set_choking(&mut self, chokes: bool) {
+        self.chokes = chokes;
+    }
+
+    /// It is unknown what the peer has of what may be opened.
+    pub fn search_anew(&mut self) {
+        self.searches.iter_mut().for_each(Search::restart);
+    }
+
+    /// Pieces looked at so far.
+    pub fn search_steps(&self) -> u64 {
+        self.searches.iter().map(|search| search.steps).sum()
     }
 
     /// The peer would like to be asked for `piece` (BEP 6).

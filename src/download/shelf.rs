@@ -68,6 +68,11 @@ impl Shelf {
         self.held.len() as u32
     }
 
+    /// The pieces held, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = u32> + '_ {
+        self.held.keys().copied()
+    }
+
     /// True if nothing is held.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
@@ -149,9 +154,18 @@ impl Shelf {
         self.stores.get(&store).map_or(0, |range| range.end - range.start)
     }
 
-    /// Pieces of which some bytes are stored.
+    /// Where the bytes of a store begin in the torrent; 0 if it is answered.
+    pub fn store_start(&self, store: u32) -> u64 {
+        self.stores.get(&store).map_or(0, |range| range.start)
+    }
+
+    /// Pieces of which some bytes are stored, or are on their way.
     pub fn partly_stored(&self) -> impl Iterator<Item = u32> + '_ {
-        let is_begun = |piece: u32, held: &Held| held.left_bytes < self.geometry.piece_length(piece);
+        let is_begun = |piece: u32, held: &Held| {
+            let own = self.geometry.piece_range(piece);
+            let is_in = |store: &Range<u64>| store.start < own.end && own.start < store.end;
+            held.left_bytes < self.geometry.piece_length(piece) || self.stores.values().any(is_in)
+        };
         self.held.iter().filter(move |(piece, held)| is_begun(**piece, held)).map(|(piece, _)| *piece)
     }
 

@@ -135,6 +135,26 @@ fn pieces_that_do_not_divide_an_extent_are_stored_byte_for_byte() {
 }
 
 #[test]
+fn what_is_fetched_in_order_is_stored_in_order() {
+    let mut rig = Rig::new(6 * EXTENT_BYTES as usize, 256 << 10, 16 << 20);
+    rig.download.fetch_in_order();
+    let mut pipeline = Pipeline::default();
+    pipeline.suggest(NOW, 40);
+    let mut blocks = Vec::new();
+    while let Pick::Block(block) = rig.pick(NOW, peer(0), &mut pipeline) {
+        blocks.push(block);
+    }
+    assert!(blocks.is_sorted_by_key(|block| (block.piece, block.begin)));
+    // The last arrives first, and the disk takes nothing meanwhile.
+    for block in blocks.into_iter().rev() {
+        rig.send(peer(0), block, 0);
+    }
+    rig.hash(NOW);
+    rig.store();
+    assert!(rig.download.is_complete() && rig.stores.is_sorted(), "{:?}", rig.stores);
+}
+
+#[test]
 fn memory_that_does_not_hold_an_extent_is_enough() {
     let mut rig = Rig::new(2 * EXTENT_BYTES as usize, 256 << 10, 600 << 10);
     while !rig.download.is_complete() {

@@ -122,6 +122,11 @@ impl Layout {
         self.entries.len() as u32
     }
 
+    /// Bytes that the letters of all paths take.
+    pub fn path_bytes(&self) -> u64 {
+        self.paths.len() as u64
+    }
+
     /// The directory that all files are in, where there is one.
     pub fn root(&self) -> Option<&[u8]> {
         self.root.as_deref()

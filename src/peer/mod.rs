@@ -26,7 +26,7 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The pieces it has.
     pub has: Bitfield,
-    /// What a late `bitfield` has added to that; the session takes it at once.
+    /// What a late `bitfield` or `have all` has added to that; the session takes it at once.
     pub added: Option<Bitfield>,
     /// We answer none of its requests.
     pub am_choking: bool,

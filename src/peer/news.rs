@@ -57,8 +57,9 @@ impl Peer {
             Message::NotInterested => self.on_interest(false),
             Message::Have(piece) => self.on_have(piece)?,
             Message::Bitfield(bits) => self.on_bitfield(opening, bits)?,
-            Message::HaveAll => self.on_have_all(opening)?,
-            Message::HaveNone => self.on_have_none(opening)?,
+            Message::HaveAll => self.on_have_all(opening),
+            // BEP 6: stands for a `bitfield` without any bit set. Said late, it takes nothing back.
+            Message::HaveNone => News::Nothing,
             Message::Request(block) => self.on_request(block)?,
             Message::Cancel(block) => self.on_cancel(block)?,
             Message::Reject(block) => News::Rejected(self.geometry.check_block(block)?),
@@ -135,18 +136,17 @@ impl Peer {
         if is_news { News::HasMore } else { News::Nothing }
     }
 
-    /// BEP 6: stands for a `bitfield` with all bits set.
-    fn on_have_all(&mut self, opening: bool) -> Result<News, Misbehaved> {
-        if !opening {
-            return Err(Misbehaved::LateBitfield);
+    /// BEP 6: stands for a `bitfield` with all bits set. aria2 sends it also when it has become a seed.
+    fn on_have_all(&mut self, opening: bool) -> News {
+        if self.has.is_full() {
+            return News::Nothing;
         }
-        self.has = Bitfield::full(self.geometry.pieces);
-        Ok(News::HasMany)
-    }
-
-    /// BEP 6: stands for a `bitfield` without any bit set.
-    fn on_have_none(&self, opening: bool) -> Result<News, Misbehaved> {
-        if opening { Ok(News::Nothing) } else { Err(Misbehaved::LateBitfield) }
+        let all = Bitfield::full(self.geometry.pieces);
+        if !opening {
+            return self.add_pieces(&all);
+        }
+        self.has = all;
+        News::HasMany
     }
 
     /// BEP 6 wants each request answered or rejected; BEP 3 says nothing to one that is not answered.

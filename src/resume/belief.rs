@@ -27,6 +27,7 @@ pub struct Present<'a> {
 /// - In another boot, before this one began, and within
 ///   [`STATE_AGE_MAX`](crate::base::limits::STATE_AGE_MAX) of the state. A clock that stands still while the machine is off
 ///   tells nothing.
+/// - After the state of a clean end, which says that nothing was stored later: never.
 /// - Where the clock was set, the disk mounted anew, the boot is not known, or there is no pulse: never.
 ///
 /// All doubt costs a check of the file. What cannot be seen is what somebody changes while we run, or changes and gives the
@@ -37,6 +38,9 @@ pub struct Belief {
     pub pieces: Bitfield,
     /// Pieces that were in their files and may not have reached the device: they are to be read.
     pub unsynced: u32,
+    /// Pieces that the device may have refused: as long as the kernel lives it may have them for written, so that reading
+    /// them proves nothing, and they are to be written again.
+    pub refused: Bitfield,
     /// Files that are not what the state says.
     pub doubtful_files: u32,
     /// Why there is nothing to be believed; `None` also if there was no state.
@@ -51,6 +55,7 @@ impl Belief {
         Self {
             pieces: Bitfield::new(pieces),
             unsynced: 0,
+            refused: Bitfield::new(pieces),
             doubtful_files: 0,
             fault: None,
             past: Past::default(),
@@ -61,11 +66,17 @@ impl Belief {
     pub fn new(metainfo: &Metainfo, state: &[u8], present: &Present<'_>) -> Self {
         let geometry = metainfo.geometry();
         let mut belief = Self::nothing(geometry.pieces);
-        if state.is_empty() {
+        if state.is_empty() || state == State::head(metainfo.info_hash) {
             return belief;
         }
         match State::decode(state, metainfo.info_hash, metainfo.layout.count(), geometry.pieces) {
-            Ok(known) => belief.take(metainfo, &known, present.stamps, Trust::new(&known, state, present)),
+            Ok(known) => {
+                belief.take(metainfo, &known, present.stamps, Trust::new(&known, state, present));
+                if present.era.is_same(&known.era) {
+                    belief.refused = Bitfield::full(geometry.pieces);
+                    known.durable.iter().for_each(|piece| assert!(belief.refused.remove(piece)));
+                }
+            }
             Err(fault) => belief.fault = Some(fault),
         }
         belief
@@ -133,6 +144,7 @@ mod tests {
             written_ns: WRITTEN,
             boot_ns: WALL.boot_ns,
             past: Past { uploaded_bytes: 3, ..Past::default() },
+            is_final: false,
             stamps: [A, B].into(),
             durable: set(&[0, 1]),
             stored: set(&[0, 1, 2]),
@@ -183,6 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn in_the_same_era_the_device_may_have_refused_what_was_not_durable() {
+        let remounted = Era([[1; 16].as_slice(), &[2; 8]].concat().try_into().unwrap());
+        for (era, refused) in
+            [(ERA, &[2, 3][..]), (remounted, &[]), (Era([2; 24]), &[]), (Era::default(), &[])]
+        {
+            let present = Present { stamps: &[at_no_time(A), B], era, wall: WALL };
+            let belief = Belief::new(&metainfo(), &bytes(&state()), &present);
+            assert_eq!(belief.refused, set(refused), "{era:?}");
+        }
+    }
+
+    /// The same, but changed by somebody else.
+    fn at_no_time(stamp: Stamp) -> Stamp {
+        Stamp { changed_ns: 0, ..stamp }
+    }
+
+    #[test]
     fn a_file_in_which_nothing_was_found_is_not_asked() {
         let state = State { durable: set(&[0]), ..state() };
         let belief = belief(&bytes(&state), &[A, Stamp::default()]);
@@ -192,6 +221,7 @@ mod tests {
     #[test]
     fn what_is_no_state_is_a_fault_and_no_state_is_none() {
         assert_eq!(belief(&[], &[A, B]), Belief::nothing(4));
+        assert_eq!(belief(&State::head(metainfo().info_hash), &[A, B]), Belief::nothing(4));
         let mut damaged = bytes(&state());
         damaged[40] ^= 1;
         let fault = Some(StateFault::Damaged);

@@ -1,7 +1,7 @@
 //! Floor 3: the resume state of a torrent, as bytes: what an earlier run knew to be in the files, and what of it may be
 //! believed. Reads no file and no clock.
 //!
-//! # Format, version 2
+//! # Format, version 3
 //!
 //! Numbers are big-endian, but for the pulse.
 //!
@@ -13,12 +13,15 @@
 //! | 24 | [`Era`] in which it was written |
 //! | 8, 8 | [`Wall`] when it was written: nanoseconds since 1970, and those at which the machine was started |
 //! | 8, 8, 8 | [`Past`]: bytes downloaded, bytes uploaded, seconds given, over all runs |
+//! | 1 | 1 if it is *final*: the run that has written it has stored nothing afterwards; else 0 |
 //! | 4, 4 | files, pieces |
 //! | 16 each | for each file its [`Stamp`]: length, and time of change in nanoseconds since 1970; both 0: not there |
 //! | ⌈pieces / 8⌉ | *durable* pieces, the high bit of the first byte is piece 0 (BEP 3): verified, and on the device |
 //! | ⌈pieces / 8⌉ | *stored* pieces: verified, and in their files; a power cut may have taken them |
 //! | 20 | SHA-1 of all before |
 //! | 16 | [`Pulse`]: when the program was alive last, not covered by the checksum |
+//!
+//! The first three of them alone stand for a state before anything is durable: what is in the files may be ours.
 //!
 //! It lies beside the output as `.NAME.swarmlet`. Whoever writes it has synced the durable pieces before, and puts it in
 //! the place of the last one in one step, so that there is always one that is whole.
@@ -31,7 +34,8 @@
 //! What is not believed is read and hashed, which costs time and no data. That goes for pieces that are only stored, too,
 //! of which there are never many. After a power cut they may be gone. In the same era a kill of the program does not touch
 //! them; but a write to the device may have failed just before, and the kernel remembers the bytes as if it had not. So
-//! then the kernel is made to forget what it has written, and they are read from the device.
+//! then the kernel is made to forget what it has written, which it does as far as nobody else holds it, and what is right is
+//! written again: a sync proves nothing of bytes that the kernel has for written.
 
 mod belief;
 mod pulse;
@@ -52,10 +56,10 @@ use sha1::{Digest, Sha1};
 /// What a state begins with.
 pub const MAGIC: &[u8; 8] = b"swarmlet";
 /// The version that is written, and the only one that is read.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 const DIGEST_BYTES: usize = 20;
-/// Bytes before the era.
-const ERA_AT: usize = 30;
+/// Bytes before the era: what a state begins with, its version, and whose it is.
+pub const HEAD_BYTES: usize = 30;
 /// Bytes of an [`Era`] that name the start of the machine.
 const BOOT_BYTES: usize = 16;
 
@@ -110,6 +114,8 @@ pub struct State {
     pub boot_ns: i64,
     /// What was done.
     pub past: Past,
+    /// Nothing is stored after it was written: a file that is not as it says was changed by somebody else.
+    pub is_final: bool,
     /// The files, in the order of the torrent.
     pub stamps: Box<[Stamp]>,
     /// Pieces that are verified and on the device.
@@ -173,6 +179,11 @@ impl State {
             uploaded_bytes: u64::from_be_bytes(cursor.array()?),
             seeded: Duration::from_secs(u64::from_be_bytes(cursor.array()?)),
         };
+        let is_final = match cursor.array()? {
+            [0] => false,
+            [1] => true,
+            [_] => return None,
+        };
         if (cursor.u32()?, cursor.u32()?) != (files, pieces) {
             return None;
         }
@@ -180,35 +191,41 @@ impl State {
         let stamps = stamps.collect::<Option<Box<[Stamp]>>>()?;
         let mut bitfield = || Bitfield::from_wire(cursor.bytes(pieces.div_ceil(8) as usize)?, pieces);
         let (durable, stored) = (bitfield()?, bitfield()?);
-        Some(Self { info_hash, era, written_ns, boot_ns, past, stamps, durable, stored })
+        Some(Self { info_hash, era, written_ns, boot_ns, past, is_final, stamps, durable, stored })
+    }
+
+    /// What stands for a state as long as there is none: only that a run works on the files of this torrent.
+    pub fn head(info_hash: InfoHash) -> [u8; HEAD_BYTES] {
+        let mut head = [0; HEAD_BYTES];
+        head[..MAGIC.len()].copy_from_slice(MAGIC);
+        head[MAGIC.len()..][..2].copy_from_slice(&VERSION.to_be_bytes());
+        head[MAGIC.len() + 2..].copy_from_slice(&info_hash.0);
+        head
+    }
+
+    /// True if bytes begin as a state of this torrent does, of whatever version.
+    pub fn is_of(bytes: &[u8], info_hash: InfoHash) -> bool {
+        bytes.starts_with(MAGIC) && bytes.get(MAGIC.len() + 2..HEAD_BYTES) == Some(&info_hash.0[..])
     }
 
     /// The era of a state, whatever else is in it; unknown if it is too short.
     pub fn era_of(bytes: &[u8]) -> Era {
         let mut cursor = Cursor::new(bytes);
-        let era = cursor.bytes(ERA_AT).and_then(|_| cursor.array()).map(Era);
+        let era = cursor.bytes(HEAD_BYTES).and_then(|_| cursor.array()).map(Era);
         era.unwrap_or_default()
-    }
-
-    /// When a state was written, in nanoseconds since 1970, whatever else is in it; 0 if it is too short.
-    pub fn written_ns_of(bytes: &[u8]) -> i64 {
-        let mut cursor = Cursor::new(bytes);
-        let written = cursor.bytes(ERA_AT + size_of::<Era>()).and_then(|_| cursor.array());
-        written.map_or(0, i64::from_be_bytes)
     }
 
     /// The state as bytes, with room for the pulse at the end.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256 + 16 * self.stamps.len() + 2 * self.durable.as_wire().len());
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&VERSION.to_be_bytes());
-        bytes.extend_from_slice(&self.info_hash.0);
+        bytes.extend_from_slice(&Self::head(self.info_hash));
         bytes.extend_from_slice(&self.era.0);
         bytes.extend_from_slice(&self.written_ns.to_be_bytes());
         bytes.extend_from_slice(&self.boot_ns.to_be_bytes());
         for number in [self.past.downloaded_bytes, self.past.uploaded_bytes, self.past.seeded.as_secs()] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
+        bytes.push(u8::from(self.is_final));
         bytes.extend_from_slice(&(self.stamps.len() as u32).to_be_bytes());
         bytes.extend_from_slice(&self.durable.len().to_be_bytes());
         for stamp in &self.stamps {
@@ -295,6 +312,7 @@ mod tests {
             written_ns: 1_700_000_000_000_000_000,
             boot_ns: 1_600_000_000_000_000_000,
             past: Past { downloaded_bytes: 5, uploaded_bytes: 1 << 40, seeded: Duration::from_secs(77) },
+            is_final: false,
             stamps: [Stamp { length: 6, changed_ns: -1 }, Stamp::default()].into(),
             durable,
             stored,
@@ -307,10 +325,22 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        assert_eq!(decode(&sample().encode()), Ok(sample()));
+        for is_final in [false, true] {
+            let state = State { is_final, ..sample() };
+            assert_eq!(decode(&state.encode()), Ok(state));
+        }
         assert_eq!(State::era_of(&sample().encode()), sample().era);
-        assert_eq!(State::written_ns_of(&sample().encode()), sample().written_ns);
-        assert_eq!((State::era_of(&[1; 53]), State::written_ns_of(&[1; 61])), (Era::default(), 0));
+        assert_eq!(State::era_of(&[1; 53]), Era::default());
+    }
+
+    #[test]
+    fn whose_a_state_is_is_told_by_how_it_begins() {
+        let (ours, theirs) = (InfoHash([7; 20]), InfoHash([8; 20]));
+        for state in [sample().encode(), State::head(ours).to_vec()] {
+            assert!(State::is_of(&state, ours) && !State::is_of(&state, theirs));
+        }
+        assert!(!State::is_of(&[], ours) && !State::is_of(&State::head(ours)[..29], ours));
+        assert!(!State::is_of(&[7; 40], ours));
     }
 
     #[test]
@@ -349,8 +379,9 @@ mod tests {
             (b"swarmlet".to_vec(), StateFault::Damaged),
             (with(9, 1), StateFault::Version(1)),
             (with(10, 8), StateFault::OtherTorrent),
-            (with(97, 3), StateFault::Misfit),
-            (with(101, 12), StateFault::Misfit),
+            (with(94, 2), StateFault::Misfit),
+            (with(98, 3), StateFault::Misfit),
+            (with(102, 12), StateFault::Misfit),
             (with(spare_bits, 0xff), StateFault::Misfit),
             (signed([body, &[0]].concat()), StateFault::Misfit),
             (signed(body[..60].to_vec()), StateFault::Misfit),

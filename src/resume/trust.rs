@@ -39,9 +39,10 @@ impl Trust {
             .filter(|pulse_ns| (state.written_ns..=wall.now_ns).contains(pulse_ns));
         let latest_ns = state.written_ns.saturating_add(nanos(STATE_AGE_MAX));
         let before_boot_ns = latest_ns.min(wall.boot_ns.saturating_sub(nanos(BOOT_MARGIN)));
+        let ours_until_ns = if other_boot { Some(before_boot_ns) } else { pulse };
         Self {
             alive_ns: pulse.unwrap_or(state.written_ns),
-            ours_until_ns: if other_boot { Some(before_boot_ns) } else { pulse },
+            ours_until_ns: ours_until_ns.filter(|_| !state.is_final),
             is_steady: same_boot || other_boot,
         }
     }
@@ -177,6 +178,18 @@ mod tests {
         ];
         for (trust, after_ns, expected) in cases {
             assert_eq!(believes(trust, after_ns), expected, "{trust:?} {after_ns}");
+        }
+    }
+
+    #[test]
+    fn after_a_clean_end_nothing_that_changed_is_ours() {
+        let state = State { era: BOOT, written_ns: WRITTEN, boot_ns: STARTED, is_final: true, ..sample() };
+        let mut bytes = state.encode();
+        let at = bytes.len() - super::super::PULSE_BYTES;
+        bytes[at..].copy_from_slice(&Pulse(WRITTEN + 4 * S).bytes());
+        for (era, wall) in [(BOOT, WALL), (OTHER_BOOT, LATER_WALL)] {
+            let trust = Trust::new(&state, &bytes, &Present { stamps: &[], era, wall });
+            assert!(trust.is_ours(THEN, THEN, false) && !believes(trust, S), "{era:?}");
         }
     }
 

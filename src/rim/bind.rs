@@ -38,6 +38,20 @@ impl Bind {
         }
     }
 
+    /// Whether it is a part of this machine's network as it is.
+    ///
+    /// # Errors
+    /// The address is none of ours; there is no such interface, or none that we may choose.
+    pub fn exists(&self) -> io::Result<()> {
+        match self {
+            Self::Address(ip) => datagram_socket(*ip, Some(self)).map(drop),
+            Self::Interface(_) => {
+                let v4 = datagram_socket(Ipv4Addr::UNSPECIFIED.into(), Some(self));
+                v4.or_else(|_| datagram_socket(Ipv6Addr::UNSPECIFIED.into(), Some(self))).map(drop)
+            }
+        }
+    }
+
     /// Begins to open a stream from there to `address`.
     ///
     /// # Errors
@@ -195,6 +209,15 @@ mod tests {
         let listener = TcpListener::bind(at)?;
         let _stream = place.connect(listener.local_addr()?)?;
         Ok(listener.accept()?.1.ip())
+    }
+
+    #[test]
+    fn what_this_machine_does_not_have_does_not_exist() {
+        let there = [Bind::Address(LOOPBACK), Bind::Interface("lo".into())];
+        assert!(there.iter().all(|place| place.exists().is_ok()));
+        // A network for documentation (RFC 5737).
+        let missing = [Bind::Address([192, 0, 2, 1].into()), Bind::Interface("no-such-if0".into())];
+        assert!(missing.iter().all(|place| place.exists().is_err()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::pace::{Pace, SLICE};
 use super::patience::Patience;
-use crate::base::limits::{EXTENT_BYTES, READ_POLL_INTERVAL, STORE_PATIENCE, STORE_SLICE_BYTES};
+use crate::base::limits::{EXTENT_BYTES, STORE_PATIENCE, STORE_SLICE_BYTES};
 use crate::base::{Instant, TorrentId};
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::perform::files_of;
@@ -64,14 +64,6 @@ impl Errands {
         self.spent = Duration::ZERO;
     }
 
-    /// A sync of `torrent` has failed, and what it was to make durable may be lost: that includes what is stored of a
-    /// store that is not answered yet.
-    pub(super) fn on_sync_failed(&mut self, torrent: TorrentId) {
-        if self.waiting.front().is_some_and(|(first, _)| *first == torrent) {
-            self.done_bytes = 0;
-        }
-    }
-
     fn may_store(&self, now: Instant) -> bool {
         self.spent < SLICE && self.patience.is_due(now)
     }
@@ -100,7 +92,7 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
                 Errand::Store(_) => {}
                 Errand::Sync { everything } => self.begin(torrent, Task::Sync { everything }),
                 Errand::Save => self.save(torrent),
-                Errand::ForgetState => files_of(&mut self.files, torrent).forget_state(),
+                Errand::ForgetState => files_of(self.files, torrent).forget_state(),
                 Errand::Complete => self.begin(torrent, Task::Complete),
             }
             self.errands.waiting.pop_front();
@@ -115,14 +107,19 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
                 return false;
             }
             let Some(view) = self.machine.store(torrent, store) else { break None };
-            let files = files_of(&mut self.files, torrent);
+            let files = files_of(self.files, torrent);
             let Errands { done_bytes, patience, pace, .. } = &mut self.errands;
+            if files.grows(view.offset + *done_bytes) {
+                // Nothing else can be done for it, however long it takes.
+                let _ = patience.lasts(start, Duration::MAX);
+                return false;
+            }
             let would_wait = !files.takes_bytes(view.offset, &view.parts, *done_bytes);
-            if would_wait && patience.lasts(start, READ_POLL_INTERVAL, STORE_PATIENCE) {
+            if would_wait && patience.lasts(start, STORE_PATIENCE) {
                 return false;
             }
             let result = files.store(view.offset, &view.parts, *done_bytes, pace.bytes() as u64);
-            let bytes = result.map_or(0, |done| done - self.errands.done_bytes);
+            let bytes = result.map_or(0, |done| done.saturating_sub(self.errands.done_bytes));
             self.errands.took(bytes, start.until(self.rim.clock.now()));
             match result {
                 Ok(done) if done < view.parts.iter().map(|part| part.len() as u64).sum() => {
@@ -140,11 +137,11 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     }
 
     fn begin(&mut self, torrent: TorrentId, task: Task) {
-        files_of(&mut self.files, torrent).begin(task);
+        files_of(self.files, torrent).begin(task);
     }
 
     fn save(&mut self, torrent: TorrentId) {
-        let files = files_of(&mut self.files, torrent);
+        let files = files_of(self.files, torrent);
         let state = self.machine.state(self.rim.clock.now(), torrent, wall(), files.stamps());
         files.begin(Task::Save(state));
     }

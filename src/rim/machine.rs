@@ -32,11 +32,17 @@ pub trait Machine {
         usize::MAX
     }
 
+    fn awaits_load(&self, _torrent: TorrentId) -> bool {
+        true
+    }
+
     fn file_bytes(&mut self, _now: Instant, _stream: StreamId) -> Option<FileBytes> {
         None
     }
 
     fn sent_file(&mut self, _now: Instant, _stream: StreamId, _count: usize) {}
+
+    fn file_waits(&mut self, _now: Instant, _stream: StreamId) {}
 
     fn file_failed(&mut self, _now: Instant, _stream: StreamId, _fault: StorageFault) {}
 
@@ -98,12 +104,20 @@ impl Machine for Session {
         Self::allowance(self, now, stream)
     }
 
+    fn awaits_load(&self, torrent: TorrentId) -> bool {
+        Self::awaits_load(self, torrent)
+    }
+
     fn file_bytes(&mut self, now: Instant, stream: StreamId) -> Option<FileBytes> {
         Self::file_bytes(self, now, stream)
     }
 
     fn sent_file(&mut self, now: Instant, stream: StreamId, count: usize) {
         Self::sent_file(self, now, stream, count);
+    }
+
+    fn file_waits(&mut self, now: Instant, stream: StreamId) {
+        Self::file_waits(self, now, stream);
     }
 
     fn file_failed(&mut self, now: Instant, stream: StreamId, fault: StorageFault) {
@@ -118,7 +132,8 @@ impl Machine for Session {
 /// The files of one torrent as the loop sees them.
 pub trait Files {
     /// Puts some of `parts`, which belong one after the other at `offset` of the torrent, into the files: of what is
-    /// behind the first `done` bytes about `most`, and at least one byte. Answers how many are there by then.
+    /// behind the first `done` bytes about `most`, and at least one byte. Answers how many are there by then: less than
+    /// `done` if those may be lost.
     ///
     /// # Errors
     /// What went wrong, with which file; nothing or only some of the bytes are there.
@@ -130,10 +145,22 @@ pub trait Files {
     /// What went wrong, with which file.
     fn load(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault>;
 
+    /// Reads the same, and writes it again to where it was, so that the next sync brings it to the device.
+    ///
+    /// # Errors
+    /// What went wrong, with which file.
+    fn renew(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault>;
+
     /// True if the file takes the bytes of `parts` behind the first `done` without waiting for a device, as far as can be
     /// told. Some of them may be in it.
     fn takes_bytes(&mut self, _offset: u64, _parts: &[&[u8]], _done: u64) -> bool {
         true
+    }
+
+    /// True if the file in which `offset` of the torrent lies has to be made longer before bytes are stored there, which
+    /// [`Files::go_on`] does.
+    fn grows(&mut self, _offset: u64) -> bool {
+        false
     }
 
     /// True if the bytes at `offset` of the torrent can be read without waiting for a device, as far as can be told. If
@@ -142,8 +169,13 @@ pub trait Files {
         true
     }
 
-    /// Starts reading bytes that are wanted soon.
-    fn announce(&mut self, _offset: u64, _length: u64) {}
+    /// True if what was to come from the device behind the bytes at `offset`, which are not at hand, is there.
+    fn is_passed(&mut self, _offset: u64) -> bool {
+        true
+    }
+
+    /// Reading goes on at `offset` of the torrent: that is to be on its way.
+    fn read_on(&mut self, _offset: u64) {}
 
     /// Sends some of the `length` bytes at `offset` of the torrent to a socket; how many, at least 1.
     ///
@@ -193,16 +225,28 @@ impl Files for Storage {
         Self::load(self, offset, bytes)
     }
 
+    fn renew(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
+        Self::renew(self, offset, bytes)
+    }
+
     fn takes_bytes(&mut self, offset: u64, parts: &[&[u8]], done: u64) -> bool {
         Self::takes_bytes(self, offset, parts, done)
+    }
+
+    fn grows(&mut self, offset: u64) -> bool {
+        Self::grows(self, offset)
     }
 
     fn is_at_hand(&mut self, offset: u64, length: usize) -> bool {
         Self::is_at_hand(self, offset, length)
     }
 
-    fn announce(&mut self, offset: u64, length: u64) {
-        Self::announce(self, offset, length);
+    fn is_passed(&mut self, offset: u64) -> bool {
+        Self::is_passed(self, offset)
+    }
+
+    fn read_on(&mut self, offset: u64) {
+        Self::read_on(self, offset);
     }
 
     fn send(&mut self, offset: u64, length: usize, to: BorrowedFd<'_>) -> Result<usize, SendError> {

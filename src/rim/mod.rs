@@ -10,6 +10,7 @@
 mod bind;
 mod clock;
 mod datagrams;
+mod descriptors;
 pub mod entropy;
 mod errands;
 mod lines;
@@ -25,6 +26,7 @@ mod secure;
 mod sending;
 mod signals;
 mod sockets;
+mod speed;
 mod stdin;
 pub mod storage;
 pub(crate) mod sys;
@@ -37,7 +39,7 @@ pub use listen::Listen;
 pub use machine::{Files, Machine, Screen};
 
 use crate::base::Instant;
-use crate::base::limits::{PEERS_MAX, RECEIVE_BYTES};
+use crate::base::limits::{OPEN_FILES_MAX, PEERS_MAX, RECEIVE_BYTES};
 use crate::proxy::Routes;
 use crate::session::Outcome;
 use mio::unix::SourceFd;
@@ -59,10 +61,8 @@ const DATAGRAMS: usize = LISTENERS - datagrams::SOCKETS_MAX;
 
 /// Changes taken from the kernel in one poll; what does not fit comes with the next.
 const EVENTS_MAX: usize = 256;
-/// Descriptors wished for: the most peers that may be asked for, and the open files of some hundred torrents.
-const DESCRIPTORS: u64 = 16 << 10;
 
-const _: () = assert!(PEERS_MAX as u64 * 2 <= DESCRIPTORS);
+const _: () = assert!(PEERS_MAX as u64 * 2 <= descriptors::WANTED);
 
 /// Everything of the operating system that a run uses.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Rim {
             poll.registry().register(&mut SourceFd(&event.as_raw_fd()), SYNCS, Interest::READABLE)?;
         }
         // Where it is refused, connections fail with `NoResources`, and the session makes do with fewer.
-        let _ = sys::raise_open_files_limit(DESCRIPTORS);
+        let _ = sys::raise_open_files_limit(descriptors::WANTED);
         Ok(Self {
             stdin: stdin::Stdin::open(commands, poll.registry(), STDIN),
             poll,
@@ -117,9 +117,23 @@ impl Rim {
         })
     }
 
+    /// Shares descriptors out between streams and the files of so many torrents; answers how many files each of these may
+    /// keep open. Without it each takes what it gets.
+    pub fn share_descriptors(&mut self, torrents: usize) -> usize {
+        let Ok(limit) = sys::open_files_limit() else { return OPEN_FILES_MAX };
+        let share = descriptors::share(limit, torrents);
+        self.sockets.end_at(share.streams_end);
+        share.open_files
+    }
+
     /// The time, as every `now` of the core means it.
     pub fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// Descriptors that this process may have (`ulimit -n`), its limit raised as far as that goes.
+    pub fn descriptors(&self) -> u64 {
+        sys::open_files_limit().unwrap_or(u64::MAX)
     }
 
     /// Says what goes through which proxy; without it everything goes straight. The machine is to be told the same.
@@ -145,7 +159,8 @@ impl Rim {
     }
 
     /// Turns until the machine wishes to finish, or a second signal asks to end at once
-    /// ([`Outcome::Incomplete`]). `files` has the files of each torrent, in the order of their ids.
+    /// ([`Outcome::Incomplete`]). `files` has the files of each torrent, in the order of their ids; to let go of them may
+    /// take as long as the device likes.
     ///
     /// # Errors
     /// The poll itself fails, which no outside event can bring about.
@@ -155,7 +170,7 @@ impl Rim {
     pub fn run<M: Machine, F: Files>(
         &mut self,
         machine: &mut M,
-        files: Vec<F>,
+        files: &mut [F],
         screen: &mut impl Screen<M>,
     ) -> io::Result<Outcome> {
         turn::Run::new(self, machine, files, screen).until_finished()

@@ -1,10 +1,10 @@
 //! The wishes of the machine, carried out.
 
-use crate::base::limits::{CHECK_SLICE_BYTES, READ_AHEAD_BYTES, READ_PATIENCE, READ_POLL_INTERVAL};
+use crate::base::limits::CHECK_SLICE_BYTES;
 use crate::base::{Instant, TorrentId};
 use crate::rim::errands::Errand;
 use crate::rim::machine::{Files, Machine, Screen};
-use crate::rim::patience::Patience;
+use crate::rim::patience::{Patience, waits_for_disk};
 use crate::rim::storage::Done;
 use crate::rim::turn::Run;
 use crate::session::{Action, Event};
@@ -16,6 +16,8 @@ struct Load {
     torrent: TorrentId,
     offset: u64,
     length: usize,
+    /// It is written again.
+    renew: bool,
 }
 
 /// Wishes to read that wait for their turn, and the one buffer for all.
@@ -79,8 +81,8 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             }
             Action::SendDatagram { server, bytes } => self.post(&server, &bytes),
             Action::Store { torrent, store } => self.run_errand(torrent, Errand::Store(store)),
-            Action::Load { torrent, offset, length } => {
-                self.loads.waiting.push_back(Load { torrent, offset, length });
+            Action::Load { torrent, offset, length, renew } => {
+                self.loads.waiting.push_back(Load { torrent, offset, length, renew });
             }
             Action::Sync { torrent, everything } => self.run_errand(torrent, Errand::Sync { everything }),
             Action::Save { torrent } => self.run_errand(torrent, Errand::Save),
@@ -103,24 +105,27 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
             return;
         }
         let now = self.rim.clock.now();
-        let Some(&Load { torrent, offset, length }) = self.loads.waiting.front() else { return };
+        let Some(&Load { torrent, offset, length, renew }) = self.loads.waiting.front() else { return };
         let length = length.min(CHECK_SLICE_BYTES).min(self.rim.hashing.bytes());
+        if !self.machine.awaits_load(torrent) {
+            self.loads.waiting.pop_front();
+            return self.loads.patience.end();
+        }
         if !self.loads.is_due(now) {
             return;
         }
-        let files = files_of(&mut self.files, torrent);
-        let patience = &mut self.loads.patience;
-        if !files.is_at_hand(offset, length) && patience.lasts(now, READ_POLL_INTERVAL, READ_PATIENCE) {
+        let files = files_of(self.files, torrent);
+        if waits_for_disk(files, (offset, length), &mut self.loads.patience, now) {
             return;
         }
-        if offset.is_multiple_of(READ_AHEAD_BYTES / 2) {
-            files.announce(offset + length as u64, READ_AHEAD_BYTES);
-        }
+        files.read_on(offset + length as u64);
         self.loads.patience.end();
         self.loads.waiting.pop_front();
         self.loads.buffer.resize(CHECK_SLICE_BYTES, 0);
         let bytes = &mut self.loads.buffer[..length];
-        let event = match files_of(&mut self.files, torrent).load(offset, bytes) {
+        let files = files_of(self.files, torrent);
+        let loaded = if renew { files.renew(offset, bytes) } else { files.load(offset, bytes) };
+        let event = match loaded {
             Ok(()) => Event::Loaded { torrent, offset, bytes },
             Err(fault) => Event::LoadFailed { torrent, offset, fault },
         };
@@ -132,14 +137,12 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     pub(super) fn sync(&mut self) {
         self.rim.syncer.turn();
         while let Some(answer) = self.rim.syncer.next_done() {
-            files_of(&mut self.files, answer.torrent).synced(answer);
+            files_of(self.files, answer.torrent).synced(answer);
         }
-        for nth in 0..self.files.len() {
+        let (first, count) = (self.rim.syncer.first_of(self.files.len()), self.files.len());
+        for nth in (first..count).chain(0..first) {
             let torrent = TorrentId(nth as u32);
             if let Some(done) = self.files[nth].go_on(torrent, &mut self.rim.syncer) {
-                if matches!(done, Done::Synced(Err(_)) | Done::Completed(Err(_))) {
-                    self.errands.on_sync_failed(torrent);
-                }
                 self.tell(match done {
                     Done::Synced(Ok(())) => Event::Synced { torrent },
                     Done::Synced(Err(fault)) => Event::SyncFailed { torrent, fault },

@@ -1,11 +1,13 @@
 //! Bytes from the machine and from files to sockets: a bounded number per stream and turn.
 
-use crate::base::limits::{READ_POLL_INTERVAL, SLOW_DISK_SPAN, SLOW_READ, TURN_SEND_BYTES};
-use crate::base::{Instant, StreamId};
+use crate::base::limits::TURN_SEND_BYTES;
+use crate::base::{Instant, StreamId, TorrentId};
 use crate::rim::machine::{Files, Machine, Screen};
 use crate::rim::pace::SLICE;
+use crate::rim::patience::{Patience, waits_for_disk};
 use crate::rim::perform::files_of;
 use crate::rim::sockets::{Socket, close_cause};
+use crate::rim::speed::DiskSpeed;
 use crate::rim::storage::SendError;
 use crate::rim::turn::Run;
 use crate::session::FileBytes;
@@ -15,42 +17,61 @@ use std::os::fd::AsFd;
 /// Streams whose next bytes are on their way from a slow disk.
 #[derive(Debug, Default)]
 pub(super) struct WaitsForDisk {
-    streams: Vec<StreamId>,
-    again: Option<Instant>,
-    /// The disk is taken for a slow one until then. Asking first costs a system call for each block.
-    slow_until: Option<Instant>,
+    waits: Vec<Wait>,
+    speed: DiskSpeed,
+}
+
+/// A stream that waits for the bytes at an offset of a torrent.
+#[derive(Debug)]
+struct Wait {
+    stream: StreamId,
+    place: (TorrentId, u64),
+    patience: Patience,
 }
 
 impl WaitsForDisk {
     /// When the disk is asked again.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.again
+        self.waits.iter().filter_map(|wait| wait.patience.next_deadline()).min()
     }
 
-    fn is_slow(&self, now: Instant) -> bool {
-        self.slow_until.is_some_and(|until| now < until)
+    /// For how many bytes the disk is to be asked before these are sent to `stream`; `None`: for none.
+    fn asks(&mut self, now: Instant, stream: StreamId, file: &FileBytes) -> Option<usize> {
+        let waits = self.waits.iter().any(|wait| wait.stream == stream);
+        self.speed.asks(now, file).or(waits.then_some(file.length))
     }
 
-    fn wait(&mut self, now: Instant, stream: StreamId) {
-        self.streams.push(stream);
-        self.again.get_or_insert(now + READ_POLL_INTERVAL);
-    }
-
-    /// Bytes were read and sent.
-    fn took(&mut self, start: Instant, end: Instant) {
-        if start.until(end) >= SLOW_READ {
-            self.slow_until = Some(end + SLOW_DISK_SPAN);
+    /// Since when, and until when, `stream` waits for these bytes.
+    fn patience(&mut self, stream: StreamId, file: &FileBytes) -> &mut Patience {
+        let place = (file.torrent, file.offset);
+        let at = self.waits.iter().position(|wait| wait.stream == stream).unwrap_or_else(|| {
+            self.waits.push(Wait { stream, place, patience: Patience::default() });
+            self.waits.len() - 1
+        });
+        let wait = &mut self.waits[at];
+        if wait.place != place {
+            *wait = Wait { stream, place, patience: Patience::default() };
         }
+        &mut wait.patience
+    }
+
+    /// `stream` waits for nothing.
+    fn end(&mut self, stream: StreamId) {
+        self.waits.retain(|wait| wait.stream != stream);
     }
 }
 
 impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     /// Lists those whose bytes may have come from the disk by now.
     pub(super) fn list_those_who_waited(&mut self) {
-        if self.waits_for_disk.again.is_some_and(|again| again <= self.rim.now()) {
-            self.waits_for_disk.again = None;
-            self.waits_for_disk.streams.drain(..).for_each(|stream| self.rim.sockets.list_flush(stream));
-        }
+        let (now, sockets) = (self.rim.clock.now(), &mut self.rim.sockets);
+        self.waits_for_disk.waits.retain_mut(|wait| {
+            let is_open = sockets.get(wait.stream).is_some();
+            if is_open && wait.patience.wakes(now) {
+                sockets.list_flush(wait.stream);
+            }
+            is_open
+        });
     }
 
     /// Gives each stream that has bytes and takes them its turn, or as many as can have it in a slice of time: the others
@@ -119,16 +140,22 @@ impl<M: Machine, F: Files, S: Screen<M>> Run<'_, M, F, S> {
     /// Writes bytes of a file once.
     fn write_file(&mut self, stream: StreamId, file: FileBytes) -> Option<usize> {
         let socket = self.rim.sockets.get(stream)?;
-        let files = files_of(&mut self.files, file.torrent);
+        let files = files_of(self.files, file.torrent);
         let start = self.rim.clock.now();
-        if self.waits_for_disk.is_slow(start) && !files.is_at_hand(file.offset, file.length) {
-            self.waits_for_disk.wait(start, stream);
-            return None;
+        if let Some(length) = self.waits_for_disk.asks(start, stream, &file) {
+            let patience = self.waits_for_disk.patience(stream, &file);
+            if !patience.is_due(start) || waits_for_disk(files, (file.offset, length), patience, start) {
+                self.machine.file_waits(start, stream);
+                return None;
+            }
+            let waited = patience.waited(start);
+            self.waits_for_disk.speed.found(start, &file, waited);
         }
+        self.waits_for_disk.end(stream);
         match files.send(file.offset, file.length, socket.io.as_fd()) {
             Ok(count) => {
                 let now = self.rim.clock.now();
-                self.waits_for_disk.took(start, now);
+                self.waits_for_disk.speed.took(start, now);
                 self.machine.sent_file(now, stream, count);
                 return Some(count);
             }

@@ -65,6 +65,11 @@ impl Signals {
     }
 }
 
+/// True if a signal asks to end that the loop has not taken yet: what comes before the loop and takes long looks for it.
+pub fn ask_to_end() -> bool {
+    sys::is_any_pending(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP])
+}
+
 /// What the signal with this number means.
 fn meaning(number: c_int) -> Signal {
     match number {
@@ -87,7 +92,7 @@ mod tests {
     #[test]
     fn each_signal_is_read_once_with_its_meaning() {
         let mut signals = Signals::new().unwrap();
-        assert_eq!(signals.next(), None);
+        assert!(signals.next().is_none() && !ask_to_end());
         for (number, expected) in [
             (libc::SIGINT, Signal::Quit),
             (libc::SIGTERM, Signal::Quit),
@@ -96,6 +101,7 @@ mod tests {
             (libc::SIGCONT, Signal::Redraw),
         ] {
             raise(number);
+            assert_eq!(ask_to_end(), expected != Signal::Redraw, "signal {number}");
             assert_eq!((signals.next(), signals.next()), (Some(expected), None), "signal {number}");
         }
     }

@@ -11,7 +11,7 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 /// The place of a slot that has no socket.
 const VACANT: usize = usize::MAX;
@@ -53,12 +53,19 @@ pub struct Sockets {
     flush: VecDeque<StreamId>,
     /// Where streams that we open leave from; anywhere if `None`.
     place: Option<Bind>,
+    /// Descriptors from here on are left to others.
+    end: Option<u64>,
 }
 
 impl Sockets {
     /// Streams that are opened from now on leave from `place`.
     pub fn bind(&mut self, place: Bind) {
         self.place = Some(place);
+    }
+
+    /// Streams that are opened from now on have descriptors below `end`.
+    pub fn end_at(&mut self, end: u64) {
+        self.end = Some(end);
     }
 
     /// Begins to open a stream to `address`. The answer is an event of its token.
@@ -95,6 +102,9 @@ impl Sockets {
         open: bool,
     ) -> Result<(), CloseCause> {
         self.close(registry, stream.slot);
+        if self.end.is_some_and(|end| io.as_raw_fd() as u64 >= end) {
+            return Err(CloseCause::NoResources);
+        }
         // Requests are small and wait for nothing. A socket without the option still works.
         let _ = io.set_nodelay(true);
         let entry = self.sockets.vacant_entry();
@@ -339,6 +349,21 @@ mod tests {
             sockets.get(FIRST).unwrap().outcome().unwrap()
         });
         assert_eq!(outcome, Err(CloseCause::Refused));
+    }
+
+    #[test]
+    fn streams_leave_the_last_descriptors_to_others() {
+        let (poll, mut sockets) = (Poll::new().unwrap(), Sockets::default());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        sockets.end_at(3);
+        assert_eq!(sockets.connect(poll.registry(), FIRST, address), Err(CloseCause::NoResources));
+        let (io, _) = listener.accept().unwrap();
+        io.set_nonblocking(true).unwrap();
+        let adopted = sockets.adopt(poll.registry(), FIRST, TcpStream::from_std(io));
+        assert!(adopted == Err(CloseCause::NoResources) && sockets.get(FIRST).is_none());
+        sockets.end_at(1 << 20);
+        assert_eq!(sockets.connect(poll.registry(), FIRST, address), Ok(()));
     }
 
     #[test]

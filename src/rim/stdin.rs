@@ -9,7 +9,7 @@
 //!
 //! `O_NONBLOCK` is never set on the given description: the shell that shares it would find it set afterwards.
 //! A job in the background leaves its terminal alone and reads on when it comes to the front. The end of
-//! input ends the commands, never the download.
+//! input ends the commands, never the download; Ctrl-D on a terminal ends nothing, because more may be typed after it.
 
 use crate::rim::lines::{Line, Lines};
 use crate::rim::sys;
@@ -78,7 +78,7 @@ impl Stdin {
             Source::Ended => return,
         };
         match result {
-            Ok(0) => self.end(registry),
+            Ok(0) => self.on_end(registry),
             Ok(count) => self.lines.push(&bytes[..count]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.unread = false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -98,6 +98,16 @@ impl Stdin {
         match &self.source {
             Source::Own(file) | Source::Shared(file) => self.terminal && sys::is_in_background(file.as_fd()),
             Source::Regular(_) | Source::Ended => false,
+        }
+    }
+
+    /// A terminal has an end for each Ctrl-D, and goes on until it hangs up.
+    fn on_end(&mut self, registry: &Registry) {
+        match &self.source {
+            Source::Own(file) | Source::Shared(file) if self.terminal && !sys::is_hung_up(file.as_fd()) => {
+                self.unread = sys::is_readable(file.as_fd());
+            }
+            _ => self.end(registry),
         }
     }
 
@@ -284,9 +294,10 @@ mod tests {
         assert_eq!(bench.lines(), [STATUS]);
         master.write_all(b"it\n\x04").unwrap();
         assert_eq!(bench.lines(), [QUIT], "then Ctrl-D");
-        assert!(bench.has_ended());
+        assert!(!bench.has_ended() && !bench.stdin.is_ready(), "it sleeps until more is typed");
+        master.write_all(b"\x04\x04status\n").unwrap();
+        assert_eq!(bench.lines(), [STATUS]);
 
-        let mut bench = Bench::new(&slave);
         drop(master);
         assert_eq!(bench.lines(), [""; 0]);
         assert!(bench.has_ended(), "hung up");

@@ -45,6 +45,16 @@ pub fn signal_fd(signals: &[c_int]) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// True if one of `signals`, which are blocked, has come and was not read yet.
+pub fn is_any_pending(signals: &[c_int]) -> bool {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: `sigpending` writes the whole set where it succeeds, and only then it is looked at.
+    unsafe {
+        libc::sigpending(set.as_mut_ptr()) == 0
+            && signals.iter().any(|&signal| libc::sigismember(set.as_ptr(), signal) == 1)
+    }
+}
+
 /// Size of what one signal makes readable. Its first four bytes are the signal's number.
 pub const SIGNAL_RECORD_BYTES: usize = size_of::<libc::signalfd_siginfo>();
 
@@ -71,6 +81,14 @@ pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
     let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one record, exclusively borrowed; a timeout of 0 does not sleep.
     unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+}
+
+/// True if the other end of `fd` is gone: the terminal is closed, nobody holds the pipe.
+pub fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: 0, revents: 0 };
+    // SAFETY: one record, exclusively borrowed; a timeout of 0 does not sleep.
+    let polled = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    polled != 0 && poll.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
 }
 
 /// True if a short write to `fd` would not block.
@@ -115,6 +133,15 @@ pub fn raise_open_files_limit(wanted: u64) -> io::Result<()> {
     limit.rlim_cur = wanted;
     // SAFETY: one record, only read.
     checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).map(drop)
+}
+
+/// The number of descriptors that this process may have.
+pub fn open_files_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: one record, exclusively borrowed.
+    checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    #[allow(clippy::useless_conversion, reason = "the types differ per target")]
+    Ok(u64::from(limit.rlim_cur))
 }
 
 /// Lets a socket have to do only with the network interface `name`.

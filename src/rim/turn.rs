@@ -25,7 +25,7 @@ const FILES_TICK: Duration = Duration::from_secs(1);
 pub(super) struct Run<'a, M, F, S> {
     pub(super) rim: &'a mut Rim,
     pub(super) machine: &'a mut M,
-    pub(super) files: Vec<F>,
+    pub(super) files: &'a mut [F],
     pub(super) screen: &'a mut S,
     pub(super) loads: Loads,
     pub(super) errands: Errands,
@@ -47,7 +47,7 @@ pub(super) struct Run<'a, M, F, S> {
 }
 
 impl<'a, M: Machine, F: Files, S: Screen<M>> Run<'a, M, F, S> {
-    pub(super) fn new(rim: &'a mut Rim, machine: &'a mut M, files: Vec<F>, screen: &'a mut S) -> Self {
+    pub(super) fn new(rim: &'a mut Rim, machine: &'a mut M, files: &'a mut [F], screen: &'a mut S) -> Self {
         Self {
             rim,
             machine,

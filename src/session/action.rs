@@ -71,6 +71,9 @@ pub enum Action {
         offset: u64,
         /// Bytes, at most `CHECK_SLICE_BYTES`.
         length: usize,
+        /// Also write what was read again, to where it was: the device may have refused it, and then memory has it and
+        /// will never bring it there by itself. Also a fault of that is answered with `LoadFailed`.
+        renew: bool,
     },
     /// Make durable what has been stored so far, without keeping anybody waiting; answer `Synced` or `SyncFailed`.
     Sync {
@@ -118,12 +121,23 @@ pub enum Outcome {
     Incomplete,
     /// A disk is full, and the user does not want to wait.
     NoSpace,
+    /// A file can never be as long as it has to be.
+    TooLong,
     /// A file could not be read or written.
     IoError,
     /// What is in the place of a torrent's files holds nothing of it, and nobody knows it for ours.
     Occupied {
         /// Whose place it is.
         torrent: TorrentId,
+    },
+    /// Something is missing in a file that may not be written to.
+    Denied {
+        /// Of this torrent.
+        torrent: TorrentId,
+        /// The file, by index in the torrent.
+        file: u32,
+        /// Why: the operating system's number.
+        os_error: i32,
     },
     /// `--check` found pieces that are bad or missing.
     CheckFailed,
@@ -134,6 +148,10 @@ pub enum Outcome {
 impl Outcome {
     /// How a run ends that a storage fault ends.
     pub(super) fn of(fault: StorageFault) -> Self {
-        if fault.kind == StorageFaultKind::NoSpace { Self::NoSpace } else { Self::IoError }
+        match fault.kind {
+            StorageFaultKind::NoSpace => Self::NoSpace,
+            StorageFaultKind::TooLong => Self::TooLong,
+            _ => Self::IoError,
+        }
     }
 }

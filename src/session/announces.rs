@@ -2,7 +2,7 @@
 
 use super::streams::{Outgoing, Role};
 use super::{Action, CloseCause, Note, Session};
-use crate::base::limits::{DNS_LOOKUPS_MAX, HUNGRY_PEERS};
+use crate::base::limits::{ANSWERS_BYTES_MAX, DNS_LOOKUPS_MAX, HUNGRY_PEERS};
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::candidates::Source;
 use crate::tracker::{Handle, News, Totals, Wish};
@@ -136,6 +136,7 @@ impl Session {
 
     /// Every tracker that waits for a datagram looks at it: who did not ask does not hear it.
     pub(super) fn on_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        self.on_sign_of_life(now);
         for id in self.ids() {
             let trackers = &mut self.torrents[id.0 as usize].trackers;
             if trackers.awaits_datagrams() {
@@ -166,6 +167,22 @@ impl Session {
         let Some(&Role::Tracker { torrent, handle, .. }) = self.streams.get(stream) else { return };
         self.torrents[torrent.0 as usize].trackers.on_bytes(now, handle, bytes, &mut self.rng);
         self.settle_trackers(now, torrent);
+        self.bound_answers(now);
+    }
+
+    /// Gives up the longest of the answers that are not whole, as long as all of them together take too much.
+    fn bound_answers(&mut self, now: Instant) {
+        while self.answers_bytes() > ANSWERS_BYTES_MAX {
+            let longest = |id: &TorrentId| self.torrents[id.0 as usize].trackers.longest_answer_bytes();
+            let Some(id) = self.ids().max_by_key(longest) else { return };
+            self.torrents[id.0 as usize].trackers.give_up_longest_answer(now, &mut self.rng);
+            self.settle_trackers(now, id);
+        }
+    }
+
+    /// Bytes that are kept of trackers' answers that are not whole.
+    fn answers_bytes(&self) -> usize {
+        self.torrents.iter().map(|torrent| torrent.trackers.answers_bytes()).sum()
     }
 
     pub(super) fn on_tracker_closed(
@@ -218,5 +235,56 @@ impl Session {
             torrent.candidates.add(now, address, Source::Tracker);
         }
         self.dial_candidates(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::Metainfo;
+    use crate::session::Event;
+    use crate::session::rig::{NOW, settings};
+    use alloc::sync::Arc;
+    use core::time::Duration;
+
+    const TRACKERS: usize = 40;
+
+    /// A torrent with that many trackers, of one tier.
+    fn torrent(nth: u8) -> Arc<Metainfo> {
+        let url =
+            |at: usize| alloc::format!("23:http://9.9.{at:03}.{nth:03}:80/a", at = at + 100, nth = nth + 100);
+        let urls: alloc::string::String = (0..TRACKERS).map(url).collect();
+        let head = alloc::format!(
+            "d13:announce-listll{urls}ee4:infod6:lengthi9e4:name1:{nth}12:piece lengthi9e6:pieces20:"
+        );
+        Arc::new(Metainfo::parse(&[head.as_bytes(), &[b'x'; 20], b"ee"].concat()).expect("a good torrent"))
+    }
+
+    #[test]
+    fn answers_that_are_not_whole_are_bounded_over_all_torrents_and_short_ones_get_through() {
+        let mut session = Session::new(NOW, crate::base::Rng::new(1), settings());
+        for nth in 0..3 {
+            session.add_torrent(NOW, torrent(nth), true);
+        }
+        let long = [&b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n"[..], &[b'x'; 1_000_000]].concat();
+        let short = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nd5:peers0:e";
+        let (mut now, mut asked, mut shorts, mut most) = (NOW, 0, 0, 0);
+        for _ in 0..200 {
+            session.on_time(now);
+            while let Some(action) = session.next_action() {
+                let Action::Connect { stream, .. } = action else { continue };
+                session.handle(now, Event::Connected { stream });
+                asked += 1;
+                let is_short = asked % 5 == 0;
+                shorts += u32::from(is_short);
+                let bytes = if is_short { &short[..] } else { &long };
+                bytes.chunks(64 << 10).for_each(|part| session.received(now, stream, part));
+                most = most.max(session.answers_bytes());
+            }
+            now = now + Duration::from_millis(100);
+        }
+        let good: u32 = session.torrents.iter().map(|torrent| torrent.trackers.counts().1).sum();
+        assert!(asked > 20 && good == shorts, "{asked} asked, {good} of {shorts} that can be read");
+        assert!((1 << 20..=ANSWERS_BYTES_MAX).contains(&most), "{most} bytes");
     }
 }

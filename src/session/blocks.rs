@@ -232,7 +232,7 @@ impl Session {
         };
         match arrival {
             Arrival::Kept { cancel } => {
-                open.useful_at = now;
+                (open.useful_at, open.unchoked_at) = (now, Instant::ZERO);
                 // Blocks that crossed our cancels are no flood of somebody who sends what is wanted as well.
                 open.unasked_bytes = open.unasked_bytes.saturating_sub(bytes);
                 cancel.into_iter().flatten().for_each(|other| self.cancel(now, other, block));

@@ -1,6 +1,7 @@
 //! The words that the user may type while swarmlet runs.
 
 use crate::base::limits::LIMIT_KIB_MAX;
+use crate::base::text::Quoted;
 use crate::base::units::KIB;
 use alloc::string::{String, ToString};
 use core::fmt;
@@ -21,7 +22,7 @@ pub enum Command {
     Trackers,
     /// Connect to this peer as well.
     Add(SocketAddr),
-    /// Ask the trackers for peers now.
+    /// Ask the trackers for peers as soon as they allow it.
     Announce,
     /// Stop downloading, keep the connections.
     Pause,
@@ -50,7 +51,7 @@ pub const COMMANDS: [(&str, &str); 13] = [
     ("files", "the files and how much of each is there"),
     ("trackers", "the trackers and when they are asked next"),
     ("add IP:PORT", "connect to this peer as well"),
-    ("announce", "ask the trackers for peers now"),
+    ("announce", "ask the trackers for peers as soon as they allow it"),
     ("pause", "stop downloading, keep the connections"),
     ("resume", "go on after a pause"),
     ("limit down|up N", "let no more than N KiB/s pass; 0: no limit"),
@@ -124,9 +125,13 @@ impl Command {
     }
 }
 
+/// Where a peer is, as users write it: `IP:PORT` or `[IPv6]:PORT`. Nobody is at port 0.
+pub fn peer_address(word: &str) -> Option<SocketAddr> {
+    word.parse().ok().filter(|address: &SocketAddr| address.port() != 0)
+}
+
 fn parse_address(word: &str) -> Result<SocketAddr, CommandFault> {
-    let address = word.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
-    address.ok_or_else(|| CommandFault::BadAddress(word.to_string()))
+    peer_address(word).ok_or_else(|| CommandFault::BadAddress(word.to_string()))
 }
 
 fn parse_limit(way: &str, number: &str) -> Result<Command, CommandFault> {
@@ -154,7 +159,7 @@ impl fmt::Display for CommandFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(word) => {
-                write!(f, "unknown command {:?}; known are", shortened(word))?;
+                write!(f, "unknown command {}; known are", Quoted(word))?;
                 COMMANDS.iter().enumerate().try_for_each(|(nth, (command, _))| {
                     let name = command.split(' ').next().unwrap_or_default();
                     write!(f, "{}{name}", if nth == 0 { " " } else { ", " })
@@ -162,26 +167,21 @@ impl fmt::Display for CommandFault {
             }
             Self::BadAddress(word) if word.is_empty() => f.write_str("add needs an address: add IP:PORT"),
             Self::BadAddress(word) => {
-                write!(f, "{:?} is not an address; write IP:PORT or [IPv6]:PORT", shortened(word))
+                write!(f, "{} is not an address; write IP:PORT or [IPv6]:PORT", Quoted(word))
             }
             Self::BadLimit(word) if word.is_empty() => {
                 f.write_str("limit needs a way and a number: limit down N or limit up N, in KiB/s")
             }
             Self::BadLimit(word) => {
-                write!(f, "{:?} is no limit; write limit down N or limit up N, in KiB/s", shortened(word))
+                write!(f, "{} is no limit; write limit down N or limit up N, in KiB/s", Quoted(word))
             }
             Self::BadSeed(word) if word.is_empty() => f.write_str("seed needs a word: seed on or seed off"),
             Self::BadSeed(word) => {
-                write!(f, "{:?} is neither on nor off; write seed on or seed off", shortened(word))
+                write!(f, "{} is neither on nor off; write seed on or seed off", Quoted(word))
             }
             Self::TooManyWords(name) => write!(f, "{name} takes nothing after it"),
         }
     }
-}
-
-/// Enough of what was typed to recognise it.
-fn shortened(word: &str) -> &str {
-    word.char_indices().nth(40).map_or(word, |(end, _)| &word[..end])
 }
 
 #[cfg(test)]
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn an_unknown_command_names_the_known_ones_and_escapes() {
         let text = Command::parse("\u{1b}[2Jfly").unwrap_err().to_string();
-        assert!(text.starts_with(r#"unknown command "\u{1b}[2Jfly"; known are info, status, "#), "{text}");
+        assert!(text.starts_with(r"unknown command '\x1b[2Jfly'; known are info, status, "), "{text}");
         assert!(Command::parse(&"x".repeat(4000)).unwrap_err().to_string().len() < 200);
     }
 }

@@ -4,6 +4,7 @@ use super::streams::Open;
 use super::torrents::Torrent;
 use super::{Action, Command, Note, Outcome, Phase, Report, Session};
 use crate::base::limits::{COMPLETED_TIMEOUT, STOP_TIMEOUT};
+use crate::base::units::Span;
 use crate::base::{Instant, TorrentId};
 use crate::candidates::Added;
 use crate::wire::address::canonical;
@@ -11,6 +12,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 impl Session {
     pub(super) fn on_command(&mut self, now: Instant, command: Command) {
@@ -71,7 +73,10 @@ impl Session {
         match next {
             None => String::from("no tracker to ask"),
             Some(due) if due <= now => String::from("asking the trackers"),
-            Some(due) => format!("the trackers may be asked again in {} s", now.until(due).as_secs() + 1),
+            Some(due) => {
+                let span = Span(now.until(due) + Duration::from_secs(1));
+                format!("the trackers may be asked again in {span}")
+            }
         }
     }
 
@@ -89,11 +94,10 @@ impl Session {
             torrent.download.flush();
             torrent.durability.note_end(torrent.up.total_bytes(), torrent.is_seeding());
             torrent.trackers.stop(now, &totals, &mut self.rng);
-            self.wish_stores(id);
-            self.make_durable(now, id);
             self.settle_trackers(now, id);
             self.drop_all(now, id);
         }
+        self.store_and_sync_at_the_end(now);
     }
 
     /// Ends the run because of a fault.
@@ -122,16 +126,18 @@ impl Session {
     pub(super) fn check_is_over(&mut self, now: Instant, id: TorrentId) {
         if self.settings.check_only {
             let is_over = self.torrents.iter().all(|torrent| torrent.phase() != Phase::Checking);
-            let good = self.torrents.iter().all(|torrent| torrent.download.is_complete());
             if is_over {
-                self.outcome = Some(if good { Outcome::Complete } else { Outcome::CheckFailed });
+                self.outcome = Some(self.verdict());
                 self.quit(now);
             }
             return;
         }
-        let torrent = &self.torrents[id.0 as usize];
+        let torrent = &mut self.torrents[id.0 as usize];
         if torrent.foreign && torrent.download.have().count() == 0 {
             return self.fail(now, Outcome::Occupied { torrent: id });
+        }
+        if let Some((file, os_error)) = torrent.take_denied() {
+            return self.fail(now, Outcome::Denied { torrent: id, file, os_error });
         }
         self.complete_if_done(now, id);
         if !self.torrents[id.0 as usize].complete {
@@ -139,6 +145,17 @@ impl Session {
             // Those who were there before have not been asked for anything meanwhile.
             self.ask_all(now);
             self.dial_candidates(now);
+        }
+    }
+
+    /// What a run that only checks has found. What could not be read is neither good nor bad.
+    fn verdict(&self) -> Outcome {
+        if self.torrents.iter().any(|torrent| torrent.unreadable.pieces > 0) {
+            Outcome::IoError
+        } else if self.torrents.iter().all(|torrent| torrent.download.is_complete()) {
+            Outcome::Complete
+        } else {
+            Outcome::CheckFailed
         }
     }
 
@@ -153,7 +170,7 @@ impl Session {
         }
         torrent.complete = true;
         self.tell_all(now, id);
-        self.sync_at_the_end(now, id);
+        self.sync_at_the_end(id);
         self.actions.push_back(Action::Complete { torrent: id });
         self.keep_or_drop_peers(now, id);
     }

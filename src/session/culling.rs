@@ -1,5 +1,5 @@
 //! Who gives way where all places are taken: those of whom neither side has anything first, then the idle, then the
-//! slowest; seldom, and never who alone has what is missing.
+//! slowest; seldom, and not who alone has what is missing, as long as it may still give it.
 //!
 //! All peers are looked at for that, and so it is done at most once in a while, however many come and are turned away:
 //! until then only the one that was found may give way.
@@ -9,8 +9,8 @@ use super::peers::Farewell;
 use super::streams::Open;
 use super::torrents::Torrent;
 use crate::base::limits::{
-    CULL_AGE_MIN, CULL_INTERVAL, CULL_LOOK_INTERVAL, CULL_STEPS_MAX, TURNOVER_INTERVAL, USELESS_AGE_MIN,
-    USELESS_MAX,
+    CULL_AGE_MIN, CULL_INTERVAL, CULL_LOOK_INTERVAL, CULL_STEPS_MAX, SOURCE_PATIENCE, TURNOVER_INTERVAL,
+    USELESS_AGE_MIN, USELESS_MAX,
 };
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::candidates::priority;
@@ -24,7 +24,7 @@ enum Worth {
     Nothing,
     /// No block has come or gone for long.
     Idle,
-    /// It brings less than a quarter of what the others bring on average.
+    /// It brings less than a quarter of what the others bring on average, or has long brought nothing to us who wait for it.
     Slow,
 }
 
@@ -72,8 +72,17 @@ impl Session {
         }
     }
 
-    /// Makes room for somebody who came to us from `address`, if anybody may give way. True if there is room.
-    pub(super) fn make_room_for(&mut self, now: Instant, address: SocketAddr) -> bool {
+    /// True if there is a place for `stream`, which has shaken hands with somebody at `address`; else it is dropped.
+    pub(super) fn finds_place(&mut self, now: Instant, stream: StreamId, address: SocketAddr) -> bool {
+        let finds_place = self.open_peers < self.settings.max_peers || self.make_room_for(now, address);
+        if !finds_place {
+            self.drop_peer(now, stream, Farewell::Full);
+        }
+        finds_place
+    }
+
+    /// Makes room for somebody at `address`, if anybody may give way. True if there is room.
+    fn make_room_for(&mut self, now: Instant, address: SocketAddr) -> bool {
         let Some((stream, worth)) = self.least_useful(now) else { return false };
         // Who is of use gives way only to somebody whom both ends rank higher.
         let ranks = (self.rank(address), self.streams.connection(stream).map(|other| other.address));
@@ -114,7 +123,7 @@ impl Session {
     fn give_way(&mut self, now: Instant, stream: StreamId, worth: Worth, why: Farewell) -> bool {
         self.culling.slowest = None;
         if worth == Worth::Slow {
-            if self.is_only_source(stream, &mut { CULL_STEPS_MAX }) {
+            if self.is_only_source(now, stream, &mut { CULL_STEPS_MAX }) {
                 return false;
             }
             self.culling.next_turnover = now + TURNOVER_INTERVAL;
@@ -149,17 +158,17 @@ impl Session {
         let mut all: Vec<_> = self.streams.iter_open().filter_map(of).collect();
         all.sort_unstable();
         let mut steps = CULL_STEPS_MAX;
-        let least = all.into_iter().find(|&(.., stream)| !self.is_only_source(stream, &mut steps));
+        let least = all.into_iter().find(|&(.., stream)| !self.is_only_source(now, stream, &mut steps));
         self.culling.steps += u64::from(self.open_peers) + u64::from(CULL_STEPS_MAX - steps);
         least.map(|(worth, .., stream)| (stream, worth))
     }
 
-    /// True if it has something that is missing and that nobody else has who is connected, or if that would take more than
-    /// `steps` to find out.
-    fn is_only_source(&mut self, stream: StreamId, steps: &mut u32) -> bool {
+    /// True if it has something that is missing and that nobody else has who is connected, and may still give it, or if that
+    /// would take more than `steps` to find out.
+    fn is_only_source(&mut self, now: Instant, stream: StreamId, steps: &mut u32) -> bool {
         let Some((id, open)) = self.streams.open(stream) else { return false };
         let torrent = &self.torrents[id.0 as usize];
-        let is_needed = torrent.is_downloading() && open.wanted > 0;
+        let is_needed = torrent.is_downloading() && open.wanted > 0 && may_give(now, open);
         is_needed
             && torrent.seeds == u32::from(open.peer.has.is_full())
             && torrent.download.is_alone_with_something(&open.peer.has, open.counted, steps)
@@ -201,8 +210,14 @@ fn worth(now: Instant, torrent: &Torrent, open: &Open, mean: u64) -> Option<Wort
     if now.since(last_exchange(open)) >= patience {
         return Some(Worth::Idle);
     }
-    let is_slow = torrent.is_downloading() && age >= USELESS_AGE_MIN && rate(now, open) < mean / 4;
-    is_slow.then_some(Worth::Slow)
+    let is_slow = age >= USELESS_AGE_MIN && rate(now, open) < mean / 4 || !may_give(now, open);
+    (torrent.is_downloading() && is_slow).then_some(Worth::Slow)
+}
+
+/// False if it has had its time to give us something. Else one that has everything and gives nothing would keep out for
+/// ever who does.
+fn may_give(now: Instant, open: &Open) -> bool {
+    now.since(open.useful_at.max(open.unchoked_at)) < SOURCE_PATIENCE
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::Session;
 use super::torrents::Torrent;
-use crate::base::limits::{DIAL_SPACING, ENOUGH_PEERS, HALF_OPEN_MAX};
+use crate::base::limits::{DIAL_SPACING, ENOUGH_PEERS, HALF_OPEN_MAX, OUTAGE_MIN};
 use crate::base::{Instant, TorrentId};
 
 impl Session {
@@ -26,6 +26,19 @@ impl Session {
                 }
                 None => idle += 1,
             }
+        }
+    }
+
+    /// True if nobody was heard lately: whoever cannot be reached then may be no worse than our own network.
+    pub(super) fn is_cut_off(&self, now: Instant) -> bool {
+        self.heard_at.is_none_or(|heard| now.since(heard) >= OUTAGE_MIN)
+    }
+
+    /// Somebody was heard.
+    pub(super) fn on_sign_of_life(&mut self, now: Instant) {
+        self.heard_at = Some(now);
+        if core::mem::take(&mut self.outage) {
+            self.torrents.iter_mut().for_each(|torrent| torrent.candidates.reconnect(now));
         }
     }
 

@@ -26,6 +26,17 @@ impl Torrent {
         self.stall.is_some_and(|stall| stall.is_unsynced)
     }
 
+    /// Has `piece`, which was read and is right, read a second time and written again, if the device may have refused it:
+    /// memory keeps what was refused as if it were written, so that reading it proves nothing, and no sync tries again.
+    /// False if that need not be.
+    pub fn renew(&mut self, piece: u32) -> bool {
+        let is_refused = self.durability.is_refused(piece);
+        if let Some(check) = self.checking.as_mut().filter(|_| is_refused) {
+            check.renew(piece);
+        }
+        is_refused
+    }
+
     fn undurable_bytes(&self) -> u64 {
         self.undurable().count() as u64 * u64::from(self.download.geometry().piece_bytes)
     }
@@ -47,15 +58,25 @@ impl Session {
     /// the files. Where there is no room, everything waits until there is some.
     pub(super) fn on_sync_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
+        let bytes = torrent.durability.sync_failed(&mut self.device, now);
+        self.doubt_stored(now, id, fault, bytes);
+    }
+
+    /// What is not durable may be lost, that of a sync of `of_sync_bytes` included.
+    fn doubt_stored(&mut self, now: Instant, id: TorrentId, fault: StorageFault, of_sync_bytes: u64) {
+        let torrent = &mut self.torrents[id.0 as usize];
         let is_full = fault.kind == StorageFaultKind::NoSpace;
         let is_news = !is_full || torrent.stall.is_none_or(|stall| stall.fault.kind != fault.kind);
-        let bytes = torrent.durability.doubt(now, torrent.download.partly_stored().collect());
+        torrent.checking.iter_mut().for_each(Check::spoil);
+        let partly_stored = torrent.download.partly_stored().collect();
+        let have = torrent.download.have();
+        let bytes = of_sync_bytes + torrent.durability.doubt(&mut self.device, now, have, partly_stored);
         let is_hopeless = if is_full {
             torrent.stall_unsynced(now, fault, bytes);
             let since = torrent.durability.full_since(now);
             self.settings.give_up.is_some_and(|patience| now.since(since) >= patience)
         } else {
-            torrent.durability.count_failure()
+            torrent.durability.count_failure() || fault.kind == StorageFaultKind::TooLong
         };
         let is_over = is_hopeless || self.quitting.is_some();
         if is_news {
@@ -90,14 +111,24 @@ impl Session {
     pub(super) fn on_complete_failed(&mut self, now: Instant, id: TorrentId, fault: StorageFault) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         torrent.durability.end_completing();
-        self.on_sync_failed(now, id, fault);
+        // A sync that has begun since is still under way.
+        self.doubt_stored(now, id, fault, 0);
+    }
+
+    /// `piece` is right, as far as can be read, and there is no room to write it again: as after a sync that fails.
+    pub(super) fn on_renewal_failed(&mut self, now: Instant, id: TorrentId, piece: u32, fault: StorageFault) {
+        self.on_checked(now, id, piece, true);
+        self.torrents[id.0 as usize].durability.refuses_renewal = true;
+        self.doubt_stored(now, id, fault, 0);
+        self.go_on_checking(now, id);
     }
 
     /// Reads what is in doubt, if nothing else is being read: all pieces, or those that are not durable.
     pub(super) fn check_doubtful(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
         // While there is no room each try may lose something. To read much after each would keep the disk busy for nothing.
-        let waits = torrent.is_unsynced() && torrent.undurable_bytes() > UNSYNCED_BYTES_MAX;
+        let is_much = torrent.durability.refuses_renewal || torrent.undurable_bytes() > UNSYNCED_BYTES_MAX;
+        let waits = torrent.is_unsynced() && is_much;
         if waits || torrent.checking.is_some() || self.quitting.is_some() {
             return;
         }
@@ -109,14 +140,14 @@ impl Session {
             let geometry = torrent.download.geometry();
             let mut known = Bitfield::full(geometry.pieces);
             torrent.undurable().for_each(|piece| assert!(known.remove(piece), "ours: the set was full"));
-            torrent.checking = Some(Check::except(geometry, known, Bitfield::new(geometry.pieces)));
+            torrent.check(Check::except(geometry, known, Bitfield::new(geometry.pieces)));
             self.go_on_checking(now, id);
         }
     }
 
     /// Finds out whether the device takes by now what a sync could not bring to it.
-    pub(super) fn try_to_sync(&mut self, now: Instant, id: TorrentId) {
-        if self.torrents[id.0 as usize].durability.begin_trial(now) {
+    pub(super) fn try_to_sync(&mut self, id: TorrentId) {
+        if self.torrents[id.0 as usize].durability.begin_trial() {
             self.actions.push_back(Action::Sync { torrent: id, everything: true });
         }
     }
@@ -126,6 +157,7 @@ impl Session {
         let torrent = &mut self.torrents[id.0 as usize];
         let Some(stall) = torrent.stall.as_mut().filter(|stall| stall.is_unsynced) else { return };
         (stall.is_unsynced, stall.retry) = (false, now);
+        torrent.durability.refuses_renewal = false;
         self.check_doubtful(now, id);
         self.retry_stores(now, id);
     }
@@ -136,7 +168,7 @@ mod tests {
     use super::*;
     use crate::base::Rng;
     use crate::session::rig::{NOW, PIECE_BYTES as PIECE, settings, torrent};
-    use crate::session::{Event, Phase, Report, Settings};
+    use crate::session::{Event, Phase, Report, Settings, StoreId};
     use alloc::vec::Vec;
     use core::time::Duration;
     use sha1::{Digest, Sha1};
@@ -157,8 +189,10 @@ mod tests {
     #[derive(Debug, PartialEq, Eq)]
     enum Wish {
         Load(u64),
+        Renew(u64),
         Sync,
         Complete,
+        Forget,
         Said(&'static str),
         Finish(Outcome),
     }
@@ -187,9 +221,11 @@ mod tests {
 
         fn wishes(&mut self) -> Vec<Wish> {
             let wish = |action| match action {
-                Action::Load { offset, .. } => Some(Wish::Load(offset)),
+                Action::Load { offset, renew: false, .. } => Some(Wish::Load(offset)),
+                Action::Load { offset, .. } => Some(Wish::Renew(offset)),
                 Action::Sync { everything, .. } => everything.then_some(Wish::Sync),
                 Action::Complete { .. } => Some(Wish::Complete),
+                Action::ForgetState { .. } => Some(Wish::Forget),
                 Action::Say(Report::Note(Note::StorageFault { .. })) => Some(Wish::Said("fault")),
                 Action::Say(Report::Note(Note::StorageRecovered { .. })) => Some(Wish::Said("recovered")),
                 Action::Say(Report::Note(Note::Complete { .. })) => Some(Wish::Said("complete")),
@@ -201,7 +237,7 @@ mod tests {
 
         /// Reads all that is wished for, as it is on the disk; what is wished for then.
         fn read(&mut self, mut wishes: Vec<Wish>) -> Vec<Wish> {
-            while let [.., Wish::Load(offset)] = wishes[..] {
+            while let [.., Wish::Load(offset) | Wish::Renew(offset)] = wishes[..] {
                 let (at, disk) = (offset as usize, self.disk);
                 wishes = self.tell(Event::Loaded { torrent: ID, offset, bytes: &disk[at..at + PIECE] });
             }
@@ -246,7 +282,7 @@ mod tests {
         let wishes = rig.wishes();
         assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
         let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: FULL });
-        assert_eq!(wishes, [Wish::Said("fault"), Wish::Load(0)]);
+        assert_eq!(wishes, [Wish::Said("fault"), Wish::Renew(0)]);
         assert_eq!(rig.tell(Event::Completed { torrent: ID }), [], "what is in doubt is not complete");
         assert_eq!(rig.read(wishes), []);
         assert_eq!(rig.wait(), [Wish::Sync]);
@@ -261,12 +297,40 @@ mod tests {
     }
 
     #[test]
+    fn what_a_device_may_have_refused_is_written_again_before_a_sync_counts() {
+        let mut rig = Rig::new(None);
+        let wishes = rig.wishes();
+        assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+        let io = StorageFault { kind: StorageFaultKind::Io, ..FULL };
+        let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: io });
+        assert_eq!(wishes, [Wish::Said("fault"), Wish::Renew(0)]);
+        let (piece, disk) = (PIECE as u64, rig.disk);
+        let loaded = Event::Loaded { torrent: ID, offset: 0, bytes: &disk[..PIECE] };
+        assert_eq!(rig.tell(loaded), [Wish::Renew(piece)]);
+        // There is no room for the second one: it is not lost, and is read when there is.
+        let failed = Event::LoadFailed { torrent: ID, offset: piece, fault: FULL };
+        assert_eq!(rig.tell(failed), [Wish::Said("fault")]);
+        assert_eq!((rig.phase(), rig.wait()), (Phase::Stalled, Vec::from([Wish::Sync])));
+        assert_eq!(
+            rig.tell(Event::SyncFailed { torrent: ID, fault: FULL }),
+            [],
+            "nothing is read for nothing"
+        );
+        assert_eq!(rig.wait(), [Wish::Sync]);
+        let wishes = rig.tell(Event::Synced { torrent: ID });
+        assert_eq!(wishes, [Wish::Renew(0), Wish::Said("recovered")]);
+        assert_eq!(rig.read(Vec::from([Wish::Renew(0)])), [Wish::Sync, Wish::Complete]);
+        assert_eq!(rig.session.torrents[0].download.have().count(), 2);
+    }
+
+    #[test]
     fn who_does_not_wait_for_room_waits_no_longer_however_often_it_seems_to_pass() {
         let mut rig = Rig::started(Some(STORE_RETRY_INTERVAL * 3));
         rig.session.reached = true;
         assert_eq!(rig.tell(Event::CompleteFailed { torrent: ID, fault: FULL }), [Wish::Said("fault")]);
         assert_eq!(rig.wait(), [Wish::Sync]);
-        // The kernel forgets what it could not write, and has nothing left to fail.
+        // The kernel forgets what it could not write, and has nothing left to fail, in the sync of the end as well.
+        rig.tell(Event::Synced { torrent: ID });
         rig.tell(Event::Synced { torrent: ID });
         assert_eq!(rig.tell(Event::CompleteFailed { torrent: ID, fault: FULL }), [Wish::Said("fault")]);
         assert_eq!(rig.wait(), [Wish::Sync]);
@@ -274,6 +338,31 @@ mod tests {
         assert_eq!(rig.wait(), [Wish::Sync]);
         let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: FULL });
         assert_eq!(wishes, [Wish::Finish(Outcome::NoSpace)]);
+    }
+
+    #[test]
+    fn a_file_that_can_never_be_so_long_ends_the_run_at_once() {
+        let fault = StorageFault { kind: StorageFaultKind::TooLong, ..FULL };
+        let end = [Wish::Said("fault"), Wish::Finish(Outcome::TooLong)];
+        let mut rig = Rig::new(None);
+        rig.wishes();
+        assert_eq!(rig.tell(Event::StoreFailed { torrent: ID, store: StoreId(0), fault }), end);
+        assert_eq!(Rig::started(None).tell(Event::CompleteFailed { torrent: ID, fault }), end);
+    }
+
+    #[test]
+    fn who_ends_giving_before_everything_is_durable_keeps_the_state() {
+        use crate::resume::{Era, Past};
+        use crate::session::{Command, Giving};
+        let mut rig = Rig::new(None);
+        rig.session.give(NOW, Giving { seed: true, ..Giving::default() });
+        rig.session.torrents[0].durability.keep_state(Era([1; 24]), Past::default(), Bitfield::new(2));
+        let wishes = rig.wishes();
+        assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+        assert_eq!(rig.tell(Event::Command(Command::Seed(false))), []);
+        assert_eq!(rig.tell(Event::Synced { torrent: ID }), []);
+        let wishes = rig.tell(Event::Completed { torrent: ID });
+        assert_eq!(wishes, [Wish::Forget, Wish::Said("complete"), Wish::Finish(Outcome::Complete)]);
     }
 
     #[test]
@@ -319,6 +408,21 @@ mod tests {
             assert_eq!(torrent.download.have().iter().collect::<Vec<_>>(), [1]);
             assert_eq!(torrent.undurable().collect::<Vec<_>>(), [1], "the state vouches for nothing");
         }
+    }
+
+    #[test]
+    fn a_sync_that_is_under_way_when_completing_fails_stays_under_way() {
+        const BROKEN: StorageFault = StorageFault { kind: StorageFaultKind::Io, ..FULL };
+        let mut rig = Rig::new(None);
+        let wishes = rig.wishes();
+        assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+        let wishes = rig.tell(Event::SyncFailed { torrent: ID, fault: BROKEN });
+        assert_eq!(rig.read(wishes), [Wish::Sync, Wish::Complete]);
+        // The first wish to complete is answered.
+        let wishes = rig.tell(Event::CompleteFailed { torrent: ID, fault: BROKEN });
+        assert_eq!((rig.read(wishes), rig.wait()), (Vec::new(), Vec::new()), "one sync at a time");
+        rig.tell(Event::Synced { torrent: ID });
+        assert_eq!(rig.session.torrents[0].undurable().count(), 2, "it has begun before all was read");
     }
 
     #[test]

@@ -196,8 +196,10 @@ pub struct StorageFault {
 /// Kinds of storage trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageFaultKind {
-    /// No space, quota or file-size limit: passes when the user makes room.
+    /// No space or quota: passes when the user makes room.
     NoSpace,
+    /// The file system, or a limit of the process, has no files so long: does not pass.
+    TooLong,
     /// The file is not what it was: shorter, replaced, a directory, a symlink.
     Changed,
     /// No permission, or a file system that became read-only.

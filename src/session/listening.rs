@@ -18,6 +18,7 @@ impl Session {
     /// Somebody has connected to us from `address`. Answers the name of the stream; `None` if it is to be closed at
     /// once, without a word.
     pub fn accept(&mut self, now: Instant, address: SocketAddr) -> Option<StreamId> {
+        self.on_sign_of_life(now);
         if self.quitting.is_some() || self.has_too_many_of(address) {
             return None;
         }
@@ -123,14 +124,7 @@ impl Session {
         self.streams.replace(stream, Role::Peer(Box::new(connection)));
         self.torrents[id.0 as usize].connecting += 1;
         self.half_open += 1;
-        if !self.settle_twins(now, stream, theirs.peer_id) {
-            return false;
-        }
-        if self.open_peers >= self.settings.max_peers && !self.make_room_for(now, address) {
-            self.drop_peer(now, stream, Farewell::Full);
-            return false;
-        }
-        true
+        self.settle_twins(now, stream, theirs.peer_id) && self.finds_place(now, stream, address)
     }
 
     /// The torrent that a handshake asks for, if we are ready to talk about it with this one.

@@ -18,7 +18,7 @@ impl Session {
         match open.peer.on_message(now, message)? {
             News::Nothing => {}
             News::Choked => self.on_choke(stream),
-            News::Unchoked => self.on_unchoke(stream),
+            News::Unchoked => self.on_unchoke(now, stream),
             News::Has(piece) => self.on_have(now, stream, piece),
             News::HasMore => self.on_late_bitfield(now, stream),
             News::Interest => self.on_interest(now, stream),
@@ -43,20 +43,21 @@ impl Session {
     fn on_choke(&mut self, stream: StreamId) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let download = &mut self.torrents[id.0 as usize].download;
+        // Where nothing was asked for, nothing comes back.
+        self.returned |= open.pipeline.expected().next().is_some();
         if !open.peer.fast {
             // A block that was on its way already is still welcome.
             open.pipeline.release(|block| download.unrequest(stream, block));
         }
         download.forget(stream);
-        open.pipeline.search.restart();
-        self.returned = true;
     }
 
-    fn on_unchoke(&mut self, stream: StreamId) {
+    fn on_unchoke(&mut self, now: Instant, stream: StreamId) {
         if let Some((_, open)) = self.streams.open(stream) {
             open.pipeline.forget_released();
-            // It was for what may be asked of it while it chokes.
-            open.pipeline.search.restart();
+            if open.unchoked_at == Instant::ZERO {
+                open.unchoked_at = now;
+            }
         }
     }
 
@@ -68,7 +69,7 @@ impl Session {
         torrent.seeds += u32::from(open.peer.has.is_full());
         if torrent.download.wants(piece) {
             open.wanted += 1;
-            open.pipeline.search.restart();
+            torrent.download.offer(piece, false, &mut open.pipeline);
             self.update_interest(stream);
         }
         self.on_spread(now, stream, Some(piece));
@@ -86,12 +87,13 @@ impl Session {
             open.peer.has.iter().for_each(|piece| torrent.download.add_availability(piece));
         }
         open.wanted = torrent.download.wanted_of(&open.peer.has);
+        open.pipeline.search_anew();
         self.update_interest(stream);
         self.on_spread(now, stream, None);
         self.drop_if_useless(now, stream);
     }
 
-    /// The peer named many pieces more at once.
+    /// The peer named many pieces more at once, perhaps all that there are.
     fn on_late_bitfield(&mut self, now: Instant, stream: StreamId) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let Some(added) = open.peer.added.take() else { return };
@@ -102,7 +104,7 @@ impl Session {
             open.wanted += u32::from(torrent.download.wants(piece));
         }
         torrent.seeds += u32::from(open.peer.has.is_full());
-        open.pipeline.search.restart();
+        open.pipeline.search_anew();
         self.update_interest(stream);
         self.on_spread(now, stream, None);
         self.drop_if_useless(now, stream);
@@ -112,12 +114,13 @@ impl Session {
     fn on_allowed_fast(&mut self, stream: StreamId, piece: u32) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         if open.peer.has.has(piece) && !open.allowed.contains(&piece) {
+            let download = &mut self.torrents[id.0 as usize].download;
             if !open.counted {
                 // The picker offers uncounted pieces only to those who may be asked for everything.
-                self.torrents[id.0 as usize].download.add_availability(piece);
+                download.add_availability(piece);
             }
             open.allowed.push(piece);
-            open.pipeline.search.restart();
+            download.offer(piece, true, &mut open.pipeline);
         }
     }
 

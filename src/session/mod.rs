@@ -3,15 +3,17 @@
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
-//! the way to the files, `backpressure` who waits for memory, `durable`, `bound` and `resuming` what lasts longer than the run,
-//! `doubting` what may be lost, `announces` trackers, `relaying` the datagrams that a proxy carries, `dialing` and `listening`
-//! new connections, `culling` who gives way to them, `uploads` what peers ask of us, `hearing` how much of that at a time,
-//! `choking` who of them is served, `spreading` with which pieces first, `telling` what they hear of, `pacing` how fast, `seeding` for how long, `looking`
-//! how long nobody may be found, `time` deadlines, `our_id` who we say we are, `weighing` what
-//! connections hold, `pausing` and `commands` the user and the end.
+//! the way to the files, `backpressure` who waits for memory, `durable`, `device`, `bound`, `saving` and `resuming` what
+//! lasts longer than the run, `doubting` what may be lost, `announces` trackers, `relaying` the datagrams that a proxy
+//! carries, `dialing` and `listening` new connections, `culling` who gives way to them, `uploads` what peers ask of us,
+//! `hearing` how much of that at a time, `choking` who of them is served, `spreading` with which pieces first, `telling`
+//! what they hear of, `pacing` how fast, `seeding` for how long, `looking` how long nobody may be found, `time`
+//! deadlines, `our_id` who we say we are, `weighing` what connections hold, `audit` whether all that agrees, `pausing`
+//! and `commands` the user and the end.
 
 mod action;
 mod announces;
+mod audit;
 mod backpressure;
 mod blocks;
 mod bound;
@@ -19,6 +21,7 @@ mod choking;
 mod command;
 mod commands;
 mod culling;
+mod device;
 mod dialing;
 mod doubting;
 mod durable;
@@ -38,6 +41,7 @@ mod requests;
 mod resuming;
 #[cfg(test)]
 mod rig;
+mod saving;
 mod scatter;
 mod secure_fault;
 mod seeding;
@@ -52,7 +56,7 @@ mod uploads;
 mod weighing;
 
 pub use action::{Action, Outcome};
-pub use command::{COMMANDS, Command, CommandFault};
+pub use command::{COMMANDS, Command, CommandFault, peer_address};
 pub use event::{CloseCause, Event, StorageFault, StorageFaultKind, StoreId};
 pub use giving::Giving;
 pub use looking::Efforts;
@@ -62,7 +66,6 @@ pub use scatter::Scatter;
 pub use secure_fault::SecureFault;
 pub use uploads::FileBytes;
 
-use crate::base::limits::{DEPARTED_MAX, HALF_OPEN_MAX};
 use crate::base::{Instant, PeerId, Rng, StreamId, TorrentId};
 use crate::download::Pool;
 use crate::meta::Metainfo;
@@ -77,10 +80,11 @@ use announces::Query;
 use core::net::SocketAddr;
 use core::time::Duration;
 use culling::Culling;
+use device::Device;
 use our_id::our_id;
 use peers::Farewell;
 use relaying::Relaying;
-use streams::{Open, Role, Stage, Streams};
+use streams::{Role, Stage, Streams};
 use torrents::Torrent;
 use weighing::Held;
 
@@ -129,6 +133,7 @@ pub struct Session {
     rng: Rng,
     our_id: PeerId,
     torrents: Vec<Torrent>,
+    device: Device,
     streams: Streams,
     pool: Pool,
     actions: VecDeque<Action>,
@@ -181,6 +186,9 @@ pub struct Session {
     next_dialler: usize,
     /// When a peer was last dialled; at first, when the run began.
     last_dial: Instant,
+    /// When somebody was last heard, and whether addresses were found to be out of reach since then.
+    heard_at: Option<Instant>,
+    outage: bool,
     /// Who gives way where all places are taken.
     culling: Culling,
     /// When all peers are looked at.
@@ -204,6 +212,7 @@ impl Session {
     pub fn new(now: Instant, mut rng: Rng, settings: Settings) -> Self {
         Self {
             pool: Pool::new(settings.memory_bytes),
+            device: Device::new(settings.memory_bytes),
             held: Held::new(settings.max_peers),
             settings,
             giving: Giving::default(),
@@ -240,6 +249,8 @@ impl Session {
             arrivals: 0,
             next_dialler: 0,
             last_dial: now,
+            heard_at: None,
+            outage: false,
             culling: Culling::default(),
             peers_deadline: None,
             reached: false,
@@ -274,14 +285,21 @@ impl Session {
         self.held.expect(metainfo.geometry());
         let identity =
             Identity { info_hash: metainfo.info_hash, peer_id: self.our_id, port: self.settings.port };
-        let memory_bytes = self.settings.memory_bytes;
         let routes = Arc::clone(&self.routes);
-        let torrent = Torrent::new(now, id, metainfo, identity, routes, memory_bytes, &mut self.rng);
+        let torrent = Torrent::new(now, id, metainfo, identity, routes, &mut self.rng);
         self.torrents.push(torrent);
         for address in self.settings.peers.clone() {
             self.torrents[id.0 as usize].add_named_peer(now, address);
         }
         id
+    }
+
+    /// Has the pieces of a torrent fetched from the first to the last, as far as peers have them: for files that are best
+    /// written so.
+    pub fn fetch_in_order(&mut self, id: TorrentId) {
+        if let Some(torrent) = self.torrents.get_mut(id.0 as usize) {
+            torrent.download.fetch_in_order();
+        }
     }
 
     /// It is known what is missing: peers are looked for.
@@ -362,6 +380,7 @@ impl Session {
     }
 
     fn on_connected(&mut self, now: Instant, stream: StreamId) {
+        self.on_sign_of_life(now);
         match self.streams.get(stream) {
             Some(Role::Peer(_)) => self.on_peer_connected(now, stream),
             Some(Role::Tracker { .. }) => self.on_tracker_connected(now, stream),
@@ -371,6 +390,9 @@ impl Session {
     }
 
     fn on_closed(&mut self, now: Instant, stream: StreamId, cause: CloseCause) {
+        if matches!(cause, CloseCause::Refused | CloseCause::Reset | CloseCause::Ended) {
+            self.on_sign_of_life(now);
+        }
         match self.streams.get(stream) {
             Some(Role::Arrival(_)) => self.forget_arrival(stream),
             Some(Role::Peer(_)) => {
@@ -396,6 +418,7 @@ impl Session {
         if core::mem::take(&mut self.returned) {
             self.give_returned(now);
         }
+        self.let_stores_in();
         self.end_waits(now);
         self.shed(now);
         self.settle_looking(now);
@@ -405,24 +428,6 @@ impl Session {
 
     fn note(&mut self, note: Note) {
         self.actions.push_back(Action::Say(Report::Note(note)));
-    }
-
-    /// Panics unless the rooms agree with each other and with their bounds. For simulation and fuzzing.
-    #[doc(hidden)]
-    pub fn check(&self) {
-        self.check_counts();
-        self.torrents.iter().for_each(|torrent| torrent.download.check());
-        let reserved: u32 = self.torrents.iter().map(|torrent| torrent.download.reserved_blocks()).sum();
-        assert_eq!(reserved, self.pool.reserved(), "reserved blocks");
-        // Pieces that are whole cannot be given up, but they need no more memory either.
-        let unfinished = self.torrents.iter().any(|torrent| torrent.download.is_unfinished());
-        assert!(!self.pool.is_overdrawn() || !unfinished, "more is promised than can be kept");
-        assert!(self.pool.made_bytes() <= self.pool.limit_bytes());
-        self.check_buffers();
-        self.check_weights();
-        self.check_availability();
-        self.streams.iter_open().for_each(|(stream, id, _, open)| self.check_open(stream, id, open));
-        assert!(self.departed.len() <= DEPARTED_MAX && self.half_open <= HALF_OPEN_MAX);
     }
 
     /// Buffers that are lent out: blocks of pieces, blocks in progress, and the plan of a read. For simulation and
@@ -437,52 +442,6 @@ impl Session {
     pub fn steps(&self) -> u64 {
         let rooms: u64 = self.torrents.iter().map(|torrent| torrent.download.steps()).sum();
         let own = rooms + self.culling.steps + self.tell_steps;
-        own + self.streams.iter_open().map(|(.., open)| open.pipeline.search.steps).sum::<u64>()
-    }
-
-    fn check_buffers(&self) {
-        let kept: u32 = self.torrents.iter().map(|torrent| torrent.download.kept_buffers()).sum();
-        let landing = self.streams.iter_open().filter(|(.., open)| open.landing.is_some()).count() as u32;
-        assert_eq!(self.lent_buffers(), kept + landing, "buffers: {kept} kept, {landing} in progress");
-    }
-
-    /// The picker knows of every counted piece of every peer, and of no other.
-    fn check_availability(&self) {
-        for (nth, torrent) in self.torrents.iter().enumerate() {
-            let own = self.streams.iter_open().filter(|(_, id, ..)| id.0 as usize == nth);
-            let counted =
-                |open: &Open| if open.counted { open.peer.has.count() } else { open.allowed.len() as u32 };
-            let told: u64 = own.map(|(.., open)| u64::from(counted(open))).sum();
-            let pieces = 0..torrent.metainfo.geometry().pieces;
-            let known: u64 = pieces.map(|piece| u64::from(torrent.download.availability(piece))).sum();
-            assert_eq!(told, known, "availability");
-        }
-    }
-
-    /// A connection agrees with its torrent: what is wanted of it, what it is asked for, what it is told.
-    fn check_open(&self, stream: StreamId, id: TorrentId, open: &Open) {
-        let download = &self.torrents[id.0 as usize].download;
-        assert_eq!(open.wanted, download.wanted_of(&open.peer.has), "pieces wanted of {stream:?}");
-        let told = open.peer.am_interested == (open.wanted > 0);
-        assert!(told || open.peer.outbox.free_bytes() < 17, "interest of {stream:?}");
-        let live = open.pipeline.live();
-        assert_eq!(live.clone().count() as u32, open.pipeline.outstanding());
-        live.for_each(|block| assert!(download.is_asked(stream, block), "{block:?} of {stream:?}"));
-        assert!(open.framer.is_some());
-    }
-
-    fn check_counts(&self) {
-        let roles = || self.streams.iter().map(|(_, role)| role);
-        let served = self.streams.iter_open().filter(|(.., open)| !open.peer.am_choking).count();
-        assert_eq!(self.served, served as u32);
-        assert_eq!(self.arrivals, roles().filter(|role| matches!(role, Role::Arrival(_))).count());
-        assert_eq!(self.open_peers, self.streams.iter_open().count() as u32);
-        for (nth, torrent) in self.torrents.iter().enumerate() {
-            let own = |role: &&Role| matches!(role, Role::Peer(peer) if peer.torrent.0 as usize == nth);
-            let open = self.streams.iter_open().filter(|(_, id, ..)| id.0 as usize == nth);
-            let seeds = open.filter(|(_, _, _, open)| open.peer.has.is_full()).count();
-            assert_eq!(torrent.seeds, seeds as u32);
-            assert_eq!(torrent.peers + torrent.connecting, roles().filter(own).count() as u32);
-        }
+        own + self.streams.iter_open().map(|(.., open)| open.pipeline.search_steps()).sum::<u64>()
     }
 }

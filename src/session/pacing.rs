@@ -20,6 +20,7 @@ impl Session {
 
     /// `count` bytes have come.
     pub(super) fn count_received(&mut self, now: Instant, stream: StreamId, count: usize) {
+        self.on_sign_of_life(now);
         if self.down_pacer.rate().is_some()
             && let Some((_, open)) = self.streams.open(stream)
         {
@@ -39,6 +40,8 @@ impl Session {
                 let Some(stream) = self.up_pacer.next_waiting() else { break };
                 if let Some((_, open)) = self.streams.open(stream) {
                     open.service.up.deal(round.bytes);
+                    // It has waited for us, not we for it.
+                    open.service.progress = now;
                     self.flush(stream);
                 }
             }

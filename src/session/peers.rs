@@ -46,6 +46,16 @@ pub(super) enum Farewell {
     Finished,
 }
 
+impl Farewell {
+    /// True if nobody has answered.
+    fn is_silence(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectTimeout | Self::Closed(CloseCause::Unreachable) | Self::Closed(CloseCause::TimedOut)
+        )
+    }
+}
+
 impl fmt::Display for Farewell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -60,7 +70,7 @@ impl fmt::Display for Farewell {
             Self::Twin => f.write_str("connected twice"),
             Self::Full => f.write_str("no room for more peers"),
             Self::Greedy => f.write_str("it takes more memory than there is for all peers"),
-            Self::Useless => f.write_str("it has nothing for us, and others wait for its place"),
+            Self::Useless => f.write_str("it gives us nothing, and others wait for its place"),
             Self::Finished => f.write_str("nothing left to exchange"),
         }
     }
@@ -103,9 +113,10 @@ impl Session {
         let Some(connection) = self.streams.connection(stream) else { return Ok(()) };
         let Stage::Shaking { reader, .. } = &mut connection.stage else { return Ok(()) };
         let Some(theirs) = reader.next(&mut bytes)? else { return Ok(()) };
-        let torrent = &self.torrents[connection.torrent.0 as usize];
+        let (torrent, address) = (&self.torrents[connection.torrent.0 as usize], connection.address);
         theirs.check(&torrent.metainfo.info_hash, &our_id)?;
-        if self.settle_twins(now, stream, theirs.peer_id) {
+        // Others may have come while it was dialled.
+        if self.settle_twins(now, stream, theirs.peer_id) && self.finds_place(now, stream, address) {
             self.open_up(now, stream, &theirs);
             return self.feed(now, stream, bytes);
         }
@@ -137,6 +148,7 @@ impl Session {
             counted: false,
             starved: false,
             useful_at: now,
+            unchoked_at: Instant::ZERO,
             rests_until: Instant::ZERO,
             searching: false,
             waits_for_room: false,
@@ -206,7 +218,11 @@ impl Session {
         if let Some(address) = listens_at.or(Some(address).filter(|_| !incoming)) {
             self.settle_candidate(now, id, address, useful, why);
         }
-        let guilty = matches!(why, Farewell::Guilty(_) | Farewell::Banned | Farewell::NeverReads);
+        let guilty = match why {
+            // We have dialled ourselves: nobody is to blame.
+            Farewell::Guilty(fault) => fault != Misbehaved::SelfConnection,
+            _ => matches!(why, Farewell::Banned | Farewell::NeverReads),
+        };
         let why = why.to_string();
         if !incoming {
             self.note_peer_fault(address, &why);
@@ -229,10 +245,16 @@ impl Session {
             // Each torrent may have got it from its tracker.
             return self.torrents.iter_mut().for_each(|torrent| torrent.candidates.add_own(address));
         }
+        let is_cut_off = self.is_cut_off(now);
         let candidates = &mut self.torrents[id.0 as usize].candidates;
         match (why, useful) {
             // Our own poverty says nothing about the peer, and neither does a broken proxy.
             (Farewell::Closed(cause), _) if cause.is_on_our_side() => candidates.put_back(now, address),
+            (Farewell::Full, None) => candidates.put_back(now, address),
+            (farewell, None) if is_cut_off && farewell.is_silence() => {
+                self.outage = true;
+                candidates.cut_off(now, address, &mut self.rng);
+            }
             (Farewell::Guilty(_) | Farewell::NeverReads | Farewell::Greedy, Some(_)) => {
                 candidates.closed(now, address, false, &mut self.rng);
             }

@@ -67,6 +67,7 @@ impl Session {
     }
 
     pub(super) fn on_relayed(&mut self, now: Instant, from: Option<SocketAddr>, bytes: &[u8]) {
+        self.on_sign_of_life(now);
         if let Relaying::Open { until, .. } = &mut self.relaying {
             *until = now + RELAY_QUIET_MAX;
         }

@@ -83,6 +83,8 @@ pub struct TorrentStatus {
     pub size_bytes: u64,
     /// Bytes of verified pieces on disk, pad files not counted.
     pub done_bytes: u64,
+    /// Bytes beside those that are verified and wait in memory for the rest of their extent.
+    pub held_bytes: u64,
     /// Pieces in all.
     pub pieces: u32,
     /// Pieces verified and on disk.
@@ -127,6 +129,8 @@ pub struct TorrentStatus {
     pub swarm: Counts,
     /// The storage fault that stalls it.
     pub fault: Option<StorageFault>,
+    /// Pieces that the last check could not read.
+    pub pieces_unreadable: u32,
 }
 
 /// One connected peer.
@@ -235,6 +239,8 @@ pub enum Note {
         good: u32,
         /// Pieces in all.
         pieces: u32,
+        /// Pieces that could not be read.
+        unreadable: u32,
     },
     /// Everything is there.
     Complete {
@@ -246,6 +252,13 @@ pub enum Note {
         took: Duration,
         /// It is given to others from then on; else the torrent ends with it.
         stays: bool,
+    },
+    /// A torrent is given to nobody any more, as the user wishes.
+    GivenEnough {
+        /// Whose.
+        torrent: TorrentId,
+        /// The ratio is reached; else the time is over.
+        by_ratio: bool,
     },
     /// A peer has shaken hands.
     PeerConnected {
@@ -377,6 +390,7 @@ impl Note {
             Self::PeerBanned { .. } | Self::TrackerFailed { .. } | Self::TrackerWarning { .. } => Level::Warn,
             Self::StateNotSaved { .. } => Level::Warn,
             Self::Resumed { .. } | Self::TrackerSkipped { .. } => Level::Info,
+            Self::GivenEnough { .. } => Level::Info,
             Self::Checked { .. } | Self::Complete { .. } | Self::StorageRecovered { .. } => Level::Info,
             Self::PieceFailed { .. } | Self::TrackerAnswered { .. } => Level::Debug,
             Self::PeerGone { guilty: true, .. } => Level::Debug,

@@ -19,6 +19,7 @@ impl Session {
         if !may_be_asked || !torrent.is_downloading() {
             return self.flush(stream);
         }
+        open.pipeline.set_choking(open.answers_few());
         let is_low = open.pipeline.is_low(share);
         if now < open.rests_until {
             open.starved = true;
@@ -147,7 +148,6 @@ impl Session {
         for (stream, torrent, open) in self.streams.iter_open_mut() {
             let is_given_up = |block: &Block| given_up.contains(&(torrent, block.piece));
             requests.extend(open.pipeline.expected().filter(is_given_up).map(|block| (stream, block)));
-            open.pipeline.search.restart();
         }
         requests.into_iter().for_each(|(stream, block)| self.cancel(now, stream, block));
         self.returned = true;

@@ -24,6 +24,9 @@ pub struct Remains<'a> {
     pub empty: bool,
     /// No earlier run is known to have worked on the files: if nothing in them is of the torrent, they are somebody's own.
     pub foreign: bool,
+    /// Files that have their length and may not be written to, if there are any, and the operating system's number for why:
+    /// what is wrong in them cannot be made good.
+    pub read_only: Option<(Bitfield, i32)>,
 }
 
 impl Session {
@@ -36,14 +39,19 @@ impl Session {
         remains: Remains<'_>,
     ) -> TorrentId {
         let id = self.enter(now, metainfo);
-        let Remains { state, stamps, holes, era, wall, empty, foreign } = remains;
+        let Remains { state, stamps, holes, era, wall, empty, foreign, read_only } = remains;
         let torrent = &mut self.torrents[id.0 as usize];
         torrent.foreign = foreign && holes.count() < holes.len();
+        torrent.read_only = read_only;
         let mut belief = Belief::new(&torrent.metainfo, state, &Present { stamps, era, wall });
         if self.settings.check_only {
             belief = Belief::nothing(holes.len());
         } else {
             torrent.durability.keep_state(era, belief.past, belief.pieces.clone());
+        }
+        // What the file system has nothing for was never refused.
+        for piece in belief.refused.iter().filter(|&piece| !holes.has(piece)) {
+            torrent.durability.refuse(piece);
         }
         for piece in belief.pieces.iter() {
             if torrent.download.found(piece) {
@@ -66,5 +74,52 @@ impl Session {
             self.go_on_checking(now, id);
         }
         id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+    use crate::session::rig::{NOW, PIECE_BYTES as PIECE, settings, torrent};
+    use crate::session::{Action, Event, Outcome};
+    use sha1::{Digest, Sha1};
+
+    /// How a run ends, if it does when all is read: of two pieces, with a second that is right or wrong, in a file that may
+    /// not be written to.
+    fn read_only(second: u8) -> Option<Outcome> {
+        let hashes = [7, 7].map(|byte| <[u8; 20]>::from(Sha1::digest([byte; PIECE])));
+        let mut session = Session::new(NOW, Rng::new(1), settings());
+        let remains = Remains {
+            state: &[],
+            stamps: &[Stamp { length: 2 * PIECE as u64, changed_ns: 5 }],
+            holes: Bitfield::new(2),
+            era: Era::default(),
+            wall: Wall { now_ns: 9, boot_ns: 1, kept: true },
+            empty: false,
+            foreign: false,
+            read_only: Some((Bitfield::full(1), 13)),
+        };
+        let torrent = session.resume_torrent(NOW, torrent(&hashes), remains);
+        let (mut bytes, mut outcome) = ([7, second].into_iter(), None);
+        while let Some(action) = session.next_action() {
+            match action {
+                Action::Load { offset, .. } => {
+                    let bytes = [bytes.next().expect("two pieces"); PIECE];
+                    session.handle(NOW, Event::Loaded { torrent, offset, bytes: &bytes });
+                }
+                Action::Finish(end) => outcome = Some(end),
+                Action::Sync { torrent, .. } => session.handle(NOW, Event::Synced { torrent }),
+                Action::Save { torrent } => session.handle(NOW, Event::Saved { torrent, result: Ok(()) }),
+                _ => {}
+            }
+        }
+        outcome
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_written_to_has_to_be_right() {
+        let denied = Outcome::Denied { torrent: TorrentId(0), file: 0, os_error: 13 };
+        assert_eq!((read_only(8), read_only(7)), (Some(denied), None));
     }
 }

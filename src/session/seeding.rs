@@ -1,7 +1,7 @@
 //! What becomes of a torrent that is complete: it is given to others for as long as the user wishes, or dropped.
 
 use super::peers::Farewell;
-use super::{Giving, Session};
+use super::{Giving, Note, Session};
 use crate::base::limits::PARTING_TIME;
 use crate::base::{Instant, StreamId, TorrentId};
 use alloc::string::String;
@@ -74,7 +74,7 @@ impl Session {
         let torrent = &self.torrents[id.0 as usize];
         let wished = u128::from(torrent.metainfo.layout.wanted_bytes()) * u128::from(permille);
         if torrent.is_seeding() && u128::from(self.past(now, id).uploaded_bytes) * 1000 >= wished {
-            self.end_seeding(now, id);
+            self.end_seeding(now, id, true);
         }
     }
 
@@ -83,7 +83,7 @@ impl Session {
         for nth in 0..self.torrents.len() {
             let id = TorrentId(nth as u32);
             if self.seed_deadline_of(nth).is_some_and(|due| due <= now) {
-                self.end_seeding(now, id);
+                self.end_seeding(now, id, false);
             }
             if self.torrents[nth].parting.is_some_and(|due| due <= now || self.torrents[nth].peers == 0) {
                 self.torrents[nth].parting = None;
@@ -108,7 +108,8 @@ impl Session {
         Some(torrent.completed? + left)
     }
 
-    fn end_seeding(&mut self, now: Instant, id: TorrentId) {
+    fn end_seeding(&mut self, now: Instant, id: TorrentId, by_ratio: bool) {
+        self.note(Note::GivenEnough { torrent: id, by_ratio });
         let torrent = &mut self.torrents[id.0 as usize];
         (torrent.ended, torrent.parting) = (true, Some(now + PARTING_TIME));
         self.keep_or_forget_state(id, false);

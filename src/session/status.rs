@@ -41,6 +41,7 @@ impl Session {
             phase: torrent.phase(),
             size_bytes,
             done_bytes: torrent.done_bytes,
+            held_bytes: torrent.download.held().map(|piece| torrent.wanted_bytes(piece)).sum(),
             pieces: geometry.pieces,
             pieces_have: have.count(),
             pieces_open: torrent.download.open_pieces(),
@@ -63,6 +64,7 @@ impl Session {
             trackers: torrent.trackers.counts(),
             swarm: torrent.trackers.swarm(),
             fault: torrent.stall.map(|stall| stall.fault),
+            pieces_unreadable: torrent.unreadable.pieces,
         }
     }
 

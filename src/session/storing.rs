@@ -7,6 +7,9 @@ use crate::base::{Instant, TorrentId};
 use crate::download::{Check, Verdict};
 use alloc::vec::Vec;
 
+/// Files that a check cannot read and that are said, each in a line.
+const UNREADABLE_FILES_SAID: u32 = 10;
+
 impl Session {
     /// Hashes up to `budget_bytes` of complete pieces, and goes on with cut searches. True if more waits: call again in
     /// the next turn, without sleeping.
@@ -44,7 +47,6 @@ impl Session {
                 torrent.corrupt_bytes += u64::from(torrent.download.geometry().piece_length(piece));
                 self.note(Note::PieceFailed { torrent: id, piece });
                 guilty.into_iter().for_each(|stream| self.ban(now, id, stream, piece));
-                self.restart_searches(id, piece);
                 self.returned = true;
             }
         }
@@ -65,7 +67,6 @@ impl Session {
         for (_, torrent, open) in self.streams.iter_open_mut() {
             if torrent == id && open.peer.has.has(piece) {
                 open.wanted += 1;
-                open.pipeline.search.restart();
                 open.peer.set_interested(true);
             }
         }
@@ -82,27 +83,58 @@ impl Session {
         was_there
     }
 
-    /// `piece` may be opened again: whoever has it must look anew.
-    fn restart_searches(&mut self, id: TorrentId, piece: u32) {
-        for (_, torrent, open) in self.streams.iter_open_mut() {
-            if torrent == id && open.peer.has.has(piece) {
-                open.pipeline.search.restart();
-            }
-        }
+    /// The run ends: all stores, and then all syncs.
+    pub(super) fn store_and_sync_at_the_end(&mut self, now: Instant) {
+        self.ids().for_each(|id| self.wish_stores(id));
+        self.ids().for_each(|id| self.make_durable(now, id));
+    }
+
+    /// True if storing would keep the run from ending: a file system may let who writes wait until a sync is done (ext4 with
+    /// a journal), and a device that hangs does not end it.
+    fn may_not_store(&self) -> bool {
+        self.quitting.is_some() && self.torrents.iter().any(|torrent| torrent.durability.is_syncing())
     }
 
     /// Passes the download's stores on as wishes.
     pub(super) fn wish_stores(&mut self, id: TorrentId) {
+        if self.may_not_store() {
+            return;
+        }
         let torrent = &mut self.torrents[id.0 as usize];
         // While storing fails, everything waits for the next try; at the end, nothing waits.
         let (may_wish, may_wait) = (torrent.stall.is_none(), self.quitting.is_none());
         while let Some(bytes) = torrent.download.next_store_bytes() {
-            if may_wish && may_wait && !torrent.durability.admits(bytes) {
+            if may_wish && may_wait && !torrent.durability.admits(&mut self.device, id, bytes) {
                 break;
             }
             let store = torrent.download.next_store().filter(|_| may_wish);
-            if let Some(store) = store.filter(|&store| torrent.durability.wish(store, bytes)) {
+            if let Some(store) =
+                store.filter(|&store| torrent.durability.wish(&mut self.device, store, bytes))
+            {
                 self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
+            }
+        }
+    }
+
+    /// Passes on the stores that waited for the device, as far as there is room by now: one of each torrent in turn, so
+    /// that nobody waits for ever. Who waits behind one that is too large for now waits with it.
+    pub(super) fn let_stores_in(&mut self) {
+        while let Some(id) = self.device.first_waiting() {
+            let torrent = &mut self.torrents[id.0 as usize];
+            // What cannot be stored for now is tried again in its own time.
+            let next = torrent.download.next_store_bytes().filter(|_| torrent.stall.is_none());
+            if next.is_some_and(|bytes| !self.device.admits(bytes)) {
+                return;
+            }
+            self.device.end_first_wait();
+            torrent.durability.end_wait();
+            let store = torrent.download.next_store().filter(|_| next.is_some());
+            let (own, bytes) = (&mut torrent.durability, next.unwrap_or(0));
+            if let Some(store) = store.filter(|&store| own.wish(&mut self.device, store, bytes)) {
+                self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
+            }
+            if torrent.download.next_store_bytes().is_some() {
+                own.wait(&mut self.device, id);
             }
         }
     }
@@ -110,7 +142,7 @@ impl Session {
     pub(super) fn on_stored(&mut self, now: Instant, id: TorrentId, store: StoreId) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
         let mut stored: Vec<u32> = Vec::new();
-        torrent.durability.answered(now, store.0, true);
+        torrent.durability.answered(&mut self.device, now, store.0, true);
         torrent.download.stored(store.0, &mut self.pool, |piece| stored.push(piece));
         self.recover(now, id);
         for &piece in &stored {
@@ -129,7 +161,7 @@ impl Session {
     /// Verifies what is on disk, from the first piece to the last.
     pub(super) fn start_checking(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
-        torrent.checking = Some(Check::new(torrent.download.geometry()));
+        torrent.check(Check::new(torrent.download.geometry()));
         torrent.trackers.hold(true);
         torrent.read_faults = 0;
         self.go_on_checking(now, id);
@@ -157,7 +189,7 @@ impl Session {
         fault: StorageFault,
     ) {
         let Some(torrent) = self.torrents.get_mut(id.0 as usize) else { return };
-        torrent.durability.answered(now, store.0, false);
+        torrent.durability.answered(&mut self.device, now, store.0, false);
         let before = torrent.stall;
         let tries = before.map_or(0, |stall| stall.tries);
         let since = before.map_or(now, |stall| stall.since);
@@ -171,6 +203,7 @@ impl Session {
             StorageFaultKind::NoSpace => {
                 self.settings.give_up.is_some_and(|patience| now.since(since) >= patience)
             }
+            StorageFaultKind::TooLong => true,
             _ => tries >= STORE_TRIES_MAX,
         };
         // While quitting there is no time to wait for a better disk: what is not stored is fetched again next time.
@@ -190,12 +223,13 @@ impl Session {
         let Some(stall) = torrent.stall.as_mut().filter(|stall| stall.retry <= now) else { return };
         stall.retry = now + STORE_RETRY_INTERVAL;
         if stall.is_unsynced {
-            return self.try_to_sync(now, id);
+            return self.try_to_sync(id);
         }
         stall.tries += 1;
         while torrent.download.next_store().is_some() {}
         for store in torrent.download.pending_stores() {
-            if torrent.durability.wish(store, torrent.download.store_bytes(store)) {
+            let bytes = torrent.download.store_bytes(store);
+            if torrent.durability.wish(&mut self.device, store, bytes) {
                 self.actions.push_back(Action::Store { torrent: id, store: StoreId(store) });
             }
         }
@@ -204,18 +238,27 @@ impl Session {
         }
     }
 
+    /// True if what the session wished to read of a torrent is still of use: at the end it is not.
+    pub fn awaits_load(&self, id: TorrentId) -> bool {
+        self.torrents.get(id.0 as usize).is_some_and(|torrent| torrent.checking.is_some())
+    }
+
     /// Wishes for the next slice of a check, or ends it.
     pub(super) fn go_on_checking(&mut self, now: Instant, id: TorrentId) {
         self.pass_holes(now, id);
         let torrent = &mut self.torrents[id.0 as usize];
-        let Some(check) = &torrent.checking else { return };
+        let Some(check) = &mut torrent.checking else { return };
         if let Some((offset, length)) = check.wants() {
-            return self.actions.push_back(Action::Load { torrent: id, offset, length });
+            let piece = check.piece();
+            check.begin(torrent.download.have().has(piece) && torrent.durability.is_refused(piece));
+            let renew = check.is_renewing();
+            return self.actions.push_back(Action::Load { torrent: id, offset, length, renew });
         }
         torrent.checking = None;
         torrent.trackers.hold(false);
         let (good, pieces) = (torrent.download.have().count(), torrent.download.geometry().pieces);
-        self.note(Note::Checked { torrent: id, good, pieces });
+        let unreadable = torrent.unreadable.pieces;
+        self.note(Note::Checked { torrent: id, good, pieces, unreadable });
         self.check_doubtful(now, id);
         let torrent = &mut self.torrents[id.0 as usize];
         if torrent.checking.is_none() {
@@ -246,36 +289,50 @@ impl Session {
 
     pub(super) fn on_loaded(&mut self, now: Instant, id: TorrentId, offset: u64, bytes: &[u8]) {
         let Some(check) = self.check_of(id, offset) else { return };
+        let (was_renewing, was_renewed) = (check.is_renewing(), check.is_renewed());
         if let Some((piece, digest)) = check.on_bytes(bytes) {
-            let torrent = &self.torrents[id.0 as usize];
+            let torrent = &mut self.torrents[id.0 as usize];
             let is_right = torrent.metainfo.hashes.get(piece as usize) == Some(&digest);
-            self.on_checked(now, id, piece, is_right);
+            if was_renewed {
+                torrent.durability.renewed(piece);
+            }
+            if !is_right || was_renewing || !torrent.renew(piece) {
+                self.on_checked(now, id, piece, is_right);
+            }
         }
         self.go_on_checking(now, id);
     }
 
     /// A piece was read from disk.
-    fn on_checked(&mut self, now: Instant, id: TorrentId, piece: u32, is_right: bool) {
+    pub(super) fn on_checked(&mut self, now: Instant, id: TorrentId, piece: u32, is_right: bool) {
         let torrent = &mut self.torrents[id.0 as usize];
-        if is_right && torrent.download.have().has(piece) {
+        if !is_right {
+            self.lose_piece(now, id, piece);
+            return;
+        }
+        let is_new = torrent.download.found(piece);
+        // Who only checks has no use for a sync.
+        if torrent.download.have().has(piece) && !self.settings.check_only {
             torrent.durability.found(piece);
-        } else if is_right && torrent.download.found(piece) {
-            torrent.durability.found(piece);
+        }
+        if is_new {
             torrent.done_bytes += torrent.wanted_bytes(piece);
             self.unwant(id, piece);
-        } else if !is_right {
-            self.lose_piece(now, id, piece);
         }
     }
 
     pub(super) fn on_load_failed(&mut self, now: Instant, id: TorrentId, offset: u64, fault: StorageFault) {
         let Some(check) = self.check_of(id, offset) else { return };
-        let piece = check.piece();
+        let (piece, was_renewing) = (check.piece(), check.is_renewing());
         check.skip_piece();
+        // Want of room is a fault of writing, and the piece is still there to be read.
+        if was_renewing && fault.kind == StorageFaultKind::NoSpace {
+            return self.on_renewal_failed(now, id, piece, fault);
+        }
         let torrent = &mut self.torrents[id.0 as usize];
         torrent.read_faults += 1;
-        // One line for a disk that fails, not one for each piece.
-        if torrent.read_faults == 1 {
+        // One line for each file, not one for each piece, and not for every file of a disk that fails.
+        if torrent.unreadable.add(fault.file) && torrent.unreadable.files <= UNREADABLE_FILES_SAID {
             self.note(Note::StorageFault { torrent: id, fault, retried: false });
         }
         self.on_checked(now, id, piece, false);
@@ -293,5 +350,56 @@ impl Session {
             self.distrust(now, id);
             self.check_doubtful(now, id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Rng;
+    use crate::session::rig::{NOW, PIECE_BYTES as PIECE, settings, torrent};
+    use crate::session::{Event, Report, Settings};
+    use sha1::{Digest, Sha1};
+
+    const ID: TorrentId = TorrentId(0);
+
+    /// A check of some pieces: for each, whether it is right, or the file that cannot be read. The files that are said, and
+    /// how the run ends.
+    fn checked(pieces: &[Result<bool, u32>]) -> (Vec<u32>, Option<Outcome>) {
+        let hash: [u8; 20] = Sha1::digest([7; PIECE]).into();
+        let mut session = Session::new(NOW, Rng::new(1), Settings { check_only: true, ..settings() });
+        session.add_torrent(NOW, torrent(&alloc::vec![hash; pieces.len()]), false);
+        let (mut said, mut outcome) = (Vec::new(), None);
+        let mut answers = pieces.iter();
+        while let Some(action) = session.next_action() {
+            match action {
+                Action::Load { offset, .. } => match answers.next().expect("as many") {
+                    Ok(is_right) => {
+                        let bytes = [if *is_right { 7 } else { 8 }; PIECE];
+                        session.handle(NOW, Event::Loaded { torrent: ID, offset, bytes: &bytes });
+                    }
+                    &Err(file) => {
+                        let kind = StorageFaultKind::Denied;
+                        let fault = StorageFault { kind, file, os_error: 13, missing_bytes: 0 };
+                        session.handle(NOW, Event::LoadFailed { torrent: ID, offset, fault });
+                    }
+                },
+                Action::Sync { .. } | Action::Complete { .. } => panic!("nothing was stored"),
+                Action::Say(Report::Note(Note::StorageFault { fault, .. })) => said.push(fault.file),
+                Action::Finish(end) => outcome = Some(end),
+                _ => {}
+            }
+        }
+        (said, outcome)
+    }
+
+    #[test]
+    fn each_file_that_cannot_be_read_is_said_once_and_is_not_called_bad() {
+        let unreadable = [Err(0), Err(0), Ok(true), Err(3), Ok(false), Err(3), Err(4)];
+        assert_eq!(checked(&unreadable), (Vec::from([0, 3, 4]), Some(Outcome::IoError)));
+        assert_eq!(checked(&[Ok(true), Ok(false)]), (Vec::new(), Some(Outcome::CheckFailed)));
+        assert_eq!(checked(&[Ok(true), Ok(true)]), (Vec::new(), Some(Outcome::Complete)));
+        let many: Vec<Result<bool, u32>> = (0..3 * UNREADABLE_FILES_SAID).map(Err).collect();
+        assert_eq!(checked(&many).0.len(), UNREADABLE_FILES_SAID as usize);
     }
 }

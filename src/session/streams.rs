@@ -115,6 +115,8 @@ pub struct Open {
     pub starved: bool,
     /// When it last sent a block that was kept; at first, when it came.
     pub useful_at: Instant,
+    /// When it first let us ask after it had last been of use; [`Instant::ZERO`] if it has not.
+    pub unchoked_at: Instant,
     /// It has rejected a request and is not asked before this.
     pub rests_until: Instant,
     /// Its search for a piece goes on in the next turn.

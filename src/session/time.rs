@@ -13,7 +13,7 @@ impl Session {
         let torrents = self.torrents.iter().flat_map(|torrent| {
             let announce = torrent.trackers.next_deadline();
             let flush = torrent.download.next_deadline().filter(|_| torrent.stall.is_none());
-            let durable = torrent.durable_deadline();
+            let durable = torrent.durable_deadline(&self.device);
             let told = torrent.untold.deadline();
             [announce, flush, torrent.stall.map(|stall| stall.retry), durable, told]
         });

@@ -32,12 +32,16 @@ pub struct Torrent {
     pub foreign: bool,
     /// The same, and what is in them has not been read since: none of it is given to anybody.
     pub changed: bool,
+    /// Files that may not be written to, and why, until it is known whether all in them is right.
+    pub read_only: Option<(Bitfield, i32)>,
     /// What was in doubt is being read, or was not read to its end.
     pub unread: bool,
     pub paused: bool,
     pub stall: Option<Stall>,
     /// Reads that failed, since the start or since the last check began.
     pub read_faults: u32,
+    /// What the last check could not read.
+    pub unreadable: Unreadable,
     /// Everything is in its file.
     pub complete: bool,
     /// What peers are to be told of.
@@ -82,6 +86,25 @@ pub struct Stall {
     pub is_unsynced: bool,
 }
 
+/// What a check could not read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unreadable {
+    pub pieces: u32,
+    /// Files that were the reason, and the last of them.
+    pub files: u32,
+    last: Option<u32>,
+}
+
+impl Unreadable {
+    /// A piece could not be read because of `file`. True if that is another file than before.
+    pub fn add(&mut self, file: u32) -> bool {
+        let is_another = self.last.replace(file) != Some(file);
+        self.pieces += 1;
+        self.files += u32::from(is_another);
+        is_another
+    }
+}
+
 impl Torrent {
     /// A torrent of which nothing is known to be there.
     pub fn new(
@@ -90,7 +113,6 @@ impl Torrent {
         metainfo: Arc<Metainfo>,
         identity: Identity,
         routes: Arc<Routes>,
-        memory_bytes: u64,
         rng: &mut Rng,
     ) -> Self {
         let download = Download::new(metainfo.clone(), rng);
@@ -98,7 +120,7 @@ impl Torrent {
         trackers.set_private(metainfo.private);
         Self {
             checking: None,
-            durability: Durability::new(download.geometry().pieces, memory_bytes),
+            durability: Durability::new(download.geometry().pieces),
             id,
             allowed: Bitfield::new(0),
             download,
@@ -108,10 +130,12 @@ impl Torrent {
             recheck: false,
             changed: false,
             foreign: false,
+            read_only: None,
             unread: false,
             paused: false,
             stall: None,
             read_faults: 0,
+            unreadable: Unreadable::default(),
             complete: false,
             untold: Untold::default(),
             spreading: None,
@@ -138,6 +162,24 @@ impl Torrent {
             self.candidates.allow_loopback();
         }
         self.candidates.add(now, address, Source::User)
+    }
+
+    /// A file in which something is missing and that may not be written to, and why. Answers once.
+    pub fn take_denied(&mut self) -> Option<(u32, i32)> {
+        let (files, os_error) = self.read_only.take()?;
+        let (have, geometry) = (self.download.have(), self.download.geometry());
+        let missing = (0..geometry.pieces).filter(|&piece| !have.has(piece));
+        let mut segments = missing
+            .map(|piece| geometry.piece_range(piece))
+            .flat_map(|range| self.metainfo.layout.segments(range.start, range.end - range.start));
+        let segment = segments.find(|segment| segment.length > 0 && files.has(segment.file))?;
+        Some((segment.file, os_error))
+    }
+
+    /// What is on disk is read from now on.
+    pub fn check(&mut self, check: Check) {
+        self.checking = Some(check);
+        self.unreadable = Unreadable::default();
     }
 
     /// Notes `pieces` in [`Torrent::allowed`], or takes them out again. So they need no set for each peer.

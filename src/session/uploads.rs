@@ -193,6 +193,14 @@ impl Session {
         self.hear_again(now, stream);
     }
 
+    /// The bytes of the last [`Session::file_bytes`] of `stream` are on their way from the disk: that they do not go out is
+    /// not the peer's fault.
+    pub fn file_waits(&mut self, now: Instant, stream: StreamId) {
+        if let Some((_, open)) = self.streams.open(stream) {
+            open.service.progress = now;
+        }
+    }
+
     /// The bytes of the last [`Session::file_bytes`] of `stream` cannot be read: that is our fault. The connection
     /// cannot go on in the middle of a block, and the piece is not ours any more: it is fetched again.
     pub fn file_failed(&mut self, now: Instant, stream: StreamId, fault: StorageFault) {

@@ -3,9 +3,11 @@
 
 use crate::base::Instant;
 use crate::base::limits::{
-    ADDRESSES_PER_NAME_MAX, CONNECT_TIMEOUT, REDIRECTS_MAX, TRACKER_CONNECT_TIMEOUT, UDP_TARGET_BYTES_MAX,
+    ADDRESSES_PER_NAME_MAX, ANSWERS_BYTES_MAX, CONNECT_TIMEOUT, REDIRECTS_MAX, TRACKER_CONNECT_TIMEOUT,
+    UDP_TARGET_BYTES_MAX,
 };
 use crate::proxy::Routes;
+use crate::tracker::places::{LOCAL_PATH, misplaced, refusal};
 use crate::tracker::reply::{Counts, Reply, ReplyFault};
 use crate::tracker::request::{Kind, request};
 use crate::wire::Server;
@@ -77,6 +79,10 @@ pub(crate) enum Step {
 pub enum Fault {
     /// The name has no address, or the name servers do not answer.
     NoAddress(String),
+    /// The name leads to an address that nobody can have, as name servers answer that block it.
+    Nobody(IpAddr),
+    /// The address is on this machine or in the local network, and the URL may be an order to something there.
+    LocalPath,
     /// No stream could be opened or it broke; in words.
     Broken(String),
     /// It did not answer completely in time.
@@ -91,6 +97,8 @@ pub enum Fault {
     RedirectUrl(UrlFault),
     /// A redirect from outside into the local network.
     RedirectInside,
+    /// All answers together take more than [`ANSWERS_BYTES_MAX`], and this was the longest.
+    NoRoom,
     /// The answer is not HTTP as it should be.
     Http(HttpFault),
     /// The answer is HTTP, but no reply to an announce.
@@ -101,6 +109,8 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoAddress(name) => write!(f, "no address found for {name}"),
+            Self::Nobody(ip) => write!(f, "its name leads to {ip}, and nobody can have that address"),
+            Self::LocalPath => f.write_str(LOCAL_PATH),
             Self::Broken(why) => f.write_str(why),
             Self::Late => f.write_str("the tracker did not answer in time"),
             Self::Redirects => write!(f, "more than {REDIRECTS_MAX} redirects"),
@@ -108,6 +118,12 @@ impl fmt::Display for Fault {
             Self::RedirectPlain => f.write_str("redirect from HTTPS to plain HTTP refused"),
             Self::RedirectUrl(fault) => write!(f, "redirect to nowhere: {fault}"),
             Self::RedirectInside => f.write_str("redirect from the internet into the local network refused"),
+            Self::NoRoom => {
+                write!(
+                    f,
+                    "its answer is the longest of many, which together are longer than {ANSWERS_BYTES_MAX} bytes"
+                )
+            }
             Self::Http(fault) => fault.fmt(f),
             Self::Reply(fault) => fault.fmt(f),
         }
@@ -169,7 +185,9 @@ impl Exchange {
             Host::Name(name) if is_proxied(&self.url, &self.routes) => {
                 // Where the name leads only the proxy will know; that it leads inside may be plain all the same.
                 let leads_inside = self.confined && is_local_name(name);
-                if leads_inside { Step::Failed(Fault::RedirectInside) } else { self.reach(now, None) }
+                let order = misplaced(&self.url).map(|_| Fault::LocalPath);
+                let refusal = if leads_inside { Some(Fault::RedirectInside) } else { order };
+                refusal.map_or_else(|| self.reach(now, None), Step::Failed)
             }
             Host::Name(name) => {
                 let name = name.clone();
@@ -197,6 +215,14 @@ impl Exchange {
         matches!(self.leg, Leg::Reading(_))
     }
 
+    /// Bytes that are kept of an answer that is not whole.
+    pub fn held_bytes(&self) -> usize {
+        match &self.leg {
+            Leg::Reading(reader) => reader.held_bytes(),
+            Leg::Resolving | Leg::Connecting { .. } => 0,
+        }
+    }
+
     /// True while there is a stream, open or being opened.
     pub fn has_stream(&self) -> bool {
         !matches!(self.leg, Leg::Resolving)
@@ -222,14 +248,13 @@ impl Exchange {
 
     fn dial(&mut self, now: Instant, addresses: &[IpAddr]) -> Step {
         let one_family = addresses.iter().any(|ip| ip.is_ipv6() == self.v6);
-        let allowed = |ip: &&IpAddr| !(self.confined && is_local(**ip));
-        let fits = |ip: &&IpAddr| allowed(ip) && (!one_family || ip.is_ipv6() == self.v6);
+        let refusal = |ip: &IpAddr| refusal(&self.url, *ip, self.confined);
+        let fits = |ip: &&IpAddr| refusal(ip).is_none() && (!one_family || ip.is_ipv6() == self.v6);
         self.untried = addresses.iter().filter(fits).take(ADDRESSES_PER_NAME_MAX).copied().collect();
-        let fault = match self.url.host() {
-            _ if !addresses.is_empty() => Fault::RedirectInside,
+        let fault = addresses.iter().find_map(refusal).unwrap_or_else(|| match self.url.host() {
             Host::Name(name) => Fault::NoAddress(name.clone()),
             Host::Address(ip) => Fault::NoAddress(ip.to_string()),
-        };
+        });
         self.connect(now, fault)
     }
 

@@ -271,9 +271,11 @@ impl Trackers {
         let from = errand.address();
         member.lanes[lane].address = from.filter(|_| errand.is_direct());
         let first = member.round.take().is_some();
-        let next = member.on_reply(now, lane, errand.kind(), &reply, first);
+        member.on_reply(now, lane, errand.kind(), &reply, first);
+        member.plan_need(now, self.hungry, first, rng);
         let tier = member.tier;
         self.tiers[tier].on_answer(now, at, &self.members, !reply.peers.is_empty());
+        let next = now.until(self.ready(&self.members[at]));
         let Reply { peers, warning, .. } = reply;
         self.news.push_back(News::Answered { tracker: at, peers, warning, next, from });
     }

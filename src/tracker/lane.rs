@@ -63,6 +63,14 @@ impl Errand {
         }
     }
 
+    /// Bytes that are kept of an answer that is not whole.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Self::Stream(exchange) => exchange.held_bytes(),
+            Self::Datagrams(_) => 0,
+        }
+    }
+
     /// True while there is a stream, open or being opened.
     pub fn has_stream(&self) -> bool {
         matches!(self, Self::Stream(exchange) if exchange.has_stream())

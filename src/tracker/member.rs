@@ -2,12 +2,13 @@
 
 use crate::base::limits::{
     ANNOUNCE_ASKED_INTERVAL_MIN, ANNOUNCE_INTERVAL_DEFAULT, ANNOUNCE_INTERVAL_MAX, ANNOUNCE_INTERVAL_MIN,
-    SCRAPE_INTERVAL_MIN, TRACKER_BACKOFF_MAX, TRACKER_BACKOFF_MIN,
+    NEEDY_INTERVAL_MAX, NEEDY_INTERVAL_MIN, SCRAPE_INTERVAL_MIN, TRACKER_BACKOFF_MAX, TRACKER_BACKOFF_MIN,
 };
 use crate::base::{Instant, Rng, backoff};
 use crate::proxy::Routes;
 use crate::tracker::exchange::{Fault, unsupported};
 use crate::tracker::lane::Lane;
+use crate::tracker::places::misplaced;
 use crate::tracker::reply::{Counts, Reply, ReplyFault};
 use crate::tracker::request::{Kind, scrape_url};
 use crate::tracker::wish::{Handle, Part};
@@ -62,6 +63,10 @@ pub(crate) struct Member {
     pub ready: Instant,
     /// Not asked before this even if the user wants it.
     pub asked_ready: Instant,
+    /// Not asked before this even if there are too few peers.
+    pub needy_ready: Instant,
+    /// Answers in a row that came while there were too few peers.
+    needy: u8,
     pub tracker_id: Option<Vec<u8>>,
     /// Peers in its last reply, of both families.
     pub peers: u32,
@@ -87,7 +92,7 @@ pub(crate) fn lane_of(ip: IpAddr) -> usize {
 impl Member {
     pub fn new(tier: usize, text: &str, routes: &Routes, rng: &mut Rng) -> Self {
         let (url, state) = match Url::parse(text) {
-            Ok(url) => match unsupported(&url, routes) {
+            Ok(url) => match unsupported(&url, routes).or_else(|| misplaced(&url)) {
                 None => (Some(url), State::Untried),
                 Some(why) => (None, State::Unsupported(why.to_string())),
             },
@@ -101,6 +106,8 @@ impl Member {
             key: (rng.next_u64() >> 32) as u32,
             ready: Instant::ZERO,
             asked_ready: Instant::ZERO,
+            needy_ready: Instant::ZERO,
+            needy: 0,
             tracker_id: None,
             peers: 0,
             counts: Counts::default(),
@@ -157,16 +164,8 @@ impl Member {
         self.scrape.filter(|_| !self.is_busy())
     }
 
-    /// Takes in a good reply to an announce of `kind`; `first`: the other family has not answered yet. How long to wait
-    /// until the next.
-    pub fn on_reply(
-        &mut self,
-        now: Instant,
-        lane: usize,
-        kind: Kind,
-        reply: &Reply,
-        first: bool,
-    ) -> Duration {
+    /// Takes in a good reply to an announce of `kind`; `first`: the other family has not answered yet.
+    pub fn on_reply(&mut self, now: Instant, lane: usize, kind: Kind, reply: &Reply, first: bool) {
         self.lanes[lane].owed_completed &= kind != Kind::Completed;
         self.lanes[lane].knows_us = true;
         self.failures = 0;
@@ -185,7 +184,16 @@ impl Member {
         self.ready = ready.max(now + wanted);
         self.asked_ready = asked_ready.max(asked);
         self.plan_scrape(now, reply.counts);
-        now.until(self.ready)
+    }
+
+    /// Settles, after [`Member::on_reply`], when it may be asked again if there are too few peers: soon, then less and less.
+    /// `needy`: there are too few now.
+    pub fn plan_need(&mut self, now: Instant, needy: bool, first: bool, rng: &mut Rng) {
+        if first {
+            self.needy = if needy { self.needy.saturating_add(1) } else { 0 };
+            self.needy_ready = now + backoff(self.needy, NEEDY_INTERVAL_MIN, NEEDY_INTERVAL_MAX, rng);
+        }
+        self.needy_ready = self.needy_ready.max(self.asked_ready);
     }
 
     /// A tracker that does not tell the numbers by itself is asked for them.

@@ -7,12 +7,15 @@
 //! starts announces, so after any fact the deadline may be the present.
 //!
 //! `schedule` says when, `flow` carries an announce from its start to its end, `exchange` (HTTP) and `talk` (UDP) are
-//! the two ways to say it, `relayed` what a proxy carries of it, `member` and `lane` are what is remembered.
+//! the two ways to say it, `places` says who may be asked, `answers` how much of what they say is kept, `relayed` what a
+//! proxy carries of it, `member` and `lane` are what is remembered.
 
+mod answers;
 mod exchange;
 mod flow;
 mod lane;
 mod member;
+mod places;
 mod relayed;
 mod reply;
 mod request;
@@ -63,6 +66,8 @@ pub struct Trackers {
     totals: Totals,
     /// Kept like the deadline: see [`Trackers::awaits_datagrams`].
     talks: bool,
+    /// Kept like it: see [`Trackers::answers_bytes`].
+    answers_bytes: usize,
     wishes: VecDeque<Wish>,
     news: VecDeque<News>,
     /// See [`Trackers::next_deadline`]; kept, because it is asked in every turn of the loop.
@@ -112,6 +117,7 @@ impl Trackers {
             gone: None,
             totals: Totals::default(),
             talks: false,
+            answers_bytes: 0,
             wishes: VecDeque::new(),
             news,
             deadline: None,
@@ -288,9 +294,10 @@ impl Trackers {
         let asking = member.round.is_some();
         let settled = !asking && url.is_some() && self.gone.is_none();
         let place = &self.tiers[*tier];
+        let regular = if self.needs() { place.next.min(self.ready(member)) } else { place.next };
         let next = match state {
             State::Failed(_) => Some(member.ready.max(place.next)),
-            _ => place.order.first().filter(|&&first| first == tracker).map(|_| place.next),
+            _ => place.order.first().filter(|&&first| first == tracker).map(|_| regular),
         };
         let next = next.filter(|_| settled);
         Some(View { tier: *tier, url: text, asking, state, peers: *peers, counts: *counts, next })

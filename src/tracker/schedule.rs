@@ -104,6 +104,18 @@ impl Trackers {
         (0..self.tiers.len()).filter(waits).filter_map(|tier| self.due(tier)).min()
     }
 
+    /// True if more trackers are asked than one of each tier, and more often than they would like: BEP 3 allows that to who
+    /// needs more peers. Those of private torrents count every announce.
+    pub(super) fn needs(&self) -> bool {
+        self.hungry && !self.private
+    }
+
+    /// From when on a tracker may be asked.
+    pub(super) fn ready(&self, member: &Member) -> Instant {
+        let may = self.needs() && member.state == State::Good;
+        if may { member.ready.min(member.needy_ready) } else { member.ready }
+    }
+
     fn may_start(&self) -> bool {
         self.gone.is_none() && !self.held
     }
@@ -118,9 +130,9 @@ impl Trackers {
             return None;
         }
         let place = &self.tiers[tier];
-        let hungry = self.hungry && !self.private;
+        let hungry = self.needs();
         let idle = place.order.iter().map(|&at| &self.members[at]).filter(|member| member.round.is_none());
-        let ready = idle.map(|member| member.ready).min().filter(|_| self.may_start())?;
+        let ready = idle.map(|member| self.ready(member)).min().filter(|_| self.may_start())?;
         let step = if hungry { HUNGRY_STEP } else { TIER_PATIENCE };
         let another = (place.asked + step).max(place.calm);
         let due = match (self.is_asking(tier), hungry) {
@@ -152,7 +164,7 @@ impl Trackers {
 
     fn start_next_of(&mut self, now: Instant, tier: usize, rng: &mut Rng) {
         let members = &self.members;
-        let ready = |at: &usize| members[*at].round.is_none() && members[*at].ready <= now;
+        let ready = |at: &usize| members[*at].round.is_none() && self.ready(&members[*at]) <= now;
         let Some(at) = self.tiers[tier].order.iter().copied().find(ready) else { return };
         self.tiers[tier].asked = now;
         self.start(now, at, rng);
@@ -170,6 +182,7 @@ impl Trackers {
     pub(super) fn settle(&mut self) {
         let errands = self.members.iter().flat_map(|member| &member.lanes);
         let late = errands.filter_map(|lane| Some(lane.errand.as_ref()?.deadline())).min();
+        self.answers_bytes = self.answers().map(|(bytes, ..)| bytes).sum();
         self.talks = self.members.iter().flat_map(|member| &member.lanes).any(Lane::is_talking);
         let lookups = self.members.iter().filter_map(|member| Some(member.lookup?.deadline)).min();
         let room = self.room_from();

@@ -8,7 +8,7 @@ use crate::tracker::exchange::{Fault, Step};
 use crate::tracker::reply::{Counts, Reply, ReplyFault, bounded_text};
 use crate::tracker::request::{Identity, Kind, Totals, numwant, port};
 use crate::wire::Server;
-use crate::wire::address::canonical;
+use crate::wire::address::{canonical, is_dialable};
 use crate::wire::udp_tracker::{self, Announce, Answer, Event, Request};
 use crate::wire::url::{Host, Scheme};
 use alloc::collections::VecDeque;
@@ -93,9 +93,12 @@ impl Talk {
     pub fn begin(&mut self, now: Instant, addresses: &[IpAddr], rng: &mut Rng) -> Step {
         let port = self.words.port;
         let known = if self.words.relayed { 0 } else { ADDRESSES_PER_NAME_MAX };
-        let addresses = addresses.iter().take(known);
-        self.addresses = addresses.map(|ip| canonical(SocketAddr::new(*ip, port))).collect();
-        self.ask(now, rng)
+        let all = addresses.iter().map(|ip| canonical(SocketAddr::new(*ip, port)));
+        self.addresses = all.filter(|address| is_dialable(*address)).take(known).collect();
+        match addresses.first() {
+            Some(ip) if known > 0 && self.addresses.is_empty() => Step::Failed(Fault::Nobody(*ip)),
+            _ => self.ask(now, rng),
+        }
     }
 
     /// When [`Talk::on_time`] has something to do.

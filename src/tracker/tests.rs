@@ -2,6 +2,8 @@
 
 mod datagrams;
 mod lies;
+mod needs;
+mod places;
 mod relayed;
 mod routes;
 mod tiers;

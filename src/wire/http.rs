@@ -150,14 +150,32 @@ impl ReplyReader {
             Some(length) => State::Length(length),
             None => State::UntilClose,
         };
-        let early = self.head.split_off(self.head_start);
-        match self.on_body(&early)? {
+        let head = mem::take(&mut self.head);
+        match self.on_body(&head[self.head_start..])? {
             Progress::NeedMore => self.on_body(rest),
             over => Ok(over),
         }
     }
 
+    /// Bytes of memory that wait for the rest of the reply.
+    pub fn held_bytes(&self) -> usize {
+        self.head.capacity() + self.body.capacity()
+    }
+
+    /// Makes room for `more` bytes of the body, as a vector would by itself, but never for more than a body may have.
+    fn make_room(&mut self, more: usize) {
+        let (length, room) = (self.body.len(), self.body.capacity());
+        let needed = (length + more).min(HTTP_BODY_BYTES_MAX);
+        if needed > room {
+            self.body.reserve_exact((2 * room).clamp(needed, HTTP_BODY_BYTES_MAX) - length);
+        }
+    }
+
     fn on_body(&mut self, bytes: &[u8]) -> Result<Progress, HttpFault> {
+        self.make_room(match self.state {
+            State::Length(length) => bytes.len().min(length.saturating_sub(self.body.len())),
+            _ => bytes.len(),
+        });
         let whole = match &mut self.state {
             State::Head => false, // `on_bytes` handles it
             State::Length(length) => {

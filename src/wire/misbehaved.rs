@@ -34,8 +34,6 @@ pub enum Misbehaved {
     },
     /// It sent or asked for a block that is empty, leaves its piece, or is longer than anybody asks for.
     BlockBounds(Block),
-    /// A `bitfield`, `have all` or `have none` that is not the first of its messages, or a second one.
-    LateBitfield,
     /// A `bitfield` with bits beyond the last piece.
     SpareBits,
     /// A message of the fast extension (BEP 6), which its handshake did not offer.
@@ -67,7 +65,6 @@ impl fmt::Display for Misbehaved {
             Self::BlockBounds(Block { piece, begin, length }) => {
                 write!(f, "no block of {length} bytes can be at byte {begin} of piece {piece}")
             }
-            Self::LateBitfield => f.write_str("bitfield twice or not as the first message"),
             Self::SpareBits => f.write_str("bitfield with bits beyond the last piece"),
             Self::NotFast { id } => {
                 write!(f, "message {} without having offered the fast extension", message::name(id))

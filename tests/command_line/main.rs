@@ -1,6 +1,7 @@
 //! The real binary, as a user or a script sees it: lines, streams, exit codes.
 
 mod json;
+mod surroundings;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -28,8 +29,12 @@ fn swarmlet() -> Command {
 }
 
 fn run<A: AsRef<OsStr>>(arguments: &[A]) -> Ran {
+    ran(swarmlet().args(arguments))
+}
+
+fn ran(command: &mut Command) -> Ran {
     let start = Instant::now();
-    let output = swarmlet().args(arguments).output().unwrap();
+    let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("all output is UTF-8");
     let code = output.status.code().expect("it ends by itself, not by a signal");
     Ran { code, out: text(output.stdout), err: text(output.stderr), took: start.elapsed() }
@@ -93,6 +98,32 @@ fn what_cannot_be_said_is_a_fault_unless_nobody_listens() {
     }
 }
 
+#[cfg(feature = "create")]
+#[test]
+fn a_result_that_cannot_be_said_is_a_fault() {
+    let directory = directory("full_result");
+    fs::write(directory.join("data"), [1; 2000]).unwrap();
+    let run = |arguments: &[&str], out: Stdio| {
+        let output = swarmlet().args(arguments).current_dir(&directory).stdout(out).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(run(&["--create", "data"], Stdio::null()).0, Some(0));
+    let full = || Stdio::from(fs::File::options().write(true).open("/dev/full").unwrap());
+    let line = "swarmlet: cannot write to standard output: No space left on device";
+    let download = ["--port", "0", "--bind", "127.0.0.1", "data.torrent"];
+    for arguments in [&["--check", "data.torrent"][..], &download, &["--create", "data", "-o", "b.torrent"]] {
+        let (code, said) = run(arguments, full());
+        assert!(code == Some(1) && said.lines().any(|said| said.starts_with(line)), "{code:?} {said}");
+    }
+    fs::write(directory.join("data"), [2; 2000]).unwrap();
+    let (code, said) = run(&["--check", "data.torrent"], full());
+    assert!(code == Some(7) && said.lines().any(|said| said.starts_with(line)), "{code:?} {said}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    fs::write(directory.join("data"), [1; 2000]).unwrap();
+    assert_eq!(run(&["--check", "data.torrent"], writer.into()).0, Some(0));
+}
+
 #[test]
 fn help_fits_on_one_screen_and_names_the_exit_codes() {
     for arguments in [&["--help"][..], &["-h"], &["-vh", "nothing.torrent"], &["--memory", "8", "--help"]] {
@@ -140,7 +171,9 @@ fn bad_arguments_are_one_line_and_code_2() {
 fn what_is_no_torrent_is_one_line_and_code_3() {
     let directory = directory("no_torrent");
     let whole = torrent("a", &[]);
-    let cases: [(&str, &[u8], &[&str]); 5] = [
+    let cases: [(&str, &[u8], &[&str]); 7] = [
+        ("page.torrent", b"\xef\xbb\xbf\n<!DOCTYPE html>", &["looks like a web page"]),
+        ("packed.torrent", b"\x1f\x8b\x08\0", &["is compressed (gzip)", "gunzip"]),
         ("empty.torrent", b"", &["is empty"]),
         ("text.torrent", b"hello", &["byte"]),
         ("cut.torrent", &whole[..whole.len() - 9], &["byte"]),
@@ -160,8 +193,12 @@ fn what_is_no_torrent_is_one_line_and_code_3() {
     run(&[&zeros]).assert_fault(3, &["zeros.torrent", "50.0 MiB"]);
     run(&[&directory.join("missing.torrent")]).assert_fault(3, &["missing.torrent", "No such file"]);
     run(&[&directory]).assert_fault(3, &["is a directory"]);
-    run(&["magnet:?xt=urn:btih:0"]).assert_fault(3, &["is a magnet link"]);
-    run(&["http://example.com/a.torrent"]).assert_fault(3, &["is a URL", "wget"]);
+    for magnet in ["magnet:?xt=urn:btih:0", "MAGNET:?xt=urn:btih:0"] {
+        run(&[magnet]).assert_fault(3, &["is a magnet link"]);
+    }
+    for url in ["http://example.com/a.torrent", "HTTPS://example.com/a.torrent"] {
+        run(&[url]).assert_fault(3, &["is a URL", "wget"]);
+    }
     let line_feed = directory.join("line\nfeed");
     run(&[&line_feed]).assert_fault(3, &["line\\x0afeed"]);
 }
@@ -305,6 +342,8 @@ fn output_that_is_something_else_is_code_5_and_stays_as_it_is() {
     assert_eq!(fs::read(out.join("a")).unwrap(), [7; 3000]);
     // Somebody's own file, shorter than the torrent's: nothing in it is of the torrent. It is refused each time.
     fs::write(out.join("a"), [7; 300]).unwrap();
+    let ran = run(&arguments);
+    assert_eq!((ran.code, ran.out.as_str()), (5, ""), "the same command does not go on from there");
     for _ in 0..2 {
         let ran = run(&[OsStr::new("-q"), OsStr::new("-o"), out.as_os_str(), path.as_os_str()]);
         ran.assert_fault(5, &["out/a: exists and holds nothing of this torrent"]);
@@ -376,7 +415,7 @@ fn a_torrent_that_was_created_can_be_shown() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("made.torrent"), "{}", ran.out);
     assert!(run(&[OsStr::new("--show"), out.as_os_str()]).out.starts_with("data.bin\n"));
-    run(&arguments).assert_fault(5, &["made.torrent"]);
+    run(&arguments).assert_fault(5, &["made.torrent: exists already: ", "another with -o"]);
     let out = directory.join("private.torrent");
     let mut arguments =
         [OsStr::new("--create"), data.as_os_str(), OsStr::new("-o"), out.as_os_str()].to_vec();
@@ -437,7 +476,7 @@ fn a_seed_says_that_it_is_complete_and_stays_until_it_is_told_to_go() {
     child.0.stdin.take().unwrap().write_all(b"status\nquit\n").unwrap();
     let out = std::io::read_to_string(child.0.stdout.take().unwrap()).unwrap();
     assert_eq!(child.0.wait().unwrap().code(), Some(0), "{out}");
-    assert!(out.contains("data: 100.0 %, complete, given to others\n"), "{out}");
+    assert!(out.contains("data: 100.0%, complete, given to others\n"), "{out}");
     assert!(out.contains("\nlimits: down none, up 7 KiB/s\n"), "{out}");
     assert!(
         out.lines().last().unwrap().starts_with("data: 97.7 KiB complete, it was all there; it is in "),

@@ -13,7 +13,7 @@ use process::Scratch;
 use stage::{Client, Payload, Seeder, built, number};
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -202,6 +202,56 @@ fn a_folder_in_which_nothing_can_be_made_is_refused_at_the_start() {
 }
 
 #[test]
+fn a_read_only_archive_is_given_if_it_is_whole_and_refused_at_the_start_if_not() {
+    let scratch = Scratch::new();
+    let payload = Payload::new(&scratch, 1, PIECE);
+    let disk = Mounted::ext4(&scratch, &scratch.path().join("image"), 16);
+    payload.put(&disk.path);
+    disk.remount("ro");
+    let mut client = Client::start(&scratch, &payload, &disk.path, &["--seed"]);
+    client.wait_for_status(r#""phase":"seeding""#);
+    client.type_line("quit");
+    assert_eq!(client.end().code(), Some(0), "{}", client.log());
+    disk.remount("rw");
+    let file = File::options().write(true).open(disk.path.join("payload")).unwrap();
+    file.write_all_at(&[0; 9], payload.bytes - 9).unwrap();
+    drop(file);
+    disk.remount("ro");
+    let mut client = Client::start(&scratch, &payload, &disk.path, &[]);
+    assert_eq!(client.end().code(), Some(1), "{}", client.log());
+    let line =
+        "payload: pieces of it are bad or missing, and it may not be written to: Read-only file system";
+    assert!(client.log().contains(line), "{}", client.log());
+}
+
+#[test]
+fn a_check_says_what_cannot_be_read_and_why_and_does_not_call_it_bad() {
+    let scratch = Scratch::new();
+    let payload = Payload::new(&scratch, 1, PIECE);
+    let disk = Faults::new(&scratch.folder("mount"));
+    payload.put(&disk.path);
+    let cases = [
+        ("", 0, "all 5 pieces are good"),
+        ("read=EIO", 1, "payload: cannot be read or written: Input/output error"),
+        ("open=EACCES", 1, "payload: may not be read or written: Permission denied"),
+    ];
+    for (words, code, line) in cases {
+        disk.tell(words);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_swarmlet"));
+        command.args(["--check", "-o"]).arg(&disk.path).arg(&payload.torrent);
+        let mut client = Client::spawn(&scratch, &mut command);
+        assert_eq!(client.end().code(), Some(code), "{words}: {}", client.log());
+        let log = client.log();
+        assert!(log.contains(line), "{words}: {log}");
+        assert_eq!(
+            log.contains("5 of 5 pieces bad or missing (5 of them cannot be read)"),
+            code == 1,
+            "{log}"
+        );
+    }
+}
+
+#[test]
 fn a_fault_of_the_device_that_passes_is_survived() {
     for (name, words) in
         [("eio-write", "nomap write=EIO"), ("eio-reserve", "fallocate=EIO"), ("erofs", "open=EROFS")]
@@ -310,6 +360,35 @@ fn write_back_that_fails_is_told_and_never_called_complete() {
     assert!(!client.log().contains("banned"), "{}", client.log());
     below.tell("");
     drop(disk);
+}
+
+/// The same for a while. Another program maps the file, so that the kernel keeps what it could not write, as if it were
+/// written: to read it proves nothing.
+#[test]
+fn write_back_that_fails_for_a_while_leaves_no_hole_behind() {
+    let scratch = Scratch::new();
+    let payload = Payload::new(&scratch, 32, PIECE);
+    let below = Faults::new(&scratch.path().join("below"));
+    let image = below.path.join("image");
+    let disk = Mounted::ext4(&scratch, &image, 64);
+    let seeder = Seeder::new(&payload, 3_000);
+    let mut client = Client::start(&scratch, &payload, &disk.path, &["--peer", &seeder.peer]);
+    client.wait_for("some of it", |client| {
+        Some(client.status()).filter(|one| number(one, "done_bytes") > 1 << 20)
+    });
+    let file = File::open(disk.path.join("payload")).unwrap();
+    // SAFETY: what is read is not looked at, and nobody makes the file shorter.
+    let map = unsafe { memmap2::Mmap::map(&file) }.unwrap();
+    assert_ne!(map.iter().step_by(4096).map(|byte| u64::from(*byte)).sum::<u64>(), 0);
+    // The tables of the file system are whole.
+    below.tell("write=EIO fsync=EIO skip=4194304");
+    client.wait_for("a fault", |client| client.log().contains("cannot be read or written").then_some(()));
+    below.tell("");
+    assert_eq!(client.end().code(), Some(0), "{}", client.log());
+    payload.assert_same(&disk.path);
+    drop((map, file, disk));
+    payload.assert_same(&Mounted::image(&scratch, &image).path);
+    seeder.end();
 }
 
 #[test]

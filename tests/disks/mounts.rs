@@ -33,7 +33,18 @@ impl Mounted {
         }
         let arguments = ["-q", "-F", "-m", "0", "-O", "^has_journal", image.to_str().unwrap()];
         run("mkfs.ext4", &arguments, "install it with: apt-get install -y e2fsprogs");
+        Self::image(scratch, image)
+    }
+
+    /// What is on the file `image`.
+    pub fn image(scratch: &Scratch, image: &Path) -> Self {
         Self::new(&scratch.folder("mount"), &["-t", "ext4", "-o", "loop", image.to_str().unwrap()])
+    }
+
+    /// Makes it read-only (`ro`), or not (`rw`).
+    pub fn remount(&self, how: &str) {
+        let target = self.path.to_str().unwrap();
+        run("mount", &["-o", &format!("remount,{how}"), target], "this test needs root, to mount");
     }
 
     /// Leaves `left` bytes free, or a little more.

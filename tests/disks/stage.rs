@@ -38,6 +38,11 @@ impl Payload {
         Self { bytes, torrent, data }
     }
 
+    /// Puts a copy into `folder`.
+    pub fn put(&self, folder: &Path) {
+        fs::copy(&self.data, folder.join("payload")).unwrap();
+    }
+
     /// Compares with what is in `folder`, byte for byte.
     pub fn assert_same(&self, folder: &Path) {
         let ours = fs::read(folder.join("payload")).unwrap();

@@ -1,11 +1,13 @@
 //! What the session gives, to whom and how fast; and what strangers who misuse that get.
 
+mod ending;
 mod hearing;
 mod losing;
 mod manners;
 mod places;
 mod stage;
 mod telling;
+mod waiting;
 
 use core::time::Duration;
 use stage::{PIECE_BYTES, Stage};
@@ -14,7 +16,7 @@ use swarmlet::base::limits::{
     PARTING_TIME, REQQ, SEND_PATIENCE, UNASKED_BYTES_MAX,
 };
 use swarmlet::base::{Block, InfoHash, PeerId, StreamId, TorrentId};
-use swarmlet::session::{Command, Event, Giving, Outcome, Phase, StorageFault, StorageFaultKind};
+use swarmlet::session::{CloseCause, Command, Event, Giving, Outcome, Phase, StorageFault, StorageFaultKind};
 use swarmlet::wire::{Handshake, Message};
 
 fn seeding() -> Giving {
@@ -153,6 +155,21 @@ fn a_peer_that_never_reads_is_dropped_in_the_end() {
 }
 
 #[test]
+fn a_peer_whose_block_does_not_come_from_our_disk_is_not_blamed() {
+    let mut stage = Stage::seed(2, seeding());
+    let slow = served(&mut stage, "9.9.9.1:5", false);
+    stage.say(slow, &[request(0)]);
+    stage.take(slow, 13);
+    assert!(stage.session.file_bytes(stage.now, slow).is_some());
+    for _ in 0..5 {
+        stage.session.file_waits(stage.now, slow);
+        stage.wait(SEND_PATIENCE - Duration::from_secs(5));
+        stage.say(slow, &[Message::Have(0)]);
+    }
+    assert!(!stage.closed.contains(&slow));
+}
+
+#[test]
 fn a_thousand_from_one_address_keep_nobody_else_out() {
     let mut stage = Stage::seed(2, seeding());
     let taken = (0..1000).filter(|port| stage.arrival(&format!("6.6.6.6:{}", port + 1)).is_some()).count();
@@ -204,6 +221,17 @@ fn strangers_ourselves_and_twins_are_dropped() {
     stage.shake(ourselves, our_id, true);
     assert_eq!(stage.take(ourselves, usize::MAX)[48..], our_id.0);
     assert!(stage.closed.contains(&ourselves), "whoever says our id hears it, and no more");
+
+    let mut stage = Stage::new(2, seeding(), false);
+    stage.session.handle(stage.now, Event::Command(Command::Add("1.2.3.4:9".parse().unwrap())));
+    stage.act();
+    let dialled = stage.dialled[0];
+    stage.session.handle(stage.now, Event::Connected { stream: dialled });
+    let ours = stage.take(dialled, 68);
+    stage.shake(dialled, PeerId(ours[48..].try_into().unwrap()), true);
+    assert!(stage.closed.contains(&dialled));
+    let note = stage.notes.last().expect("it is said");
+    assert!(note.contains("dialled ourselves") && note.contains("guilty: false"), "{note}");
 }
 
 #[test]
@@ -234,6 +262,33 @@ fn seeds_have_nothing_to_say_to_each_other() {
 }
 
 #[test]
+fn whoever_becomes_a_seed_says_so_in_one_word_and_is_kept() {
+    // A wish for the last piece alone tells whether that word is understood.
+    for first in [Message::HaveNone, Message::Bitfield(&[0b1110_0000]), Message::Have(0)] {
+        let mut stage = Stage::new(4, seeding(), false);
+        let other = stage.peer("1.2.3.9:5", true);
+        stage.say(other, &[Message::Bitfield(&[0b0110_0000])]);
+        let peer = stage.peer("1.2.3.4:5", true);
+        stage.say(peer, &[first, Message::Unchoke]);
+        stage.heard(peer);
+        stage.say(peer, &[Message::HaveAll, Message::HaveNone, Message::HaveAll]);
+        assert!(!stage.closed.contains(&peer), "{first:?}: it keeps to the rules");
+        let state = &stage.session.status(stage.now).torrents[0];
+        assert_eq!(state.seeds, 1, "{first:?}");
+        let mut asked = Vec::new();
+        for _ in 0..16 {
+            let blocks = stage.asked(peer);
+            asked.extend(blocks.iter().map(|block| block.piece));
+            stage.send_blocks(peer, &blocks);
+        }
+        assert!(first != Message::HaveNone || asked.contains(&3), "{first:?}: {asked:?}");
+        stage.session.handle(stage.now, Event::Closed { stream: peer, cause: CloseCause::Ended });
+        // Looks whether the picker has forgotten each of its pieces once.
+        stage.act();
+    }
+}
+
+#[test]
 fn without_seed_the_run_ends_and_with_a_ratio_or_a_time_a_little_later() {
     assert_eq!(Stage::seed(2, Giving::default()).outcome, Some(Outcome::Complete));
 
@@ -251,12 +306,14 @@ fn without_seed_the_run_ends_and_with_a_ratio_or_a_time_a_little_later() {
     assert!(!heard.iter().any(|word| word.starts_with("block")), "nothing more is given: {heard:?}");
     by_ratio.wait(PARTING_TIME);
     assert_eq!(by_ratio.outcome, Some(Outcome::Complete));
+    let given = |stage: &Stage| stage.notes.iter().filter(|note| note.starts_with("GivenEnough")).count();
+    assert_eq!(given(&by_ratio), 1, "it is said why it ends");
 
     let mut by_time = Stage::seed(2, Giving { seed_time: Some(Duration::from_secs(60)), ..seeding() });
     by_time.wait(Duration::from_secs(59));
     assert_eq!(by_time.outcome, None);
     by_time.wait(Duration::from_secs(5));
-    assert_eq!(by_time.outcome, Some(Outcome::Complete));
+    assert_eq!((by_time.outcome, given(&by_time)), (Some(Outcome::Complete), 1));
 
     let mut by_word = Stage::seed(2, seeding());
     by_word.session.handle(by_word.now, Event::Command(Command::Seed(false)));

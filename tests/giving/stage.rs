@@ -8,7 +8,7 @@ use std::sync::Arc;
 use swarmlet::base::{Block, Instant, PeerId, Rng, StreamId, TorrentId};
 use swarmlet::meta::Metainfo;
 use swarmlet::session::{
-    Action, CloseCause, Event, Giving, Outcome, Session, Settings, StorageFault, StorageFaultKind,
+    Action, CloseCause, Event, Giving, Outcome, Report, Session, Settings, StorageFault, StorageFaultKind,
 };
 use swarmlet::wire::message::piece_header;
 use swarmlet::wire::{Framer, Handshake, Item, Message};
@@ -30,6 +30,12 @@ pub struct Stage {
     pub dialled: Vec<StreamId>,
     /// What the tracker was told.
     pub announces: Vec<String>,
+    /// What the user was told.
+    pub notes: Vec<String>,
+    /// Syncs are not answered.
+    pub hangs: bool,
+    /// Stores so far.
+    pub stores: u32,
     /// How the next sync fails.
     pub sync_fault: Option<StorageFault>,
     /// A piece that can be read no more.
@@ -80,7 +86,7 @@ impl Stage {
         session.add_torrent(now, metainfo.clone(), !complete);
         let (closed, flushed) = (HashSet::new(), HashSet::new());
         let (dialled, announces) = (Vec::new(), Vec::new());
-        let (unread, outcome) = (HashMap::new(), None);
+        let (unread, outcome, notes) = (HashMap::new(), None, Vec::new());
         let mut stage = Self {
             session,
             now,
@@ -93,6 +99,9 @@ impl Stage {
             outcome,
             dialled,
             announces,
+            notes,
+            hangs: false,
+            stores: 0,
             sync_fault: None,
             unreadable: None,
             unloaded: None,
@@ -126,11 +135,12 @@ impl Stage {
                 let fault = fault(StorageFaultKind::Io);
                 self.session.handle(self.now, Event::LoadFailed { torrent, offset, fault });
             }
-            Action::Load { torrent, offset, length } => {
+            Action::Load { torrent, offset, length, .. } => {
                 let bytes = &self.content[offset as usize..offset as usize + length];
                 self.session.handle(self.now, Event::Loaded { torrent, offset, bytes });
             }
             Action::Complete { torrent } => self.session.handle(self.now, Event::Completed { torrent }),
+            Action::Sync { .. } if self.hangs => {}
             Action::Sync { torrent, .. } => {
                 let failed = self.sync_fault.take().map(|fault| Event::SyncFailed { torrent, fault });
                 self.session.handle(self.now, failed.unwrap_or(Event::Synced { torrent }));
@@ -146,8 +156,10 @@ impl Stage {
                 let view = self.session.store(torrent, store).expect("a wish that is not answered");
                 let from = view.offset as usize;
                 assert!(self.content[from..].starts_with(&view.parts.concat()), "other bytes");
+                self.stores += 1;
                 self.session.handle(self.now, Event::Stored { torrent, store });
             }
+            Action::Say(Report::Note(ref note)) => self.notes.push(format!("{note:?}")),
             Action::Resume { stream } => self.read(stream),
             Action::Flush { stream } => {
                 self.flushed.insert(stream);

@@ -19,21 +19,26 @@ fn fetch(stage: &mut Stage, seeder: StreamId, pieces: u32) {
     let end = stage.now + Duration::from_secs(60);
     while stage.session.status(stage.now).torrents[0].pieces_have < pieces {
         assert!(stage.now < end && !stage.closed.contains(&seeder));
-        stage.wait(Duration::from_millis(20));
-        let said = stage.take(seeder, usize::MAX);
-        let mut said = if said.starts_with(b"\x13BitT") { &said[68..] } else { &said[..] };
-        let (mut framer, mut asked) = (Framer::new(stage.metainfo.geometry()), Vec::new());
-        while let Some(item) = framer.next(&mut said).unwrap() {
-            if let Item::Message(Message::Request(block)) = item {
-                asked.push(block);
-            }
-        }
-        stage.send_blocks(seeder, &asked);
-        if asked.is_empty() {
+        if answer(stage, seeder) == 0 {
             // What is verified waits for the rest of its extent.
             stage.wait(HELD_MAX);
         }
     }
+}
+
+/// Answers what it is asked for within a moment; how many blocks.
+pub fn answer(stage: &mut Stage, seeder: StreamId) -> usize {
+    stage.wait(Duration::from_millis(20));
+    let said = stage.take(seeder, usize::MAX);
+    let mut said = if said.starts_with(b"\x13BitT") { &said[68..] } else { &said[..] };
+    let (mut framer, mut asked) = (Framer::new(stage.metainfo.geometry()), Vec::new());
+    while let Some(item) = framer.next(&mut said).unwrap() {
+        if let Item::Message(Message::Request(block)) = item {
+            asked.push(block);
+        }
+    }
+    stage.send_blocks(seeder, &asked);
+    asked.len()
 }
 
 /// A session that fetches from one peer and tells another what it has.

@@ -5,17 +5,18 @@ use core::cell::RefCell;
 use core::time::Duration;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
+use std::io::Write;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use swarmlet::base::{Instant, StreamId, TorrentId};
 use swarmlet::proxy::{Proxy, Routes};
-use swarmlet::rim::storage::{Done, Syncer, Task};
+use swarmlet::rim::storage::{Done, SendError, Syncer, Task};
 use swarmlet::rim::{Files, Machine, Rim, Screen};
 use swarmlet::session::{
-    Action, CloseCause, Command, Event, Landing, Outcome, Report, StorageFault, StorageFaultKind, StoreId,
-    StoreView,
+    Action, CloseCause, Command, Event, FileBytes, Landing, Outcome, Report, StorageFault, StorageFaultKind,
+    StoreId, StoreView,
 };
 
 pub const TORRENT: TorrentId = TorrentId(0);
@@ -45,6 +46,8 @@ pub enum Fact {
     Saved(bool),
     Completed,
     CompleteFailed(i32),
+    FileSent(StreamId),
+    FileFailed(StreamId, i32),
     Resolved(u32, usize),
     Command(Command),
     Quit,
@@ -57,6 +60,12 @@ pub struct Desk {
     pub actions: VecDeque<Action>,
     pub outgoing: HashMap<StreamId, Vec<u8>>,
     pub waiting: HashSet<StreamId>,
+    /// Bytes of files that are to be sent.
+    pub files: HashMap<StreamId, FileBytes>,
+    /// What was to be read is of no use any more.
+    pub forgets_loads: bool,
+    /// How often the disk did not have them at hand.
+    pub waits: u32,
     /// Of these nothing may be read.
     pub unheard: HashSet<StreamId>,
     pub deadline: Option<Instant>,
@@ -78,6 +87,12 @@ impl Desk {
 
     pub fn send(&mut self, slot: u32, bytes: &[u8]) {
         self.outgoing.entry(stream(slot)).or_default().extend_from_slice(bytes);
+        self.wish(Action::Flush { stream: stream(slot) });
+    }
+
+    /// Sends the letter at `offset` of the files.
+    pub fn send_file(&mut self, slot: u32, offset: u64) {
+        self.files.insert(stream(slot), FileBytes { torrent: TORRENT, offset, length: 1 });
         self.wish(Action::Flush { stream: stream(slot) });
     }
 
@@ -177,6 +192,30 @@ impl<S: FnMut(&mut Desk, Fact)> Machine for Script<S> {
         self.desk.outgoing.get_mut(&stream).unwrap().drain(..count);
     }
 
+    fn awaits_load(&self, _: TorrentId) -> bool {
+        !self.desk.forgets_loads
+    }
+
+    fn file_bytes(&mut self, _: Instant, stream: StreamId) -> Option<FileBytes> {
+        self.desk.files.get(&stream).copied()
+    }
+
+    fn sent_file(&mut self, now: Instant, stream: StreamId, count: usize) {
+        assert_eq!((count, self.desk.files.remove(&stream).is_some()), (1, true));
+        self.desk.now = now;
+        self.told(Fact::FileSent(stream));
+    }
+
+    fn file_waits(&mut self, _: Instant, _: StreamId) {
+        self.desk.waits += 1;
+    }
+
+    fn file_failed(&mut self, now: Instant, stream: StreamId, fault: StorageFault) {
+        self.desk.files.remove(&stream);
+        self.desk.now = now;
+        self.told(Fact::FileFailed(stream, fault.os_error));
+    }
+
     fn store(&self, _: TorrentId, store: StoreId) -> Option<StoreView<'_>> {
         (store.0 < 10).then(|| StoreView { offset: u64::from(store.0), parts: vec![b"ab", b"c"] })
     }
@@ -189,14 +228,25 @@ fn fault(kind: StorageFaultKind, file: u32, os_error: i32) -> StorageFault {
 /// How long a slow slice takes: longer than a turn may store.
 const SLOW: Duration = Duration::from_millis(12);
 
+/// What is not in memory, and where the disk refuses to read.
+pub const COLD: u64 = 15;
+pub const BAD: u64 = 20;
+
 /// Slices of stores: offset of the store, and bytes of it that were there before.
 type Slices = Rc<RefCell<Vec<(u64, u64)>>>;
 
-/// Files of 26 letters, the disk of which takes a letter at a time, slowly at offset 2, and is full from offset 5 on.
+/// So often the file has to be made longer before offset 3.
+const GROWTHS: u32 = 5;
+
+/// Files of 26 letters, the disk of which takes a letter at a time, slowly at offset 2, loses what it has once at offset 4,
+/// and is full from offset 5 on. The letter at offset 10 is sent slowly, that at offset 15 comes when it was asked for, and
+/// that at offset 20 is on a bad place.
 #[derive(Default)]
 pub struct Letters {
     tasks: VecDeque<Task>,
     slices: Slices,
+    growths: u32,
+    asked: u32,
 }
 
 impl Files for Letters {
@@ -206,6 +256,8 @@ impl Files for Letters {
         if offset == 2 {
             std::thread::sleep(SLOW);
         }
+        let has_lost = self.slices.borrow().iter().filter(|slice| slice.0 == 4).count() == 2;
+        let done = if offset == 4 && has_lost { 0 } else { done };
         if offset < 5 { Ok(done + 1) } else { Err(fault(StorageFaultKind::NoSpace, 0, libc::ENOSPC)) }
     }
 
@@ -217,11 +269,37 @@ impl Files for Letters {
         Ok(())
     }
 
+    fn grows(&mut self, offset: u64) -> bool {
+        offset == 3 && self.growths < GROWTHS
+    }
+
+    fn is_at_hand(&mut self, offset: u64, _: usize) -> bool {
+        self.asked += u32::from(offset == COLD);
+        offset != BAD && (offset != COLD || self.asked > 3)
+    }
+
+    fn send(&mut self, offset: u64, _: usize, to: BorrowedFd<'_>) -> Result<usize, SendError> {
+        if offset == BAD {
+            return Err(SendError::Storage(fault(StorageFaultKind::Io, 0, libc::EIO)));
+        }
+        assert!(offset != COLD || self.asked > 3, "the loop would have to wait");
+        if offset == 10 {
+            std::thread::sleep(SLOW);
+        }
+        let mut to = File::from(to.try_clone_to_owned().map_err(SendError::Socket)?);
+        to.write(&[b'a' + offset as u8]).map_err(SendError::Socket)
+    }
+
+    fn renew(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), StorageFault> {
+        self.load(offset, bytes)
+    }
+
     fn begin(&mut self, task: Task) {
         self.tasks.push_back(task);
     }
 
     fn go_on(&mut self, _: TorrentId, _: &mut Syncer) -> Option<Done> {
+        self.growths += 1;
         let broken = Err(fault(StorageFaultKind::Io, 3, libc::EIO));
         Some(match self.tasks.pop_front()? {
             Task::Sync { everything: true } => Done::Synced(Ok(())),
@@ -287,17 +365,28 @@ pub fn play_through(proxy: &str, script: impl FnMut(&mut Desk, Fact)) -> Play {
     play_on(rim, Paper::default(), script)
 }
 
-fn play_on(mut rim: Rim, mut paper: Paper, mut script: impl FnMut(&mut Desk, Fact)) -> Play {
+fn play_on(rim: Rim, paper: Paper, script: impl FnMut(&mut Desk, Fact)) -> Play {
+    let slices = Slices::default();
+    let letters = Letters { slices: Rc::clone(&slices), ..Letters::default() };
+    let play = play_with_files(rim, paper, vec![letters], script);
+    Play { slices: slices.take(), ..play }
+}
+
+/// Runs `script` with such files.
+pub fn play_with_files<F: Files>(
+    mut rim: Rim,
+    mut paper: Paper,
+    mut files: Vec<F>,
+    mut script: impl FnMut(&mut Desk, Fact),
+) -> Play {
     let late = rim.now() + LATE;
     let mut desk = Desk { now: rim.now(), ..Desk::default() };
     script(&mut desk, Fact::Start);
     let mut machine = Script { desk, script, late };
-    let slices = Slices::default();
-    let letters = Letters { slices: Rc::clone(&slices), ..Letters::default() };
-    let outcome = rim.run(&mut machine, vec![letters], &mut paper).unwrap();
+    let outcome = rim.run(&mut machine, &mut files, &mut paper).unwrap();
     let turns = paper.said.iter().filter(|said| said.is_empty()).count();
     paper.said.retain(|said| !said.is_empty());
-    Play { outcome, desk: machine.desk, paper, turns, slices: slices.take() }
+    Play { outcome, desk: machine.desk, paper, turns, slices: Vec::new() }
 }
 
 /// Runs `script` without commands.

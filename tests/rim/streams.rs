@@ -1,6 +1,6 @@
 //! Bytes between the machine and peers on loopback.
 
-use crate::script::{Fact, play, stream};
+use crate::script::{BAD, COLD, Fact, play, stream};
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -249,4 +249,37 @@ fn a_peer_that_blasts_leaves_the_others_their_turn() {
         _ => {}
     });
     assert!(most < TURN_READ_BYTES + RECEIVE_BYTES, "{most} bytes in a turn");
+}
+
+#[test]
+fn the_first_bytes_from_a_disk_that_may_sleep_are_asked_for() {
+    let address = peer(|mut stream| {
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let run = play(|desk, fact| match fact {
+        Fact::Start => desk.connect(0, address),
+        Fact::Connected(_) => desk.send_file(0, COLD),
+        Fact::FileSent(_) => desk.finish(),
+        fact => panic!("{fact:?}"),
+    });
+    assert!(run.desk.waits >= 3);
+}
+
+#[test]
+fn a_place_that_the_disk_refuses_is_waited_for_with_patience_and_then_told_of() {
+    let address = peer(|mut stream| {
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let run = play(|desk, fact| match fact {
+        Fact::Start => desk.connect(0, address),
+        Fact::Connected(_) => desk.send_file(0, 10),
+        Fact::FileSent(_) => desk.send_file(0, BAD),
+        Fact::FileFailed(_, error) => {
+            desk.note(format!("{error}"));
+            desk.finish();
+        }
+        fact => panic!("{fact:?}"),
+    });
+    assert_eq!(run.desk.notes, [libc::EIO.to_string()]);
+    assert!((1..200).contains(&run.desk.waits), "asked {} times", run.desk.waits);
 }

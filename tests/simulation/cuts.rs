@@ -77,6 +77,7 @@ fn run_seed(seed: u64, cuts: bool, faults: &Plan) -> Cost {
         if let Some(outcome) = world.outcome {
             check_end(&mut world, outcome);
             assert!(world.disk.device.state().is_empty(), "there is nothing to be resumed");
+            assert!(world.disk.is_durable(), "seed {seed}: complete, and not on the device");
             break;
         }
         let cut = cuts && rng.one_in(2);
@@ -126,6 +127,16 @@ fn bytes_that_a_failed_sync_has_lost_are_noticed_and_fetched_again() {
     for seed in 0..seeds() / 3 {
         let (sync_fails, sync_fault) = (Some(4 + (seed % 3) as u32), Some(StorageFaultKind::Io));
         run_seed(seed, true, &Plan { sync_fails, sync_fault, ..Plan::default() });
+    }
+}
+
+#[test]
+fn bytes_that_a_failed_sync_has_lost_reach_the_device_although_they_can_still_be_read() {
+    for seed in 0..seeds() / 3 {
+        let sync_fault = [StorageFaultKind::Io, StorageFaultKind::NoSpace][(seed / 3 % 2) as usize];
+        let sync_fails = Some(3 + (seed % 3) as u32);
+        let sync_fault = Some(sync_fault);
+        run_seed(seed, seed % 2 == 0, &Plan { sync_fails, sync_fault, sync_hides: true, ..Plan::default() });
     }
 }
 

@@ -109,14 +109,22 @@ impl Device {
         self.certain.clone_from(&self.synced);
     }
 
-    /// The sync under way fails: some sectors of it are lost, also for those who read.
-    pub fn lose_sync(&mut self, bytes: &mut [u8], rng: &mut Rng) {
+    /// The sync under way fails: some sectors of it are lost, also for those who read, unless that is `hidden`.
+    pub fn lose_sync(&mut self, bytes: &mut [u8], hidden: bool, rng: &mut Rng) {
         let lost = core::mem::take(&mut self.syncing);
         self.tear(&lost, bytes, rng);
+        if hidden {
+            return;
+        }
         for range in lost {
             let range = range.start as usize..range.end as usize;
             bytes[range.clone()].copy_from_slice(&self.platter[range]);
         }
+    }
+
+    /// True if these are the bytes on the device.
+    pub fn has(&self, bytes: &[u8]) -> bool {
+        self.platter == bytes
     }
 
     /// Somebody else puts zeros there, which the time of change tells.

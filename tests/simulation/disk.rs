@@ -21,6 +21,8 @@ pub struct Plan {
     /// Of so many syncs one fails and loses bytes; by the fault of the device, if nothing else is said.
     pub sync_fails: Option<u32>,
     pub sync_fault: Option<StorageFaultKind>,
+    /// What a sync loses can still be read, and no later one tries again: memory has it for written.
+    pub sync_hides: bool,
     /// Of so many saves of the resume state one fails: the last state stays.
     pub save_fails: Option<u32>,
 }
@@ -117,7 +119,7 @@ impl Disk {
         }
         self.faults += 1;
         let kind = self.plan.sync_fault.unwrap_or(StorageFaultKind::Io);
-        self.device.lose_sync(&mut self.bytes, rng);
+        self.device.lose_sync(&mut self.bytes, self.plan.sync_hides, rng);
         if kind == StorageFaultKind::Changed {
             // Somebody has put something else in the place of the files.
             let piece = rng.below(self.torrent.pieces);
@@ -157,11 +159,21 @@ impl Disk {
         holes
     }
 
-    pub fn load(&mut self, offset: u64, length: usize) -> Result<Vec<u8>, StorageFault> {
+    /// Reads; `renew`: and writes it again.
+    pub fn load(
+        &mut self,
+        now: u64,
+        offset: u64,
+        length: usize,
+        renew: bool,
+    ) -> Result<Vec<u8>, StorageFault> {
         self.loads += 1;
         if self.plan.load_fails.is_some_and(|one_in| self.loads.is_multiple_of(one_in)) {
             let kind = StorageFaultKind::Io;
             return Err(StorageFault { kind, file: 0, os_error: 5, missing_bytes: 0 });
+        }
+        if renew {
+            self.device.stored(now, offset..offset + length as u64);
         }
         Ok(self.bytes[offset as usize..][..length].to_vec())
     }
@@ -180,5 +192,10 @@ impl Disk {
 
     pub fn is_complete(&mut self) -> bool {
         (0..self.torrent.pieces).all(|piece| self.has(piece))
+    }
+
+    /// True if the device has all that can be read.
+    pub fn is_durable(&self) -> bool {
+        self.device.has(&self.bytes)
     }
 }

@@ -13,6 +13,10 @@ pub enum Fault {
     Chokes {
         every_us: u64,
     },
+    /// The same, and answers nothing.
+    Teases {
+        every_us: u64,
+    },
     /// Never unchokes, but lets us ask for a few pieces all the same (BEP 6).
     AllowsFew,
     /// Chokes once while requests wait and never lets go.

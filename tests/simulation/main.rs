@@ -11,6 +11,8 @@ mod efficiency;
 mod fault;
 mod frames;
 mod net;
+mod one_device;
+mod outage;
 mod pauses;
 mod peer;
 mod perform;

@@ -215,7 +215,9 @@ impl Talk {
         }
         wishes.push(Wish::Send(theirs));
         match (self.model.fault, self.model.has) {
-            (Fault::Chokes { every_us }, _) => wishes.push(Wish::TickAt(now + every_us)),
+            (Fault::Chokes { every_us } | Fault::Teases { every_us }, _) => {
+                wishes.push(Wish::TickAt(now + every_us));
+            }
             (Fault::Floods { .. } | Fault::Unasked, _) => wishes.push(Wish::TickAt(now + 100_000)),
             (_, Has::Part { grows_us: Some(grows_us), .. }) => wishes.push(Wish::TickAt(now + grows_us)),
             _ => {}
@@ -281,7 +283,7 @@ impl Talk {
 
     fn on_request(&mut self, now: u64, block: [u32; 3], wishes: &mut Vec<Wish>) {
         let silent = matches!(self.model.fault, Fault::SilentAfter(count) if self.sent_blocks >= count);
-        if silent {
+        if silent || matches!(self.model.fault, Fault::Teases { .. }) {
             return;
         }
         let allowed = self.model.fault == Fault::AllowsFew && block[0].is_multiple_of(3);
@@ -340,7 +342,7 @@ impl Talk {
                 let byte = self.drops.pop_front().unwrap_or(0);
                 return vec![Wish::Send(vec![byte]), Wish::TickAt(now + 1_000_000)];
             }
-            (Fault::Chokes { every_us }, _) => {
+            (Fault::Chokes { every_us } | Fault::Teases { every_us }, _) => {
                 self.choking = !self.choking;
                 let id = if self.choking { frames::CHOKE } else { frames::UNCHOKE };
                 wishes.push(Wish::Send(frames::message(id, &[])));

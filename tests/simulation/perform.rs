@@ -48,7 +48,7 @@ impl World {
                 self.session.handle(Instant::from_micros(self.now), event);
             }
             Action::Resume { stream } => self.read_again(stream),
-            Action::Load { offset, length, .. } => self.loads.push_back((offset, length)),
+            Action::Load { offset, length, renew, .. } => self.loads.push_back((offset, length, renew)),
             Action::Sync { torrent, .. } => {
                 self.disk.device.begin_sync();
                 let at = self.now + self.disk.device.busy_us(&mut self.rng);

@@ -181,7 +181,7 @@ fn a_proxy_that_is_down_is_tried_again_and_one_that_says_nothing_is_given_up() {
 
 #[test]
 fn the_stream_is_closed_when_nothing_comes_through_it_and_opened_again_when_it_is_needed() {
-    let mut world = world_behind(None, false, Model { rate: 2_000, ..Model::honest() });
+    let mut world = world_behind(None, false, Model { rate: 13_000, ..Model::honest() });
     world.start(true);
     world.run_while(MINUTE, |world| !world.relay.is_open).unwrap();
     world.run_while(3 * MINUTE, |world| world.relay.is_open).unwrap();

@@ -92,3 +92,58 @@ fn a_block_costs_no_more_in_a_large_piece() {
     let (one, many) = (steps_per_piece(small), steps_per_piece(large) / 128);
     assert!(many <= one, "{one} steps for a block that is a piece, {many} for each of 128");
 }
+
+/// A swarm in which one has half of everything and lets nobody ask, another has little, and there may be a slow seed.
+fn with_a_poor_peer(pieces: u64, poor: Model, has_seed: bool) -> World {
+    let shape = Shape { alike: true, ..Shape::single(16_384, pieces * 16_384) };
+    let half = Has::Part { part: 0, parts: 2, grows_us: None };
+    let miser = Model { has: half, fast: false, fault: Fault::AllowsFew, ..Model::honest() };
+    let seed = Model { rate: 40_000, fast: false, ..Model::honest() };
+    let mut models = vec![miser, poor];
+    models.extend(has_seed.then_some(seed));
+    let mut world = world_of(1, &shape, &models, |_| {});
+    world.check_every = u32::MAX;
+    world.start(true);
+    world
+}
+
+/// Has one piece in the middle, and gets another one so often.
+fn one_piece(pieces: u64, grows_us: Option<u64>) -> Has {
+    Has::Part { part: pieces as u32 / 2, parts: u32::MAX, grows_us }
+}
+
+#[test]
+fn a_wanted_have_of_a_poor_peer_costs_a_look_at_that_piece() {
+    let steps = |pieces| {
+        let poor = Model { has: one_piece(pieces, Some(100_000)), rate: 10_000_000, ..Model::honest() };
+        let mut world = with_a_poor_peer(pieces, poor, true);
+        // Once it has been looked through.
+        world.run_while(HOUR, |world| world.now < 20_000_000).unwrap();
+        let before = world.session.steps();
+        world.run_while(HOUR, |world| world.now < 60_000_000).unwrap();
+        world.check();
+        (world.session.steps() - before) / 400
+    };
+    let (few, many) = (steps(2_000), steps(100_000));
+    assert!(many <= few * 5 / 4 + 10 && many < 100, "{few} steps a have of 2,000 pieces, {many} of 100,000");
+}
+
+#[test]
+fn a_choke_and_an_unchoke_cost_no_look_at_the_pieces() {
+    let steps = |pieces| {
+        let fault = Fault::Teases { every_us: 50_000 };
+        // It is asked for its piece each time, and there is nothing else.
+        let poor = Model { has: one_piece(pieces, None), fault, fast: false, ..Model::honest() };
+        let mut world = with_a_poor_peer(pieces, poor, false);
+        world.run_while(HOUR, |world| world.now < 20_000_000).unwrap();
+        let before = world.session.steps();
+        world.run_while(HOUR, |world| world.now < 60_000_000).unwrap();
+        world.check();
+        (world.session.steps() - before) / 400
+    };
+    let (few, many) = (steps(2_000), steps(100_000));
+    assert!(
+        many <= few * 5 / 4 + 10 && many < 100,
+        "{few} steps a pair with 2,000 pieces, {many} with 100,000"
+    );
+}

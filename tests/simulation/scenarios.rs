@@ -50,6 +50,8 @@ enum Fate {
     /// Dropped, and said to be guilty.
     Guilty,
     Banned,
+    /// Dropped, and not blamed.
+    Blameless,
     /// Nothing in particular.
     Borne,
 }
@@ -64,6 +66,10 @@ fn survives(fault: Fault, fate: Fate) {
         let banned = !world.banned().is_empty();
         match fate {
             Fate::Guilty => assert!(guilty && !banned, "seed {seed}: {fault:?}"),
+            Fate::Blameless => {
+                let gone = |note: &Note| matches!(note, Note::PeerGone { guilty: false, why, .. } if why.contains("ours"));
+                assert!(world.notes.iter().any(gone) && !guilty && !banned, "seed {seed}: {fault:?}");
+            }
             Fate::Banned => assert!(banned, "seed {seed}: {fault:?}"),
             Fate::Borne => assert!(!banned, "seed {seed}: {fault:?}"),
         }
@@ -101,7 +107,7 @@ liars! {
     a_peer_that_chokes_in_a_wild_rhythm: Fault::Chokes { every_us: 300_000 }, Borne;
     a_peer_that_chokes_but_allows_a_few_pieces: Fault::AllowsFew, Borne;
     a_peer_that_chokes_for_ever: Fault::ChokesForEver, Borne;
-    a_peer_that_is_ourselves: Fault::Mirror, Guilty;
+    a_peer_that_is_ourselves: Fault::Mirror, Blameless;
     a_peer_that_refuses: Fault::Refuses, Borne;
     a_peer_that_cannot_be_reached: Fault::Unreachable, Borne;
     a_peer_that_never_answers_the_call: Fault::NeverConnects, Borne;

@@ -96,7 +96,7 @@ pub struct World {
     pub sequence: u64,
     pub closed: BTreeSet<StreamId>,
     pub refused: Vec<(StreamId, CloseCause)>,
-    pub loads: VecDeque<(u64, usize)>,
+    pub loads: VecDeque<(u64, usize, bool)>,
     pub flushing: BTreeSet<StreamId>,
     pub at_once: u32,
     pub digest: u64,
@@ -161,7 +161,8 @@ impl World {
         let (device, instant) = (&self.disk.device, Instant::from_micros(self.now));
         let (state, holes, wall) = (device.state(), self.disk.holes(), device.wall(self.now));
         let (stamps, era) = (device.stamps(), device.era());
-        let remains = Remains { state: &state, stamps, holes, era, wall, empty: false, foreign: false };
+        let (empty, foreign, read_only) = (false, false, None);
+        let remains = Remains { state: &state, stamps, holes, era, wall, empty, foreign, read_only };
         self.session.resume_torrent(instant, self.torrent.metainfo.clone(), remains);
         self.turn();
     }
@@ -452,9 +453,9 @@ impl World {
         if self.outcome.is_some() {
             return;
         }
-        let Some((offset, length)) = self.loads.pop_front() else { return };
+        let Some((offset, length, renew)) = self.loads.pop_front() else { return };
         let torrent = swarmlet::base::TorrentId(0);
-        match self.disk.load(offset, length) {
+        match self.disk.load(self.now, offset, length, renew) {
             Ok(bytes) => self.tell(Event::Loaded { torrent, offset, bytes: &bytes }),
             Err(fault) => self.tell(Event::LoadFailed { torrent, offset, fault }),
         }

@@ -160,6 +160,33 @@ fn whoever_looks_ahead_does_not_use_up_the_news_that_a_file_was_replaced() {
 }
 
 #[test]
+fn a_store_does_not_go_on_in_another_file_than_it_has_begun_in() {
+    let metainfo = torrent("x", &[("", 4 * E, "")]);
+    type Notice = fn(&mut Storage) -> Result<(), StorageFaultKind>;
+    let cases: [(&str, Notice); 3] = [
+        ("read", |storage| storage.load(0, &mut [0; 16]).map_err(|fault| fault.kind)),
+        ("synced", |storage| sync(storage, false)),
+        ("completed", completed),
+    ];
+    for (name, notice) in cases {
+        let place = Place::new(&format!("begun-{name}"));
+        let (path, other) = (place.path.join("x"), place.path.join("y"));
+        let (mut storage, _) = open(&place.path, &metainfo, &FULL);
+        let bytes = content(0, 3 * E);
+        let mut done = storage.store(0, &[&bytes], 0, E).expect("room");
+        assert_eq!(done, E);
+        storage.tick(Instant::ZERO + 2 * FILE_IDLE_MAX);
+        // Shorter, as not all file systems tell when a file was made.
+        fs::write(&other, [7; 5]).and_then(|()| fs::rename(&other, &path)).expect("another file");
+        assert_eq!(notice(&mut storage), CHANGED, "{name}");
+        while done < 3 * E {
+            done = storage.store(0, &[&bytes], done, E).expect("room");
+        }
+        assert!(fs::read(&path).expect("there")[..3 * E as usize] == bytes, "{name}");
+    }
+}
+
+#[test]
 fn what_an_earlier_run_has_left_is_not_made_anew_at_the_end() {
     let place = Place::new("left");
     let metainfo = torrent("t", &[("a", E, ""), ("b", E, "")]);
@@ -185,19 +212,43 @@ fn a_file_that_nobody_has_seen_is_not_taken_for_zeros() {
 }
 
 #[test]
-fn a_place_where_nothing_can_be_made_is_refused_at_the_start() {
-    let place = Place::mounted("nothing-made", "tmpfs", "size=16m", "none");
-    let (there, missing) = (torrent("t", &[("x", E, ""), ("y", E, "")]), torrent("u", &[("x", 5, "")]));
-    assert_eq!(store(&mut open(&place.path, &there, &FULL).0, 0, E), Ok(()));
-    place.mount(&["-o", "remount,ro", "none"]);
-    for root in [place.path.clone(), place.path.join("not/there")] {
-        match open(&root, &missing, &FULL).0.take() {
-            Err(OpenFault::System { path, error }) => {
-                assert_eq!((path, error.kind()), (root, std::io::ErrorKind::ReadOnlyFilesystem));
-            }
-            other => panic!("{other:?}"),
+fn only_who_has_stored_the_same_torrent_before_finds_its_own_output() {
+    let place = Place::new("whose");
+    let (ours, theirs) = (torrent("x", &[("", 4 * E, "")]), torrent("x", &[("", 5 * E, "")]));
+    fs::write(place.path.join("x"), b"a letter").expect("room");
+    // Who has only looked, and was killed then, leaves an empty state.
+    fs::write(place.path.join(".x.swarmlet"), b"").expect("room");
+    let was_ours = |metainfo: &Arc<Metainfo>, stores: bool| {
+        let (mut storage, _) = open(&place.path, metainfo, &FULL);
+        storage.take().expect("nobody else has it");
+        if stores {
+            assert_eq!(store(&mut storage, 0, E), Ok(()));
         }
+        storage.was_ours()
+    };
+    assert!(!was_ours(&ours, false));
+    assert!(!was_ours(&ours, true));
+    assert!(!was_ours(&theirs, false));
+    assert!(was_ours(&ours, false));
+}
+
+#[test]
+fn what_is_renewed_is_read_and_has_to_be_synced_again() {
+    let place = Place::new("renewed");
+    let metainfo = torrent("x", &[("a", 100_000, ""), ("b", 2 * E, "")]);
+    let (mut storage, _) = open(&place.path, &metainfo, &FULL);
+    assert_eq!(store(&mut storage, 0, 2 * E), Ok(()));
+    assert_eq!(sync(&mut storage, false), Ok(()));
+    let before = ["x/a", "x/b"].map(|name| fs::metadata(place.path.join(name)).expect("there").modified());
+    std::thread::sleep(Duration::from_millis(20));
+    let mut bytes = vec![0; 256 << 10];
+    storage.renew(50_000, &mut bytes).expect("readable and writable");
+    assert!(bytes == content(50_000, 256 << 10));
+    // They were written, and are the same.
+    for (name, before) in ["x/a", "x/b"].iter().zip(before) {
+        let after = fs::metadata(place.path.join(name)).expect("there").modified();
+        assert!(after.expect("a time") > before.expect("a time"), "{name}");
     }
-    // What is there may be complete, or lie in a folder that can be written to.
-    assert!(open(&place.path, &there, &FULL).0.take().is_ok_and(|state| state.is_empty()));
+    assert!(load(&mut storage, 0, 2 * E) == content(0, 2 * E));
+    assert_eq!(sync(&mut storage, false), Ok(()));
 }

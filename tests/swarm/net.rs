@@ -312,7 +312,7 @@ impl Net {
                     }
                     session.handle(now, Event::Stored { torrent, store });
                 }
-                Action::Load { torrent, offset, length } => {
+                Action::Load { torrent, offset, length, .. } => {
                     let Node { session, disk, .. } = &mut self.nodes[node];
                     let bytes = &disk[offset as usize..offset as usize + length];
                     session.handle(now, Event::Loaded { torrent, offset, bytes });

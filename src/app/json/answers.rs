@@ -65,6 +65,7 @@ fn torrent_status(state: &TorrentStatus, torrents: &Torrents) -> Object {
         .number("pieces_have", state.pieces_have)
         .number("pieces_open", state.pieces_open)
         .number("pieces_checked", state.pieces_checked)
+        .number("pieces_unreadable", state.pieces_unreadable)
         .number("downloaded_bytes", state.downloaded_bytes)
         .number("uploaded_bytes", state.uploaded_bytes)
         .number("ratio_permille", ratio_permille(state))

@@ -20,6 +20,7 @@ fn kind(note: &Note) -> &'static str {
     match note {
         Note::Checked { .. } => "checked",
         Note::Complete { .. } => "complete",
+        Note::GivenEnough { .. } => "given_enough",
         Note::PeerConnected { .. } => "peer_connected",
         Note::PeerGone { .. } => "peer_gone",
         Note::PeerBanned { .. } => "peer_banned",
@@ -38,11 +39,14 @@ fn kind(note: &Note) -> &'static str {
 
 fn values(object: Object, note: &Note) -> Object {
     match note {
-        Note::Checked { good, pieces, .. } => object.number("good", *good).number("pieces", *pieces),
+        Note::Checked { good, pieces, unreadable, .. } => {
+            object.number("good", *good).number("pieces", *pieces).number("unreadable", *unreadable)
+        }
         Note::Complete { downloaded_bytes, took, stays, .. } => {
             let object = object.number("downloaded_bytes", *downloaded_bytes);
             object.seconds("took_seconds", Some(*took)).flag("stays", *stays)
         }
+        Note::GivenEnough { by_ratio, .. } => object.flag("by_ratio", *by_ratio),
         Note::PeerConnected { address, .. } => object.text("address", &address.to_string()),
         Note::PeerGone { address, why, guilty, .. } => {
             object.text("address", &address.to_string()).text("why", why).flag("guilty", *guilty)

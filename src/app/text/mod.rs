@@ -27,15 +27,15 @@ fn clause(text: &str) -> String {
     clean(text.trim_end_matches(['.', ' ']).as_bytes())
 }
 
-/// An answer as lines, without the last line feed; `None` for news, which are no answer.
-pub fn answer(report: &Report, torrents: &Torrents) -> Option<String> {
+/// An answer as lines, without the last line feed, for a terminal of so many columns; `None` for news, which are no answer.
+pub fn answer(report: &Report, torrents: &Torrents, columns: usize) -> Option<String> {
     Some(match report {
         Report::Status(state) => status(state, torrents),
         Report::Info(ids) => {
             let known = ids.iter().filter_map(|id| torrents.get(*id));
             known.map(torrent::listing).collect::<Vec<_>>().join("\n\n")
         }
-        Report::Peers(list) => peers(list, torrents),
+        Report::Peers(list) => peers(list, torrents, columns),
         Report::Files(list) => files(list, torrents),
         Report::Trackers(list) => trackers(list, torrents),
         Report::Help => help(),
@@ -66,9 +66,9 @@ pub fn withheld(peers: u32, useful: u32, willing: u32) -> Option<&'static str> {
     }
 }
 
-/// Tenths of a percent as `45.2 %`.
+/// Tenths of a percent as `45.2%`.
 pub fn percent(permille: u64) -> String {
-    format!("{}.{} %", permille / 10, permille % 10)
+    format!("{}.{}%", permille / 10, permille % 10)
 }
 
 #[cfg(test)]
@@ -86,6 +86,7 @@ pub(crate) mod tests {
             phase: Phase::Downloading,
             size_bytes: 3_972_844_748,
             done_bytes: 1_796_000_000,
+            held_bytes: 0,
             pieces: 950,
             pieces_have: 428,
             pieces_open: 12,
@@ -108,6 +109,7 @@ pub(crate) mod tests {
             trackers: (2, 1),
             swarm: Counts { seeds: Some(80), leechers: Some(1), downloads: None },
             fault: None,
+            pieces_unreadable: 0,
         }
     }
 
@@ -123,6 +125,6 @@ pub(crate) mod tests {
             (count(1, "file", "files"), count(0, "file", "files")),
             ("1 file".into(), "0 files".into())
         );
-        assert_eq!(percent(1000), "100.0 %");
+        assert_eq!(percent(1000), "100.0%");
     }
 }

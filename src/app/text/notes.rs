@@ -12,6 +12,7 @@ pub fn torrent_of(note: &Note) -> TorrentId {
     match note {
         Note::Checked { torrent, .. }
         | Note::Complete { torrent, .. }
+        | Note::GivenEnough { torrent, .. }
         | Note::PeerConnected { torrent, .. }
         | Note::PeerGone { torrent, .. }
         | Note::PeerBanned { torrent, .. }
@@ -36,8 +37,10 @@ pub fn line(note: &Note, torrents: &Torrents) -> String {
 
 fn words(note: &Note, torrents: &Torrents) -> String {
     match note {
-        Note::Checked { good, pieces, .. } => {
-            format!("checked: {good} of {} are good", count(u64::from(*pieces), "piece", "pieces"))
+        Note::Checked { good, pieces, unreadable, .. } => {
+            let rest =
+                if *unreadable == 0 { String::new() } else { format!(", {unreadable} cannot be read") };
+            format!("checked: {good} of {} are good{rest}", count(u64::from(*pieces), "piece", "pieces"))
         }
         Note::Complete { downloaded_bytes, took, stays, .. } => {
             let came = match downloaded_bytes {
@@ -46,6 +49,8 @@ fn words(note: &Note, torrents: &Torrents) -> String {
             };
             format!("complete: {came}{}", if *stays { "; now it is given to others" } else { "" })
         }
+        Note::GivenEnough { by_ratio: true, .. } => "given as often as --seed-ratio says".to_string(),
+        Note::GivenEnough { .. } => "given for as long as --seed-time says".to_string(),
         Note::PeerConnected { address, .. } => format!("peer {address} connected"),
         Note::PeerGone { address, why, guilty: true, .. } => {
             format!("peer {address} dropped, it broke the protocol: {}", clean(why.as_bytes()))
@@ -89,16 +94,30 @@ fn words(note: &Note, torrents: &Torrents) -> String {
     }
 }
 
+/// Why a torrent cannot be completed: a file of it may not be written to.
+pub fn denied(torrent: TorrentId, file: u32, os_error: i32, torrents: &Torrents) -> String {
+    let why = std::io::Error::from_raw_os_error(os_error);
+    format!(
+        "{}: pieces of it are bad or missing, and it may not be written to: {why}; allow it, or choose another -o",
+        path(torrent, file, torrents)
+    )
+}
+
+fn path(torrent: TorrentId, file: u32, torrents: &Torrents) -> String {
+    let found = torrents.get(torrent).and_then(|torrent| torrent.metainfo.layout.file(file));
+    found.map_or_else(|| format!("file {file}"), |file| clean(&file.path()))
+}
+
 /// A storage fault in words: the file, what is wrong, and what the operating system said.
 pub fn storage_fault(torrent: TorrentId, fault: &StorageFault, torrents: &Torrents) -> String {
     let what = match fault.kind {
         StorageFaultKind::NoSpace => "no space left for it",
+        StorageFaultKind::TooLong => "the file system, or ulimit -f, takes no file so long",
         StorageFaultKind::Changed => "is not the file it was",
         StorageFaultKind::Denied => "may not be read or written",
         StorageFaultKind::Io => "cannot be read or written",
     };
-    let file = torrents.get(torrent).and_then(|torrent| torrent.metainfo.layout.file(fault.file));
-    let mut text = file.map_or_else(|| format!("file {}", fault.file), |file| clean(&file.path()));
+    let mut text = path(torrent, fault.file, torrents);
     let _ = write!(text, ": {what}");
     if fault.os_error != 0 {
         let _ = write!(text, ": {}", std::io::Error::from_raw_os_error(fault.os_error));
@@ -162,9 +181,20 @@ mod tests {
 
     #[test]
     fn several_torrents_are_named() {
-        let note = Note::Checked { torrent: TorrentId(1), good: 3, pieces: 4 };
+        let note = Note::Checked { torrent: TorrentId(1), good: 3, pieces: 4, unreadable: 0 };
         assert_eq!(line(&note, &Torrents::samples(&["a", "b"])), "b: checked: 3 of 4 pieces are good");
         assert_eq!(line(&note, &Torrents::samples(&["b"])), "checked: 3 of 4 pieces are good");
+        let note = Note::Checked { torrent: TorrentId(0), good: 1, pieces: 4, unreadable: 2 };
+        let wanted = "checked: 1 of 4 pieces are good, 2 cannot be read";
+        assert_eq!(line(&note, &Torrents::samples(&["b"])), wanted);
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_written_to_is_named_with_the_reason() {
+        let text = denied(TorrentId(0), 0, libc::EROFS, &Torrents::samples(&["a.iso"]));
+        let wanted =
+            "a.iso: pieces of it are bad or missing, and it may not be written to: Read-only file system";
+        assert!(text.starts_with(wanted), "{text}");
     }
 
     #[test]

@@ -30,8 +30,9 @@ fn torrent(state: &TorrentStatus, torrents: &Torrents) -> Vec<String> {
     let mut lines = vec![
         format!("{}: {done}, {}", torrents.name(state.torrent), doing(state)),
         format!(
-            "  data      {} of {}, {} of {}{}",
+            "  data      {}{} of {}, {} of {}{}",
             Bytes(state.done_bytes),
+            held(state),
             Bytes(state.size_bytes),
             state.pieces_have,
             count(u64::from(state.pieces), "piece", "pieces"),
@@ -65,6 +66,15 @@ fn torrent(state: &TorrentStatus, torrents: &Torrents) -> Vec<String> {
         lines.push(format!("  disk      {}", notes::storage_fault(state.torrent, fault, torrents)));
     }
     lines
+}
+
+/// What is verified and not on disk yet.
+fn held(state: &TorrentStatus) -> String {
+    if state.held_bytes == 0 {
+        String::new()
+    } else {
+        format!(" (and {} in memory)", Bytes(state.held_bytes))
+    }
 }
 
 fn waits_for_peers(state: &TorrentStatus) -> Option<&'static str> {
@@ -128,7 +138,7 @@ pub fn files(list: &[(TorrentId, Vec<u64>)], torrents: &Torrents) -> String {
         let wanted = torrent.metainfo.layout.files().zip(done).filter(|(file, _)| !file.is_pad());
         lines.extend(wanted.map(|(file, done)| {
             let (done, size) = (percent(share(*done, file.length)), Bytes(file.length).to_string());
-            format!("{done:>7} of {size:>10}  {}", clean(&file.path()))
+            format!("{done:>6} of {size:>10}  {}", clean(&file.path()))
         }));
     }
     lines.join("\n")
@@ -150,7 +160,7 @@ mod tests {
         };
         let text = status(&state, &Torrents::samples(&["debian.iso"]));
         let expected = "\
-debian.iso: 45.2 %, downloading
+debian.iso: 45.2%, downloading
   data      1.67 GiB of 3.70 GiB, 428 of 950 pieces, 12 open
   rate      11.2 MiB/s down, 0 B/s up, 3 m 10 s left
   received  1.68 GiB, of that 32.0 KiB twice and 0 B corrupt; sent 0 B
@@ -159,6 +169,13 @@ debian.iso: 45.2 %, downloading
 memory: 4.0 MiB of 13.0 MiB hold blocks
 limits: down 500 KiB/s, up none";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_waits_in_memory_is_told_apart() {
+        let state = TorrentStatus { held_bytes: 1 << 20, ..torrent_status() };
+        let text = torrent(&state, &Torrents::samples(&["a"])).join("\n");
+        assert!(text.contains("  data      1.67 GiB (and 1.0 MiB in memory) of 3.70 GiB, "), "{text}");
     }
 
     #[test]
@@ -178,7 +195,7 @@ limits: down 500 KiB/s, up none";
         let state =
             TorrentStatus { phase: Phase::Checking, trackers: (0, 0), time_left: None, ..torrent_status() };
         let text = torrent(&state, &Torrents::samples(&["a"])).join("\n");
-        assert!(text.contains("a: 45.2 %, checking what is on disk (10.0 %)"), "{text}");
+        assert!(text.contains("a: 45.2%, checking what is on disk (10.0%)"), "{text}");
         assert!(text.contains("  trackers  none that can be asked"), "{text}");
         assert_eq!(limits(0, 0), "none");
     }
@@ -204,6 +221,6 @@ limits: down 500 KiB/s, up none";
     fn files_are_listed_with_what_is_there() {
         let torrents = Torrents::samples(&["a\x1bb"]);
         let text = files(&[(TorrentId(0), vec![512])], &torrents);
-        assert_eq!(text, " 50.0 % of    1.0 KiB  a\\x1bb");
+        assert_eq!(text, " 50.0% of    1.0 KiB  a\\x1bb");
     }
 }

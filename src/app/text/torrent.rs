@@ -105,9 +105,16 @@ pub fn summary(torrent: &Torrent, state: &TorrentStatus, took: Duration) -> Stri
 pub fn checked(torrent: &Torrent, state: &TorrentStatus) -> String {
     let (name, pieces) = (torrent.name(), count(u64::from(state.pieces), "piece", "pieces"));
     let missing = state.pieces - state.pieces_have.min(state.pieces);
+    let unreadable = match state.pieces_unreadable {
+        0 => String::new(),
+        unreadable => format!(" ({unreadable} of them cannot be read)"),
+    };
     match missing {
         0 => format!("{name}: all {pieces} are good, {}", Bytes(state.size_bytes)),
-        _ => format!("{name}: {missing} of {pieces} bad or missing, {} good", Bytes(state.done_bytes)),
+        _ => format!(
+            "{name}: {missing} of {pieces} bad or missing{unreadable}, {} good",
+            Bytes(state.done_bytes)
+        ),
     }
 }
 
@@ -150,7 +157,7 @@ mod tests {
         let half = summary(&sample(), &torrent_status(), took);
         assert_eq!(
             half,
-            "debian.iso: 45.2 % of 3.70 GiB, 1.68 GiB received in 1 m 40 s, 17.2 MiB/s on average; \
+            "debian.iso: 45.2% of 3.70 GiB, 1.68 GiB received in 1 m 40 s, 17.2 MiB/s on average; \
              the same command goes on from there"
         );
         let there = TorrentStatus { phase: Phase::Complete, downloaded_bytes: 0, ..torrent_status() };
@@ -170,6 +177,11 @@ mod tests {
         assert_eq!(
             checked(&sample(), &torrent_status()),
             "debian.iso: 522 of 950 pieces bad or missing, 1.67 GiB good"
+        );
+        let unreadable = TorrentStatus { pieces_unreadable: 7, ..torrent_status() };
+        assert_eq!(
+            checked(&sample(), &unreadable),
+            "debian.iso: 522 of 950 pieces bad or missing (7 of them cannot be read), 1.67 GiB good"
         );
         let good = TorrentStatus { pieces_have: 950, ..torrent_status() };
         assert_eq!(checked(&sample(), &good), "debian.iso: all 950 pieces are good, 3.70 GiB");

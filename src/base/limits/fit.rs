@@ -32,7 +32,12 @@ const _: () = assert!(UDP_RETRY_LEAVING.as_millis() * 2 < STOP_TIMEOUT.as_millis
 const _: () = assert!(COMPLETED_TIMEOUT.as_secs() < STOP_TIMEOUT.as_secs());
 const _: () = assert!(HALF_OPEN_MAX < PEERS_DEFAULT as usize && PEERS_DEFAULT <= PEERS_MAX);
 const _: () = assert!(ARRIVALS_PER_ADDRESS_MAX < ARRIVALS_MAX && ARRIVALS_MAX < PEERS_DEFAULT as usize);
+const _: () = assert!(USELESS_AGE_MIN.as_secs() < SOURCE_PATIENCE.as_secs());
+const _: () = assert!(CONNECT_TIMEOUT.as_secs() < OUTAGE_MIN.as_secs());
+const _: () = assert!(HTTP_HEAD_BYTES_MAX + HTTP_BODY_BYTES_MAX <= ANSWERS_BYTES_MAX);
+const _: () = assert!(ANNOUNCE_INTERVAL_MIN.as_secs() < NEEDY_INTERVAL_MIN.as_secs());
 const _: () = assert!(READ_AHEAD_FILES_MAX < OPEN_FILES_MAX && READ_AHEAD_BYTES >= CHECK_SLICE_BYTES as u64);
+const _: () = assert!(READ_PATIENCE_MAX.as_secs() * 2 < SEND_PATIENCE.as_secs());
 const _: () = assert!(UNSYNCED_BYTES_MIN >= 2 * EXTENT_BYTES && UNSYNCED_BYTES_MIN <= UNSYNCED_BYTES_MAX);
 const _: () = assert!(SYNC_AGE_MAX.as_secs() + STATE_INTERVAL.as_secs() < STATE_AGE_MAX.as_secs());
 const _: () = assert!(TLS_CONNECTIONS_MAX * TLS_CONNECTION_BYTES_MAX <= 2 * MIB as usize);

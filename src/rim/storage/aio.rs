@@ -48,6 +48,8 @@ const _: () = assert!(size_of::<Request>() == 64 && size_of::<Answer>() == 32);
 pub(super) struct Ring {
     context: libc::c_ulong,
     event: File,
+    /// Requests that are not answered.
+    under_way: usize,
 }
 
 impl Ring {
@@ -64,7 +66,7 @@ impl Ring {
         let mut context: libc::c_ulong = 0;
         // SAFETY: the kernel writes one number of this type through the pointer, which is exclusive for the call.
         checked(unsafe { libc::syscall(libc::SYS_io_setup, depth as libc::c_ulong, &raw mut context) })?;
-        Ok(Self { context, event })
+        Ok(Self { context, event, under_way: 0 })
     }
 
     /// What becomes readable when something is done.
@@ -76,7 +78,7 @@ impl Ring {
     ///
     /// # Errors
     /// `EAGAIN` for too many requests, `EINVAL` for a kernel before 4.18 or a file system that cannot sync.
-    pub(super) fn sync(&self, file: BorrowedFd<'_>, data: u64) -> io::Result<()> {
+    pub(super) fn sync(&mut self, file: BorrowedFd<'_>, data: u64) -> io::Result<()> {
         let request = Request {
             data,
             operation: FSYNC,
@@ -90,7 +92,11 @@ impl Ring {
         // takes its own reference of the file. It reads and writes no memory of ours for this operation.
         let taken =
             unsafe { libc::syscall(libc::SYS_io_submit, self.context, 1 as libc::c_long, requests.as_ptr()) };
-        if checked(taken)? == 1 { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        if checked(taken)? != 1 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.under_way += 1;
+        Ok(())
     }
 
     /// Passes what is done to `each`, with its `data`. Never waits.
@@ -107,6 +113,7 @@ impl Ring {
                 libc::syscall(libc::SYS_io_getevents, self.context, least, most, answers.as_mut_ptr(), none)
             };
             let count = usize::try_from(count).unwrap_or(0).min(ANSWERS);
+            self.under_way = self.under_way.saturating_sub(count);
             for answer in &answers[..count] {
                 each(answer.data, in_words(answer.result));
             }
@@ -119,8 +126,11 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        // SAFETY: the context is ours and is not used again. The kernel waits for what is under way.
-        unsafe { libc::syscall(libc::SYS_io_destroy, self.context) };
+        // The kernel would wait for what is under way, whatever the device does. The end of the process has to do.
+        if self.under_way == 0 {
+            // SAFETY: the context is ours and is not used again.
+            unsafe { libc::syscall(libc::SYS_io_destroy, self.context) };
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::{sigbus, sys};
 use memmap2::{MmapMut, MmapOptions};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Maps `bytes` of a file without a name in `folder`, which is made if it is missing, for good. All of its space is
@@ -43,15 +44,40 @@ fn fill(mut file: &File, bytes: u64) -> io::Result<()> {
 
 /// A file that is gone as soon as it is closed.
 fn nameless_file(folder: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE);
+    // Not every file system and kernel can do it.
+    options.open(folder).or_else(|_| unnamed_file(folder))
+}
+
+/// The same, made with a name. What has that name already was left behind by one that was killed in between, which had our
+/// number: in a container that may be the number of every run.
+fn unnamed_file(folder: &Path) -> io::Result<File> {
     let path = folder.join(format!(".swarmlet-{}.tmp", std::process::id()));
-    let file = File::options().read(true).write(true).create_new(true).open(&path)?;
-    fs::remove_file(&path)?;
+    let make = || File::options().read(true).write(true).create_new(true).open(&path);
+    let file = match make() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            remove(&path)?;
+            make()?
+        }
+        made => made?,
+    };
+    remove(&path)?;
     Ok(file)
+}
+
+/// Removes a file that somebody else with our number may have removed just then.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn the_arena_holds_bytes_and_leaves_no_file() {
@@ -60,6 +86,13 @@ mod tests {
         let arena = arena(&folder, 3 << 20).unwrap();
         arena.fill(9);
         assert_eq!((arena.len(), arena[(3 << 20) - 1]), (3 << 20, 9));
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        let left_behind = folder.join(format!(".swarmlet-{}.tmp", std::process::id()));
+        for make in [nameless_file, unnamed_file] {
+            fs::write(&left_behind, "x").unwrap();
+            let file = make(&folder).unwrap();
+            assert_eq!((file.metadata().unwrap().len(), file.metadata().unwrap().nlink()), (0, 0));
+        }
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         fs::remove_dir(&folder).unwrap();
         let file = nameless_file(&std::env::temp_dir()).unwrap();

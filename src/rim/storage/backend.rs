@@ -50,12 +50,13 @@ impl Backend {
         self.tally
     }
 
-    /// Puts the next `length` bytes of `parts` at `at`. `reserved`: that range has its place on the device. After a
-    /// fault some of the bytes may be in the file.
+    /// Puts the next `length` bytes of `parts` at `at`. `fresh`: that range has its place on the device, and nothing to be
+    /// read: a page of a window is read before it is written to, where the file had one. After a fault some of the bytes
+    /// may be in the file.
     pub(super) fn store(
         &mut self,
         open: &OpenFile,
-        reserved: bool,
+        fresh: bool,
         mut at: u64,
         length: u64,
         parts: &mut Parts<'_>,
@@ -63,7 +64,7 @@ impl Backend {
         let end = at.saturating_add(length);
         while at < end {
             let length = cut(at, end);
-            if length == EXTENT_BYTES && reserved && self.map {
+            if length == EXTENT_BYTES && fresh && self.map {
                 self.store_extent(open, at, parts)?;
             } else {
                 self.by_position(open, at, length, parts)?;

@@ -1,9 +1,11 @@
 //! The end of a download: a file with its exact length and mode.
 
+use super::fault::of_file;
 use super::files::Files;
 use super::known::stale;
 use super::tree::Tree;
 use crate::meta;
+use crate::session::StorageFaultKind;
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -20,10 +22,10 @@ pub(super) fn complete_file(
     file: &meta::File<'_>,
 ) -> io::Result<bool> {
     // Read-only is enough for a file that is what it should be, and works on a read-only file system.
-    let is_changed = match tree.open(file, libc::O_RDONLY) {
+    let is_changed = match files.with_descriptors(|| tree.open(file, libc::O_RDONLY)) {
         // What was never seen was verified to be zeros, which is what making it gives.
         Err(error) if error.kind() == io::ErrorKind::NotFound && !files.is_known(index) => {
-            let made = tree.open(file, libc::O_RDWR | libc::O_CREAT)?;
+            let made = files.with_descriptors(|| tree.open(file, libc::O_RDWR | libc::O_CREAT))?;
             adjust(&made, file).and_then(|_| files.note(index, &made)).map(|()| true)?
         }
         opened => {
@@ -33,7 +35,7 @@ pub(super) fn complete_file(
                 files.expect(index, &opened, true)?;
             }
             if length < file.length {
-                opened = tree.open(file, libc::O_RDWR)?;
+                opened = files.with_descriptors(|| tree.open(file, libc::O_RDWR))?;
             }
             let is_changed = adjust(&opened, file)?;
             files.note(index, &opened)?;
@@ -57,7 +59,14 @@ fn adjust(opened: &File, file: &meta::File<'_>) -> io::Result<bool> {
     let executable = mode | (mode & 0o444) >> 2;
     let is_plain = file.executable && mode != executable;
     if is_plain {
-        opened.set_permissions(Permissions::from_mode(executable))?;
+        match opened.set_permissions(Permissions::from_mode(executable)) {
+            // Somebody else's file, or one that cannot be changed: what is in it is right all the same.
+            Err(error) if of_file(0, &error).kind == StorageFaultKind::Denied => {
+                log::debug!("a file cannot be made executable: {error}");
+                return Ok(is_short);
+            }
+            changed => changed?,
+        }
     }
     Ok(is_short || is_plain)
 }

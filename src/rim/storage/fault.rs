@@ -20,6 +20,31 @@ pub enum OpenFault {
         /// Bytes free for us.
         free: u64,
     },
+    /// The file system does not have files as long as one of the torrent.
+    TooLong {
+        /// Which; may hold what a stranger wrote.
+        path: PathBuf,
+        /// The length that the torrent says, in bytes.
+        length: u64,
+        /// The longest that is possible, in bytes.
+        most: u64,
+    },
+    /// Two files of the torrent would be one.
+    Alike {
+        /// One of them; may hold what a stranger wrote.
+        path: PathBuf,
+        /// The other; may hold what a stranger wrote.
+        other: PathBuf,
+    },
+    /// The process may not write files as long as one of the torrent (`ulimit -f`).
+    Limited {
+        /// Which; may hold what a stranger wrote.
+        path: PathBuf,
+        /// The length that the torrent says, in bytes.
+        length: u64,
+        /// The longest that is allowed, in bytes.
+        most: u64,
+    },
     /// Where the output has to be there is something else, which we neither overwrite nor follow.
     Occupied {
         /// Where; may hold what a stranger wrote.
@@ -27,11 +52,20 @@ pub enum OpenFault {
         /// What is there.
         found: Found,
     },
+    /// Something of it is missing, and may not be made good.
+    Denied {
+        /// In this file; may hold what a stranger wrote.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// Another process works on the same output.
     Busy {
         /// Whose lock says so; may hold what a stranger wrote.
         path: PathBuf,
     },
+    /// A signal has asked to end before anything was begun.
+    Ended,
     /// The operating system does not let us look.
     System {
         /// At what; may hold what a stranger wrote.
@@ -101,12 +135,38 @@ impl fmt::Display for OpenFault {
                 )?;
                 f.write_str("make room, choose another -o, or --allocate sparse")
             }
+            Self::TooLong { path, length, most } => {
+                let (length, most) = (Bytes(*length), Bytes(*most));
+                write!(
+                    f,
+                    "{} is {length} long, and the file system has no files longer than {most}; ",
+                    printable(path)
+                )?;
+                f.write_str("choose another -o, on another file system than FAT")
+            }
+            Self::Alike { path, other } => {
+                let (path, other) = (printable(path), printable(other));
+                write!(
+                    f,
+                    "{path} and {other} are one file on this file system; choose another -o, not on FAT"
+                )
+            }
+            Self::Limited { path, length, most } => {
+                let (length, most) = (Bytes(*length), Bytes(*most));
+                write!(f, "{} is {length} long, and ulimit -f allows {most}; raise it", printable(path))
+            }
             Self::Occupied { path, found } => {
                 write!(f, "output {} exists and is {found}", printable(path))
             }
             Self::Busy { path } => {
                 write!(f, "another process works on this output: it has locked {}", printable(path))
             }
+            Self::Denied { path, error } => {
+                let path = printable(path);
+                let trouble = "is missing or too short, and we may not write there";
+                write!(f, "output {path} {trouble}: {error}; allow it, or choose another -o")
+            }
+            Self::Ended => f.write_str("a signal has ended the run before anything was begun"),
             Self::System { path, error } => write!(f, "cannot use output {}: {error}", printable(path)),
         }
     }
@@ -126,7 +186,8 @@ pub(super) fn of_file(file: u32, error: &io::Error) -> StorageFault {
 /// Sorts an error of the operating system by what happens next.
 fn kind(error: &io::Error) -> StorageFaultKind {
     match error.raw_os_error() {
-        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => StorageFaultKind::NoSpace,
+        Some(libc::ENOSPC | libc::EDQUOT) => StorageFaultKind::NoSpace,
+        Some(libc::EFBIG) => StorageFaultKind::TooLong,
         Some(libc::EROFS | libc::EACCES | libc::EPERM) => StorageFaultKind::Denied,
         // A symlink, file or directory in the way; gone between two calls; deleted or shortened behind our back.
         Some(libc::ELOOP | libc::ENOTDIR | libc::EISDIR | libc::ENXIO | libc::ENOENT | libc::ESTALE) => {
@@ -145,7 +206,7 @@ mod tests {
         let cases = [
             (libc::ENOSPC, StorageFaultKind::NoSpace),
             (libc::EDQUOT, StorageFaultKind::NoSpace),
-            (libc::EFBIG, StorageFaultKind::NoSpace),
+            (libc::EFBIG, StorageFaultKind::TooLong),
             (libc::EROFS, StorageFaultKind::Denied),
             (libc::EACCES, StorageFaultKind::Denied),
             (libc::ELOOP, StorageFaultKind::Changed),

@@ -42,12 +42,34 @@ pub(super) struct Files {
     open: Vec<OpenFile>,
     /// How each file of the torrent was when it was last seen.
     known: Box<[Known]>,
+    /// As many may be open.
+    most: usize,
 }
 
 impl Files {
     /// None is open; `stamps` tells how each file of the torrent is.
     pub(super) fn new(stamps: &[Stamp]) -> Self {
-        Self { open: Vec::new(), known: stamps.iter().map(Known::of_stamp).collect() }
+        let known = stamps.iter().map(Known::of_stamp).collect();
+        Self { open: Vec::new(), known, most: OPEN_FILES_MAX }
+    }
+
+    /// As many may be open from now on, at least 1.
+    pub(super) fn keep_open(&mut self, most: usize) {
+        self.most = most.clamp(1, OPEN_FILES_MAX);
+        self.keep_newest(self.most);
+    }
+
+    /// What `open` answers. Where no descriptor is left for it, files that were not used for longest are closed, until
+    /// there is one or none is open any more.
+    pub(super) fn with_descriptors<T>(&mut self, mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match open() {
+                Err(error) if is_lack_of_descriptors(&error) && !self.open.is_empty() => {
+                    self.keep_newest(self.open.len() / 2);
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// The open file `index`, if it is open and may be written to as wished.
@@ -63,6 +85,23 @@ impl Files {
         self.open.iter().find(|open| open.index == index)
     }
 
+    /// Another descriptor of the file `index`, if it is open for writing.
+    pub(super) fn writer(&mut self, index: u32) -> io::Result<Option<File>> {
+        let Some(at) = self.open.iter().position(|open| open.index == index && open.writable) else {
+            return Ok(None);
+        };
+        // The last that is closed for want of descriptors.
+        self.open[..=at].rotate_right(1);
+        loop {
+            match self.open[0].file.try_clone() {
+                Err(error) if is_lack_of_descriptors(&error) && self.open.len() > 1 => {
+                    self.keep_newest(self.open.len() / 2);
+                }
+                clone => return clone.map(Some),
+            }
+        }
+    }
+
     /// The file `index`, which is `file` in the torrent: opened if it is not open yet, made if it is to be written to.
     pub(super) fn get(
         &mut self,
@@ -74,14 +113,7 @@ impl Files {
     ) -> io::Result<&mut OpenFile> {
         if self.find(index, writable, now).is_none() {
             let flags = if writable { libc::O_RDWR | libc::O_CREAT } else { libc::O_RDONLY };
-            let opened = match tree.open(file, flags) {
-                // No descriptors left: peers may have taken them.
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                    self.keep_newest(self.open.len() / 2);
-                    tree.open(file, flags)?
-                }
-                opened => opened?,
-            };
+            let opened = self.with_descriptors(|| tree.open(file, flags))?;
             let metadata = opened.metadata()?;
             if !metadata.is_file() || metadata.len() > file.length {
                 return Err(stale());
@@ -144,7 +176,7 @@ impl Files {
     /// Adds a file; the same file opened otherwise is closed, or else the one that was not used for longest.
     fn add(&mut self, open: OpenFile) {
         self.close(open.index);
-        self.keep_newest(OPEN_FILES_MAX - 1);
+        self.keep_newest(self.most - 1);
         self.open.insert(0, open);
     }
 
@@ -187,6 +219,11 @@ impl Files {
     }
 }
 
+/// True if all descriptors are taken, ours or the system's.
+pub(super) fn is_lack_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,6 +248,34 @@ mod tests {
         assert_eq!(files.open.len(), OPEN_FILES_MAX);
         assert!(files.find(1, true, Instant::ZERO).is_none(), "1 was used least recently");
         assert_eq!(indexes(&files)[..3], [1_000, 0, OPEN_FILES_MAX as u32 - 1]);
+    }
+
+    #[test]
+    fn where_no_descriptor_is_left_files_give_theirs() {
+        let mut files = Files::new(&[Stamp::default(); 8]);
+        (0..5).for_each(|index| files.add(open(index, true, Instant::ZERO)));
+        let lack = |lacks: bool| if lacks { Err(io::Error::from_raw_os_error(libc::EMFILE)) } else { Ok(7) };
+        let mut tries = 0;
+        let answer = files.with_descriptors(|| {
+            tries += 1;
+            lack(tries < 3)
+        });
+        assert_eq!((answer.expect("there is one"), indexes(&files)), (7, vec![4]));
+        let error = files.with_descriptors(|| lack(true)).expect_err("never").raw_os_error();
+        assert_eq!((error, indexes(&files).len()), (Some(libc::EMFILE), 0));
+    }
+
+    #[test]
+    fn as_many_files_are_open_as_may_be() {
+        let mut files = Files::new(&[Stamp::default(); 8]);
+        (0..5).for_each(|index| files.add(open(index, true, Instant::ZERO)));
+        files.keep_open(3);
+        assert_eq!(indexes(&files), [4, 3, 2]);
+        files.add(open(7, true, Instant::ZERO));
+        assert_eq!(indexes(&files), [7, 4, 3]);
+        files.keep_open(0);
+        files.add(open(6, true, Instant::ZERO));
+        assert_eq!(indexes(&files), [6]);
     }
 
     #[test]

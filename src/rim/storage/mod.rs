@@ -5,33 +5,43 @@
 //! | what is there at the start, what is in the way | `survey` |
 //! | names and directories, no symlink followed | `tree` |
 //! | a few open files of many | `files` |
+//! | what a device has refused | `renew` |
 //! | whether a file is the one that it was | `known` |
 //! | room on the device | `reserve` |
+//! | what a file system cannot do | `kind` |
+//! | files without holes | `growth` |
+//! | names that it does not take | `names` |
 //! | window or positioned write | `backend`, `window`, `positioned` |
 //! | bytes on their way to a peer | `send` |
-//! | bytes on their way from a slow device | `ahead` |
+//! | bytes on their way from a slow device | `reading`, `ahead` |
 //! | a disk or a neighbour that takes pages away | `sigbus` |
 //! | what is not on the device yet | `write_back` |
 //! | waiting for the device, in the kernel's time | `aio`, `sync` |
 //! | making durable, step by step | `tasks` |
 //! | exact lengths | `complete` |
-//! | the resume state's file, and its lock | `state`, `era` |
+//! | the resume state's file, and its lock | `state`, `names`, `era` |
 //! | the clock of the files, and our sign of life | `pulse` |
 
 mod ahead;
 mod aio;
 mod arena;
 mod backend;
+mod beside;
 mod complete;
 mod era;
 mod fault;
 mod files;
+mod growth;
+mod kind;
 mod known;
+mod names;
 mod parts;
 mod positioned;
 mod prices;
 mod pulse;
 mod readiness;
+mod reading;
+mod renew;
 mod reserve;
 mod send;
 mod sigbus;
@@ -46,32 +56,32 @@ mod write_back;
 
 pub use arena::arena;
 pub use backend::{Map, Tally};
+pub use beside::state_names;
 pub use fault::{Found, OpenFault};
+pub use kind::Kind;
+pub use names::Names;
 pub use pulse::wall;
 pub use reserve::Allocate;
-use send::SendFault;
 pub use survey::Existing;
 pub use sync::{Synced, Syncer};
 pub use tasks::{Done, Task};
 
-use crate::base::limits::{
-    EXTENT_BYTES, FILE_IDLE_MAX, READ_AHEAD_BYTES, READ_AHEAD_FILES_MAX, STORE_SLICE_FILES,
-};
+use crate::base::limits::{EXTENT_BYTES, FILE_IDLE_MAX, STORE_SLICE_FILES};
 use crate::base::units::Bytes;
 use crate::base::{Bitfield, Instant, Printable};
 use crate::meta::{File, Metainfo, Segment};
 use crate::resume::{Era, Stamp, State};
 use crate::session::{StorageFault, StorageFaultKind};
+use ahead::{Probe, Reach};
 use backend::Backend;
 use files::Files;
+use growth::Growth;
 use parts::Parts;
 use readiness::Readiness;
 use reserve::Reserver;
 use state::{Locked, StateFile};
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tasks::Tasks;
@@ -87,6 +97,8 @@ pub struct Options {
     pub map: Map,
     /// Bytes of the same disk that other torrents of the run need: only what is free beside them is counted.
     pub claimed_bytes: u64,
+    /// What the file system is taken for; by default for what it is.
+    pub kind: Option<Kind>,
 }
 
 /// Why bytes of a torrent could not be sent.
@@ -105,11 +117,21 @@ pub struct Storage {
     files: Files,
     /// For each file, whether it has its whole length and room on the device.
     reserved: Box<[bool]>,
+    /// For each file, whether all of its room was taken by this run: then no byte of it has to be read to be written over.
+    fresh: Box<[bool]>,
     reserver: Reserver,
+    kind: Kind,
+    /// A file that is made longer, and what came of that if it failed.
+    growth: Option<Growth>,
+    growth_fault: Option<io::Error>,
     /// Bytes that the files still need on the device, as far as that is known.
     needed_bytes: u64,
     backend: Backend,
     readiness: Readiness,
+    probe: Probe,
+    reach: Reach,
+    /// What is read in order is announced up to here.
+    announced_to: u64,
     write_back: WriteBack,
     /// For each file how it was when it was last synced, or at the start.
     stamps: Box<[Stamp]>,
@@ -119,6 +141,9 @@ pub struct Storage {
     above: Vec<PathBuf>,
     tasks: Tasks,
     state: StateFile,
+    /// Faults of files so far, and how many there had been when a store last went on.
+    faults: u32,
+    faults_before_store: u32,
     now: Instant,
 }
 
@@ -135,6 +160,12 @@ impl Storage {
         sigbus::ignore_file_size_signal();
         let mut tree = Tree::new(root);
         let files = metainfo.layout.count();
+        let kind = options.kind.unwrap_or_else(|| Kind::of(&tree));
+        tree.take_names(kind.names);
+        kind.fits(&tree, &metainfo.layout)?;
+        if kind.fills_holes {
+            log::debug!("the file system knows no holes: files are filled from front to back");
+        }
         let mut stamps: Box<[Stamp]> = vec![Stamp::default(); files as usize].into();
         let (existing, needed_bytes) = survey::survey(&mut tree, &metainfo.layout, options, &mut stamps)?;
         let reserved = vec![false; files as usize].into();
@@ -146,14 +177,23 @@ impl Storage {
             files: Files::new(&stamps),
             stamps,
             tasks: Tasks::default(),
-            state: StateFile::new(&metainfo),
+            state: StateFile::new(&metainfo, kind.names),
             metainfo,
             tree,
+            fresh: vec![false; files as usize].into(),
             reserved,
-            reserver: Reserver::new(options.allocate),
+            reserver: Reserver::new(if kind.fills_holes { Allocate::Sparse } else { options.allocate }),
+            kind,
+            growth: None,
+            growth_fault: None,
             needed_bytes,
             backend: Backend::new(options.map),
             readiness: Readiness::default(),
+            faults: 0,
+            faults_before_store: 0,
+            probe: Probe::default(),
+            reach: Reach::default(),
+            announced_to: 0,
             now: Instant::ZERO,
         };
         Ok((storage, existing))
@@ -163,10 +203,16 @@ impl Storage {
     /// of pad files are dropped. Goes on behind the first `done` bytes, for about `most` (not 0) or a few files; answers
     /// how many are in the files by then. It stops at multiples of `most` within a file, so that whole extents stay whole.
     ///
+    /// If a file had a fault since the bytes before were stored, they may be in another one, or lost: it begins anew, and
+    /// the answer may be less than `done`.
+    ///
     /// # Errors
     /// The first fault. Some of the bytes may be in the files; storing all of them again is harmless.
     pub fn store(&mut self, offset: u64, parts: &[&[u8]], done: u64, most: u64) -> Result<u64, StorageFault> {
+        self.state.begin();
         self.state.beat();
+        let before = core::mem::replace(&mut self.faults_before_store, self.faults);
+        let done = if before == self.faults { done } else { 0 };
         let metainfo = Arc::clone(&self.metainfo);
         let mut rest = Parts::new(parts, done);
         let segments = metainfo.layout.segments(offset + done, rest.len());
@@ -189,100 +235,14 @@ impl Storage {
         Ok(done + if stored == 0 { rest.len() } else { stored })
     }
 
-    /// Reads the bytes of the torrent from `offset` until `buffer` is full. What is not there reads as zeros: holes,
-    /// missing and short files, pad files, and all behind the end of the torrent.
-    ///
-    /// # Errors
-    /// The first fault; then nothing is promised about `buffer`.
-    pub fn load(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageFault> {
-        let metainfo = Arc::clone(&self.metainfo);
-        let mut rest = buffer;
-        for segment in metainfo.layout.segments(offset, rest.len() as u64) {
-            let (target, later) = rest.split_at_mut(segment.length as usize);
-            rest = later;
-            match metainfo.layout.file(segment.file) {
-                Some(file) if !file.is_pad() => {
-                    self.load_segment(&file, segment, target).map_err(|e| self.fault(segment.file, &e))?;
-                }
-                _ => target.fill(0),
-            }
-        }
-        rest.fill(0);
-        Ok(())
-    }
-
-    /// True if the bytes of the torrent from `offset` on can be read without waiting for a device, as far as can be told
-    /// cheaply. If not, they and what follows them are on their way: ask again.
-    pub fn is_at_hand(&mut self, offset: u64, length: usize) -> bool {
-        let is_at_hand = self.each_file(offset, length as u64, ahead::is_at_hand);
-        if !is_at_hand {
-            self.announce(offset, READ_AHEAD_BYTES);
-        }
-        is_at_hand
-    }
-
-    /// Starts reading the bytes of the torrent from `offset` on, as far as a few files go.
-    pub fn announce(&mut self, offset: u64, length: u64) {
-        self.each_file(offset, length, |file, offset, length| {
-            ahead::announce(file, offset, length);
-            true
-        });
-    }
-
-    /// Does something with the parts of a range that lie in files that can be opened, the first few, until it answers
-    /// false.
-    fn each_file(
-        &mut self,
-        offset: u64,
-        length: u64,
-        act: impl Fn(&std::fs::File, u64, u64) -> bool,
-    ) -> bool {
-        let metainfo = Arc::clone(&self.metainfo);
-        let segments = metainfo.layout.segments(offset, length).filter(|segment| segment.length > 0);
-        for segment in segments.take(READ_AHEAD_FILES_MAX) {
-            let Some(file) = metainfo.layout.file(segment.file).filter(|file| !file.is_pad()) else {
-                continue;
-            };
-            let opened = self.files.get(&mut self.tree, segment.file, &file, false, self.now);
-            if opened.is_ok_and(|open| !act(&open.file, segment.file_offset, segment.length)) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Sends some of the `length` bytes of the torrent from `offset` on to a socket; how many, at least 1.
-    ///
-    /// # Errors
-    /// The socket's, or the file's with its index: then the bytes are not what was stored.
-    pub fn send(&mut self, offset: u64, length: usize, to: BorrowedFd<'_>) -> Result<usize, SendError> {
-        let metainfo = Arc::clone(&self.metainfo);
-        let segment = metainfo.layout.segments(offset, length as u64).find(|segment| segment.length > 0);
-        let Some((segment, file)) = segment.and_then(|one| Some((one, metainfo.layout.file(one.file)?)))
-        else {
-            return Err(SendError::Socket(io::ErrorKind::InvalidInput.into()));
-        };
-        let sent = if file.is_pad() {
-            send::send_zeros(segment.length as usize, to)
-        } else {
-            let open = self.files.get(&mut self.tree, segment.file, &file, false, self.now);
-            open.map_err(SendFault::File).and_then(|open| {
-                send::send_file(&open.file, segment.file_offset, segment.length as usize, to)
-            })
-        };
-        sent.map_err(|fault| match fault {
-            SendFault::Socket(error) => SendError::Socket(error),
-            SendFault::File(error) => SendError::Storage(self.fault(segment.file, &error)),
-        })
-    }
-
     /// Takes the output for this process and reads the resume state: empty if there is none. Makes the output directory
     /// and an empty state, if they are missing. Where nothing can be written no state is kept, and nothing is taken.
     ///
     /// # Errors
-    /// [`OpenFault::Busy`] if another process has taken it; [`OpenFault::System`] if what is to be stored would have to be
-    /// made where nothing can be made.
+    /// [`OpenFault::Busy`] if another process has taken it; [`OpenFault::Limited`] if a file may not become as long as it
+    /// has to be; [`OpenFault::System`] if what is to be stored would have to be made where nothing can be made.
     pub fn take(&mut self) -> Result<Vec<u8>, OpenFault> {
+        survey::within_limit(&self.tree, &self.metainfo.layout, &self.stamps)?;
         match self.state.lock(&mut self.tree) {
             Locked::Ours(bytes) => {
                 if State::era_of(&bytes).is_same(&self.era()) {
@@ -304,9 +264,24 @@ impl Storage {
         }
     }
 
-    /// True if an earlier run has worked on the output, as far as can be told after [`Storage::take`].
+    /// True if what is stored far from the end of a file has all before it written, too: files are best filled from front to
+    /// back.
+    pub fn fills_holes(&self) -> bool {
+        self.kind.fills_holes
+    }
+
+    /// Files that have their whole length and may not be written to, if there are any, and the system's number for why the
+    /// first of them may not: what is in them has to be right.
+    ///
+    /// # Errors
+    /// [`OpenFault::Denied`] if something is missing of another that may not be written to or made.
+    pub fn read_only(&mut self) -> Result<Option<(Bitfield, i32)>, OpenFault> {
+        survey::read_only(&mut self.tree, &self.metainfo.layout, &self.stamps)
+    }
+
+    /// True if an earlier run has worked on the torrent here, as far as can be told after [`Storage::take`].
     pub fn was_ours(&self) -> bool {
-        self.state.was_there()
+        self.state.was_ours()
     }
 
     /// True if neither the state nor the output is there, and nothing can be made beside it: `error` is why.
@@ -318,6 +293,11 @@ impl Storage {
         fault::of_file(0, error).kind == StorageFaultKind::Denied
             && is_missing(self.state.name())
             && is_missing(&self.metainfo.name)
+    }
+
+    /// As many files may be open at a time, at least 1.
+    pub fn keep_open(&mut self, files: usize) {
+        self.files.keep_open(files);
     }
 
     /// How each file was when it was last synced, or at the start.
@@ -373,18 +353,23 @@ impl Storage {
     fn store_segment(&mut self, file: &File<'_>, segment: Segment, parts: &mut Parts<'_>) -> io::Result<()> {
         let Segment { file: index, file_offset: at, length, .. } = segment;
         let reserved = self.reserved.get(index as usize).copied().unwrap_or(false);
+        if let Some(error) = self.growth_fault.take() {
+            return Err(error);
+        }
         let open = self.files.get(&mut self.tree, index, file, true, self.now)?;
         if reserved {
             open.length = file.length;
         }
-        open.unchanged()?;
+        let was_empty = open.unchanged()?.len() == 0;
         // A small file that is stored in one go gains nothing by being reserved first.
         let reserve = !reserved && (length < file.length || length >= EXTENT_BYTES);
+        let fresh = &mut self.fresh[index as usize];
+        *fresh = if reserve && open.reserved_bytes == 0 { was_empty } else { *fresh };
         let done = &mut open.reserved_bytes;
         let taken = if reserve { self.reserver.reserve(&open.file, done, file.length)? } else { None };
         let is_new = !reserved && at >= open.reserved_bytes;
         let reserved = reserved || open.reserved_bytes >= file.length;
-        self.backend.store(open, reserved, at, length, parts)?;
+        self.backend.store(open, reserved && *fresh, at, length, parts)?;
         self.needed_bytes =
             self.needed_bytes.saturating_sub(taken.unwrap_or(0) + if is_new { length } else { 0 });
         open.length = open.length.max(if reserved { file.length } else { at + length });
@@ -406,16 +391,9 @@ impl Storage {
         }
     }
 
-    fn load_segment(&mut self, file: &File<'_>, segment: Segment, target: &mut [u8]) -> io::Result<()> {
-        match self.files.get(&mut self.tree, segment.file, file, false, self.now) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => target.fill(0),
-            opened => read_or_zero(&opened?.file, segment.file_offset, target)?,
-        }
-        Ok(())
-    }
-
     /// The fault of a file, which is opened anew when it is needed again: it may be another one by then.
     fn fault(&mut self, index: u32, error: &io::Error) -> StorageFault {
+        self.faults = self.faults.wrapping_add(1);
         if error.raw_os_error() == Some(libc::EIO)
             && let Some(open) = self.files.peek(index)
         {
@@ -424,6 +402,7 @@ impl Storage {
         }
         self.files.close(index);
         self.tree.forget();
+        self.growth = None;
         if let Some(reserved) = self.reserved.get_mut(index as usize) {
             *reserved = false;
         }
@@ -447,18 +426,4 @@ impl Drop for Storage {
         self.state.beat_last();
         self.state.remove_if_empty(&mut self.tree);
     }
-}
-
-/// Reads until `target` is full; what lies behind the end of the file reads as zeros.
-fn read_or_zero(file: &std::fs::File, mut offset: u64, mut target: &mut [u8]) -> io::Result<()> {
-    while !target.is_empty() {
-        let count = sys::retry(|| file.read_at(target, offset))?;
-        if count == 0 {
-            target.fill(0);
-            break;
-        }
-        offset += count as u64;
-        target = &mut target[count..];
-    }
-    Ok(())
 }

@@ -36,11 +36,17 @@ impl Readiness {
                 let refusals = if let Self::Refused(refusals) = self { *refusals + 1 } else { 1 };
                 *self = if refusals < REFUSALS_MAX { Self::Refused(refusals) } else { Self::Never };
             }
+            Err(error) if !is_about_trying(error) => {}
             Err(_) => *self = Self::Never,
             Ok(_) => *self = Self::Answers,
         }
         true
     }
+}
+
+/// True if this was said of the try, and not of the device, a limit or the file, which a store is told as well.
+fn is_about_trying(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::ESPIPE))
 }
 
 impl Storage {
@@ -83,6 +89,10 @@ mod tests {
         assert!(readiness.learn(&refused(), false) && readiness.learn(&refused(), false));
         assert!(matches!(readiness, Readiness::Never), "refusals that do not pass");
         let mut readiness = Readiness::default();
+        for number in [libc::ENOSPC, libc::EIO, libc::EDQUOT, libc::EINTR] {
+            assert!(readiness.learn(&Err(io::Error::from_raw_os_error(number)), true));
+            assert!(matches!(readiness, Readiness::Unknown), "a store will be told {number}, too");
+        }
         let unknown = Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
         assert!(readiness.learn(&unknown, false) && matches!(readiness, Readiness::Never));
     }

@@ -4,17 +4,20 @@
 //! Its lock says that somebody works on the output. What is in it is the session's business; see
 //! [`resume`](crate::resume).
 
+use super::beside::state_names;
+use super::names::Names;
 use super::pulse::{Heart, exact_clock_ns, is_stamped_by_kernel, stamp_clock_ns};
 use super::survey::stamp_of;
 use super::sys;
 use super::tree::Tree;
-use crate::base::limits::{PATH_COMPONENT_BYTES_MAX, STATE_BYTES_MAX};
+use crate::base::InfoHash;
+use crate::base::limits::STATE_BYTES_MAX;
 use crate::meta::Metainfo;
-use crate::resume::{MAGIC, State};
+use crate::resume::{HEAD_BYTES, MAGIC, State};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,9 +27,14 @@ const TRIES: u32 = 10;
 /// The files' clock goes on at least once in half of this, unless the machine is busy elsewhere.
 const LAST_BEAT_TIME: Duration = Duration::from_millis(20);
 
+/// A clock that is so far behind what it has shown was set back; less than that passes by itself.
+const SET_BACK_NS: i64 = 1_000_000_000;
+
 /// The state file of one torrent.
 pub(super) struct StateFile {
     name: Vec<u8>,
+    next_name: Vec<u8>,
+    info_hash: InfoHash,
     /// The file in its place, locked.
     locked: Option<File>,
     /// The next one, locked too.
@@ -37,10 +45,12 @@ pub(super) struct StateFile {
     beat_ns: i64,
     /// When bytes were stored last.
     stored_ns: i64,
-    /// When somebody else was last noticed to have been at the files.
-    doubted_ns: i64,
-    /// It was there when it was to be locked: an earlier run has worked on the output.
-    was_there: bool,
+    /// Somebody else was noticed to have been at the files since the next state was made.
+    is_outdated: bool,
+    /// It told when it was locked that an earlier run has worked on this torrent.
+    was_ours: bool,
+    /// It tells that this run does.
+    is_ours: bool,
     /// Nothing was ever written to it.
     is_empty: bool,
     /// Nothing is to be kept any more.
@@ -62,8 +72,6 @@ pub(super) enum Locked {
 /// A state that is on its way to the device.
 struct Next {
     file: File,
-    /// By the clock of the files.
-    written_ns: i64,
     /// Bytes.
     length: u64,
     is_stamped_by_kernel: bool,
@@ -83,16 +91,20 @@ impl Next {
 
 impl StateFile {
     /// Nothing is opened or made yet.
-    pub(super) fn new(metainfo: &Metainfo) -> Self {
+    pub(super) fn new(metainfo: &Metainfo, names: Names) -> Self {
+        let [name, next_name] = state_names(metainfo).map(|name| names.fitting(&name).into_owned());
         Self {
-            name: name(metainfo),
+            name,
+            next_name,
+            info_hash: metainfo.info_hash,
             locked: None,
             next: None,
             heart: None,
             beat_ns: 0,
             stored_ns: 0,
-            doubted_ns: 0,
-            was_there: false,
+            is_outdated: false,
+            was_ours: false,
+            is_ours: false,
             is_empty: true,
             is_forgotten: false,
             absence: libc::ENOLCK,
@@ -104,9 +116,10 @@ impl StateFile {
         &self.name
     }
 
-    /// True if it was there before this run.
-    pub(super) fn was_there(&self) -> bool {
-        self.was_there
+    /// True if an earlier run has stored something of this torrent, or was about to. One that has only looked at what is
+    /// there leaves nothing that says so, and what another torrent's says is no word about this one.
+    pub(super) fn was_ours(&self) -> bool {
+        self.was_ours
     }
 
     /// Makes the file, if it is missing, locks and reads it.
@@ -128,7 +141,6 @@ impl StateFile {
     fn try_lock(&mut self, tree: &mut Tree) -> io::Result<Option<Locked>> {
         let root = tree.root(true)?;
         let open = |flags| sys::retry(|| sys::open_at(root, &self.name, flags, 0o666)).map(File::from);
-        self.was_there |= open(libc::O_PATH).is_ok();
         let mut file = open(libc::O_RDWR | libc::O_CREAT)?;
         if !sys::try_lock(&file)? {
             return Ok(Some(Locked::Busy));
@@ -143,8 +155,24 @@ impl StateFile {
             return Err(io::Error::from_raw_os_error(libc::EEXIST));
         }
         self.is_empty = bytes.is_empty();
+        self.was_ours = State::is_of(&bytes, self.info_hash);
+        self.is_ours = self.was_ours;
         self.locked = Some(file);
         Ok(Some(Locked::Ours(bytes)))
+    }
+
+    /// Something is about to be stored: from now on what is there may be ours.
+    pub(super) fn begin(&mut self) {
+        if let Some(locked) = self.locked.as_ref().filter(|_| !self.is_ours) {
+            // Where it cannot be said now, it will be when the first state is written.
+            let _ = locked.set_len(0).and_then(|()| locked.write_all_at(&State::head(self.info_hash), 0));
+            (self.is_ours, self.is_empty) = (true, false);
+        }
+    }
+
+    /// Another state is made, by somebody who knows of all that was noticed.
+    pub(super) fn expect(&mut self) {
+        self.is_outdated = false;
     }
 
     /// Writes `bytes` beside the state; they are still to be synced. `None` if nothing is to be kept.
@@ -161,7 +189,7 @@ impl StateFile {
         self.next = None;
         let root = tree.root(true)?;
         let flags = libc::O_RDWR | libc::O_CREAT;
-        let mut file = sys::retry(|| sys::open_at(root, &self.next_name(), flags, 0o666)).map(File::from)?;
+        let file = sys::retry(|| sys::open_at(root, &self.next_name, flags, 0o666)).map(File::from)?;
         // Whoever finds the new one in its place finds it locked.
         if !sys::try_lock(&file)? {
             return Err(io::Error::from_raw_os_error(libc::ENOLCK));
@@ -171,11 +199,11 @@ impl StateFile {
         }
         file.set_len(0)?;
         let before_ns = stamp_clock_ns();
-        file.write_all(bytes)?;
+        // Looking at what was there has moved on in it.
+        file.write_all_at(bytes, 0)?;
         let stamp = stamp_of(&file.metadata()?);
         self.next = Some(Next {
             file: file.try_clone()?,
-            written_ns: State::written_ns_of(bytes),
             length: stamp.length,
             is_stamped_by_kernel: is_stamped_by_kernel(before_ns, stamp.changed_ns),
         });
@@ -187,22 +215,28 @@ impl StateFile {
         if self.is_forgotten {
             return Ok(());
         }
+        let root = tree.root(false)?;
         let next = self.next.take().ok_or(io::ErrorKind::NotFound)?;
-        if next.written_ns <= self.doubted_ns {
+        if self.is_outdated {
             // It was written when nobody had noticed yet; the session knows, and writes another.
             return Ok(());
         }
         let heart = next.heart();
-        sys::rename_at(tree.root(false)?, &self.next_name(), &self.name)?;
+        sys::rename_at(root, &self.next_name, &self.name)?;
         (self.locked, self.heart) = (Some(next.file), heart);
-        self.is_empty = false;
+        (self.is_ours, self.is_empty) = (true, false);
         Ok(())
     }
 
     /// The program is alive, and whatever it has stored is its own work.
     pub(super) fn beat(&mut self) {
         if let Some(heart) = &mut self.heart {
-            self.beat_ns = stamp_clock_ns();
+            let now_ns = stamp_clock_ns();
+            if now_ns < self.beat_ns.saturating_sub(SET_BACK_NS) {
+                // The clock was set back: no sign of life will tell of what was stored before, and none is waited for.
+                self.stored_ns = i64::MIN;
+            }
+            self.beat_ns = now_ns;
             if !heart.beat(self.beat_ns) {
                 self.heart = None;
             }
@@ -234,12 +268,13 @@ impl StateFile {
     /// Somebody else has been at the files: what was said of them counts no more, and no time of change tells whose work
     /// it is, until the next state is written.
     pub(super) fn doubt(&mut self) {
-        self.doubted_ns = stamp_clock_ns();
+        self.is_outdated = true;
         if let Some(heart) = self.heart.take() {
             heart.stop();
         }
         // Where that cannot be done the state is without a pulse at least.
-        let _ = self.locked.as_ref().map(|locked| locked.set_len(0));
+        let left = if self.is_ours { HEAD_BYTES as u64 } else { 0 };
+        let _ = self.locked.as_ref().map(|locked| locked.set_len(left));
     }
 
     /// Removes the state: there is nothing to be resumed, and what is on its way to the device is in vain.
@@ -248,8 +283,8 @@ impl StateFile {
         (self.heart, self.is_forgotten) = (None, true);
         if let Ok(root) = tree.root(false) {
             // What cannot be removed is found wanting by the next run.
-            if self.next.take().is_some() || is_left_behind(root, &self.next_name()) {
-                let _ = sys::remove_at(root, &self.next_name());
+            if self.next.take().is_some() || is_left_behind(root, &self.next_name) {
+                let _ = sys::remove_at(root, &self.next_name);
             }
             let _ = sys::remove_at(root.as_fd(), &self.name);
         }
@@ -261,10 +296,6 @@ impl StateFile {
         if self.is_empty {
             self.remove(tree);
         }
-    }
-
-    fn next_name(&self) -> Vec<u8> {
-        [&self.name, &b".new"[..]].concat()
     }
 }
 
@@ -282,14 +313,6 @@ fn is_rest_of_state(file: &File) -> io::Result<bool> {
     let mut head = Vec::new();
     file.take(MAGIC.len() as u64).read_to_end(&mut head)?;
     Ok(MAGIC.starts_with(&head))
-}
-
-/// `.NAME.swarmlet`, or with the info-hash for a name that is too long for that.
-fn name(metainfo: &Metainfo) -> Vec<u8> {
-    let fits = metainfo.name.len() + b"..swarmlet.new".len() <= PATH_COMPONENT_BYTES_MAX;
-    let hash = metainfo.info_hash.to_string();
-    let middle = if fits { &metainfo.name[..] } else { hash.as_bytes() };
-    [b".", middle, b".swarmlet"].concat()
 }
 
 #[cfg(test)]
@@ -312,7 +335,7 @@ mod tests {
             fs::create_dir(&path).expect("a new folder");
             let torrent = b"d4:infod6:lengthi1e4:name1:n12:piece lengthi1e6:pieces20:xxxxxxxxxxxxxxxxxxxxee";
             let metainfo = Metainfo::parse(torrent).expect("a good torrent");
-            Self { tree: Tree::new(&path), path, state: StateFile::new(&metainfo) }
+            Self { tree: Tree::new(&path), path, state: StateFile::new(&metainfo, Names::All) }
         }
 
         fn lock(&mut self) -> bool {
@@ -364,8 +387,31 @@ mod tests {
             assert!(place.lock());
             let expected = if ours { Ok(true) } else { Err(Some(libc::EEXIST)) };
             assert_eq!(place.write(&state(i64::MAX)), expected, "{name}");
+            let written = if ours { state(i64::MAX) } else { content.to_vec() };
+            assert_eq!(place.read(".n.swarmlet.new"), Some(written), "{name}");
             place.state.remove(&mut place.tree);
             assert_eq!(place.read(".n.swarmlet.new").as_deref(), (!ours).then_some(content), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_who_has_begun_to_store_this_torrent_has_worked_on_it() {
+        let place = Place::new("whose");
+        let ours = place.state.info_hash;
+        let states = [vec![], State::head(InfoHash([9; 20])).to_vec(), State::head(ours).to_vec(), state(1)];
+        for (bytes, is_ours) in states.into_iter().zip([false, false, true, false]) {
+            let mut place = Place::new("whose-state");
+            fs::write(place.path.join(".n.swarmlet"), &bytes).expect("new");
+            assert!(place.lock());
+            assert_eq!(place.state.was_ours(), is_ours, "{bytes:?}");
+            place.state.remove_if_empty(&mut place.tree);
+            assert_eq!(place.read(".n.swarmlet"), Some(bytes.clone()).filter(|bytes| !bytes.is_empty()));
+            if place.state.locked.is_none() {
+                assert!(place.lock());
+            }
+            place.state.begin();
+            let left = if is_ours { bytes } else { State::head(ours).to_vec() };
+            assert!(place.read(".n.swarmlet") == Some(left) && !place.state.is_empty);
         }
     }
 
@@ -400,6 +446,22 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_set_back_is_not_waited_for() {
+        let mut place = Place::new("back");
+        assert!(place.lock());
+        place.save(&state(1));
+        place.state.beat();
+        let hour_ns = 3_600_000_000_000;
+        place.state.beat_ns += hour_ns;
+        place.state.stored_ns = place.state.beat_ns + 1;
+        assert!(place.state.awaits_beat());
+        place.state.beat();
+        assert!(!place.state.awaits_beat());
+        place.state.stored();
+        assert!(place.state.awaits_beat(), "by the new time");
+    }
+
+    #[test]
     fn as_long_as_it_runs_the_state_says_so_until_somebody_else_was_at_the_files() {
         let mut place = Place::new("pulse");
         assert!(place.lock());
@@ -420,12 +482,18 @@ mod tests {
         place.state.put(&mut place.tree).expect("in its place");
         assert!(third.0 > second.0 && place.pulse().is_some_and(|last| last.0 >= third.0));
 
-        assert_eq!(place.write(&state(1)), Ok(true));
+        // A state of a time when the clock was behind is as good as any other.
+        place.state.expect();
+        place.save(&state(1));
+        place.state.expect();
+        assert_eq!(place.write(&state(i64::MAX)), Ok(true));
         place.state.doubt();
         place.state.beat();
-        assert_eq!(place.read(".n.swarmlet").as_deref(), Some(&b""[..]));
+        let head = state(1)[..HEAD_BYTES].to_vec();
+        assert_eq!(place.read(".n.swarmlet"), Some(head.clone()));
         place.state.put(&mut place.tree).expect("no fault");
-        assert_eq!(place.read(".n.swarmlet").as_deref(), Some(&b""[..]), "that was written before");
+        assert_eq!(place.read(".n.swarmlet"), Some(head), "that was written before");
+        place.state.expect();
         place.save(&state(i64::MAX));
         assert!(place.pulse().is_some());
     }

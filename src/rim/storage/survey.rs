@@ -8,9 +8,11 @@ use super::tree::Tree;
 use crate::base::Bitfield;
 use crate::meta::{File, Layout, Metainfo};
 use crate::resume::Stamp;
+use crate::rim::signals::ask_to_end;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
 /// Whether anything of the torrent is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,32 @@ pub enum Existing {
     Nothing,
     /// Files with bytes in them: a check finds out what they are worth.
     Something,
+}
+
+/// Before the loop nobody is heard: what takes longer than this says what it is.
+const LONG: Duration = Duration::from_secs(1);
+
+/// Something that is done to each file before the loop.
+pub(super) struct Round {
+    start: Instant,
+    what: &'static str,
+    told: bool,
+}
+
+impl Round {
+    /// It begins.
+    pub(super) fn new(what: &'static str) -> Self {
+        Self { start: Instant::now(), what, told: false }
+    }
+
+    /// False if a signal asks to end. To be called for each file.
+    pub(super) fn goes_on(&mut self) -> bool {
+        if !self.told && self.start.elapsed() >= LONG {
+            self.told = true;
+            log::info!("still {}", self.what);
+        }
+        !ask_to_end()
+    }
 }
 
 /// Looks at every place where a file has to be, and compares what is needed, by others of the run as well, with what is free.
@@ -30,7 +58,11 @@ pub(super) fn survey(
     stamps: &mut [Stamp],
 ) -> Result<(Existing, u64), OpenFault> {
     let (mut existing, mut needed) = (Existing::Nothing, 0_u64);
+    let mut round = Round::new("looking for the files");
     for (file, stamp) in layout.files().zip(stamps).filter(|(file, _)| !file.is_pad()) {
+        if !round.goes_on() {
+            return Err(OpenFault::Ended);
+        }
         let mut room = 0;
         if let Some(metadata) = tree.look(&file).map_err(|error| in_the_way(tree, &file, error))? {
             usable(tree, &file, &metadata)?;
@@ -52,6 +84,51 @@ pub(super) fn survey(
     }
 }
 
+/// Finds a file that the process may not make as long as it has to be. One that is so long may be complete.
+pub(super) fn within_limit(tree: &Tree, layout: &Layout, stamps: &[Stamp]) -> Result<(), OpenFault> {
+    let most = sys::file_bytes_max();
+    let mut files = layout.files().zip(stamps).filter(|(file, _)| !file.is_pad());
+    let too_long = files.find(|(file, stamp)| file.length > most && stamp.length < file.length);
+    too_long.map_or(Ok(()), |(file, _)| {
+        Err(OpenFault::Limited { path: tree.place(file.components()), length: file.length, most })
+    })
+}
+
+/// Files that have their whole length and may not be written to, if there are any, and why the first of them may not.
+/// `stamps` as [`survey`] found.
+pub(super) fn read_only(
+    tree: &mut Tree,
+    layout: &Layout,
+    stamps: &[Stamp],
+) -> Result<Option<(Bitfield, i32)>, OpenFault> {
+    let (mut files, mut os_error) = (Bitfield::new(layout.count()), 0);
+    // Files of one directory follow each other.
+    let mut may_make_in: Option<Vec<u8>> = None;
+    for (index, (file, stamp)) in
+        (0..).zip(layout.files().zip(stamps)).filter(|(_, (file, _))| !file.is_pad())
+    {
+        let is_there = *stamp != Stamp::default();
+        let directory = || file.components().rev().skip(1).flat_map(|name| name.iter().chain(b"/")).copied();
+        let allowed = if is_there {
+            tree.may_write(&file)
+        } else if may_make_in.as_ref().is_some_and(|known| known.iter().copied().eq(directory())) {
+            Ok(())
+        } else {
+            may_make_in = Some(directory().collect());
+            tree.may_make(&file)
+        };
+        match allowed {
+            Ok(()) => {}
+            Err(error) if is_there && stamp.length == file.length => {
+                os_error = if files.count() == 0 { error.raw_os_error().unwrap_or(0) } else { os_error };
+                files.insert(index);
+            }
+            Err(error) => return Err(OpenFault::Denied { path: tree.place(file.components()), error }),
+        }
+    }
+    Ok(Some((files, os_error)).filter(|(files, _)| files.count() > 0))
+}
+
 /// How a file is. One that is there is never like one that is not.
 pub(super) fn stamp_of(metadata: &Metadata) -> Stamp {
     let seconds = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
@@ -64,8 +141,10 @@ pub(super) fn holes(tree: &mut Tree, metainfo: &Metainfo, stamps: &[Stamp]) -> B
     let geometry = metainfo.geometry();
     let mut holes = Bitfield::full(geometry.pieces);
     let there = metainfo.layout.files().zip(stamps).filter(|(_, stamp)| stamp.length > 0);
+    let mut round = Round::new("looking where the files are empty");
     for (file, _) in there {
-        let opened = tree.open(&file, libc::O_RDONLY).ok();
+        // Who is about to end need not know.
+        let opened = if round.goes_on() { tree.open(&file, libc::O_RDONLY).ok() } else { None };
         let mut at = 0;
         while let Some(range) = next_data(opened.as_ref(), &file, at) {
             let (start, end) = (range.start.min(file.length), range.end.min(file.length));

@@ -10,6 +10,11 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// Time of a turn in which files are opened for what is to be synced or settled, over all torrents: to open a file may wait
+/// for the device.
+const TURN_TIME: Duration = Duration::from_millis(5);
 
 /// A sync that is done.
 #[derive(Debug)]
@@ -32,6 +37,9 @@ pub struct Syncer {
     /// What the loop waits for itself, the oldest first.
     slow: VecDeque<Slow>,
     done: VecDeque<Synced>,
+    /// When no more files are to be opened in this turn; `None` if none was yet.
+    end: Option<Instant>,
+    turns: usize,
 }
 
 /// A file that is synced by the loop.
@@ -56,7 +64,15 @@ impl Syncer {
 
     /// One that does without the kernel's help.
     pub fn waiting() -> Self {
-        Self { ring: None, under_way: 0, told: false, slow: VecDeque::new(), done: VecDeque::new() }
+        Self {
+            ring: None,
+            under_way: 0,
+            told: false,
+            slow: VecDeque::new(),
+            done: VecDeque::new(),
+            end: None,
+            turns: 0,
+        }
     }
 
     /// What becomes readable when a sync is done; `None` if the loop waits itself.
@@ -79,9 +95,26 @@ impl Syncer {
         !self.slow.is_empty() || !self.done.is_empty()
     }
 
+    /// True if this turn has time for another file. Whoever has opened none yet opens one all the same.
+    pub(super) fn has_time(&mut self) -> bool {
+        let now = Instant::now();
+        now < *self.end.get_or_insert(now + TURN_TIME)
+    }
+
+    /// This turn has no time left.
+    #[cfg(test)]
+    pub(super) fn end_time(&mut self) {
+        self.end = Some(Instant::now());
+    }
+
+    /// Who of so many torrents goes on first in this turn: each in its turn, as one with many files takes all the room.
+    pub fn first_of(&self, torrents: usize) -> usize {
+        self.turns % torrents.max(1)
+    }
+
     /// Begins to sync `file`. `ranges`: where bytes have been stored in it, as far as that is remembered.
     pub(super) fn sync(&mut self, torrent: TorrentId, number: u32, file: File, ranges: Vec<Range>) {
-        if let Some(ring) = &self.ring {
+        if let Some(ring) = &mut self.ring {
             let data = u64::from(torrent.0) << 32 | u64::from(number);
             match ring.sync(file.as_fd(), data) {
                 Ok(()) => return self.under_way += 1,
@@ -92,8 +125,9 @@ impl Syncer {
         self.slow.push_back(Slow { torrent, number, file, ranges, fault: None });
     }
 
-    /// Gathers what is done, and does a slice of what the loop has to wait for itself.
+    /// Another turn begins: gathers what is done, and does a slice of what the loop has to wait for itself.
     pub fn turn(&mut self) {
+        (self.end, self.turns) = (None, self.turns.wrapping_add(1));
         let Self { ring, under_way, done, told, .. } = self;
         if let Some(ring) = ring.as_mut().filter(|_| core::mem::take(told)) {
             ring.take_done(|data, result| {

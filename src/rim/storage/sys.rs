@@ -1,5 +1,6 @@
 //! The few system calls that std does not have, as safe functions. All offsets are 64 bits wide on every target.
 
+use memmap2::MmapOptions;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -52,6 +53,21 @@ pub(super) fn reopen_directory(dir: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// An error if we may not read and write the entry `name` of the directory `dir`, which is no symlink.
+pub(super) fn may_write_at(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    with_name(name, |name| may(dir, name, libc::R_OK | libc::W_OK))
+}
+
+/// An error if we may not make anything in the directory `dir`.
+pub(super) fn may_make_in(dir: BorrowedFd<'_>) -> io::Result<()> {
+    may(dir, c".", libc::W_OK | libc::X_OK)
+}
+
+fn may(dir: BorrowedFd<'_>, name: &CStr, mode: libc::c_int) -> io::Result<()> {
+    // SAFETY: `name` ends with a zero and lives through the call.
+    checked(unsafe { libc::faccessat(dir.as_raw_fd(), name.as_ptr(), mode, 0) }).map(drop)
+}
+
 /// Makes the directory `name` in `dir`, if nothing of that name is there.
 pub(super) fn make_directory_at(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     with_name(name, |name| {
@@ -70,6 +86,26 @@ pub(super) fn reserve(file: &File, offset: u64, length: u64) -> io::Result<()> {
     let (offset, length) = (wire_offset(offset)?, wire_offset(length)?);
     // SAFETY: takes numbers only.
     retry(|| checked(unsafe { libc::fallocate64(file.as_raw_fd(), 0, offset, length) })).map(drop)
+}
+
+/// Makes `length` bytes of `file` from `offset` on zeros, without keeping what the kernel remembers of them; the file is no
+/// longer afterwards.
+pub(super) fn zero(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    let (offset, length) = (wire_offset(offset)?, wire_offset(length)?);
+    let mode = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: takes numbers only.
+    retry(|| checked(unsafe { libc::fallocate64(file.as_raw_fd(), mode, offset, length) })).map(drop)
+}
+
+/// True if `file` is on an ext4, or on an older one of that name.
+pub(super) fn is_ext(file: &File) -> bool {
+    // SAFETY: all fields of the structure are integers, for which zero is a value.
+    let mut answer: libc::statfs64 = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a structure of the kind that the call fills.
+    let told = checked(unsafe { libc::fstatfs64(file.as_raw_fd(), &raw mut answer) }).is_ok();
+    #[allow(clippy::unnecessary_cast, reason = "the types differ per target")]
+    let kind = answer.f_type as i64;
+    told && kind == 0xef53 // EXT4_SUPER_MAGIC of linux/magic.h
 }
 
 /// Writes the slices at `offset`; the number of bytes written, which may be less than all.
@@ -128,6 +164,18 @@ pub(super) fn probe(file: &File, offset: u64) -> io::Result<bool> {
     // SAFETY: there is one `iovec`, and the byte that it names is ours.
     let count = unsafe { libc::syscall(libc::SYS_preadv2, fd, slices, one, low, high, flags) };
     if count < 0 { Err(io::Error::last_os_error()) } else { Ok(count == 1) }
+}
+
+/// True if the byte at `offset` is in the page cache. Of files of others kernels from 5.2 on say that of any byte.
+pub(super) fn is_cached(file: &File, offset: u64) -> io::Result<bool> {
+    let page_bytes = page_bytes();
+    let start = offset - offset % page_bytes as u64;
+    // Nobody touches the map, so that whatever becomes of the file cannot hurt.
+    let map = MmapOptions::new().offset(start).len(page_bytes).map_raw_read_only(file)?;
+    let mut told = 0_u8;
+    // SAFETY: the map is ours, starts at a page and is one page long: the kernel writes one byte.
+    checked(unsafe { libc::mincore(map.as_mut_ptr().cast(), page_bytes, &raw mut told) })?;
+    Ok(told & 1 != 0)
 }
 
 /// Starts reading `length` bytes at `offset` into the page cache, without waiting for them.
@@ -255,6 +303,16 @@ pub(super) fn free_bytes(file: &File) -> Option<u64> {
     (all != 0).then(|| free.saturating_mul(unit))
 }
 
+/// The number by which a kind of file system is known (linux/magic.h); `None` where the kernel does not tell.
+pub(super) fn magic(file: &File) -> Option<u32> {
+    // SAFETY: all fields of the structure are integers, for which zero is a value.
+    let mut answer: libc::statfs64 = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a structure of the kind that the call fills.
+    checked(unsafe { libc::fstatfs64(file.as_raw_fd(), &raw mut answer) }).ok()?;
+    // Signed or not, 32 bits or 64, by the target: the numbers have 32.
+    Some(answer.f_type as u32)
+}
+
 /// Processor time of this thread so far, in µs; 0 where the kernel does not tell.
 pub(super) fn thread_cpu_us() -> u64 {
     let ns = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);
@@ -270,6 +328,14 @@ pub(super) fn clock_ns(clock: libc::clockid_t) -> Option<i64> {
     #[allow(clippy::unnecessary_cast, reason = "the types differ per target")]
     let ns = (time.tv_sec as i64).checked_mul(1_000_000_000)?.checked_add(time.tv_nsec as i64)?;
     (failed == 0).then_some(ns)
+}
+
+/// The longest file that this process may write, in bytes (`ulimit -f`).
+pub(super) fn file_bytes_max() -> u64 {
+    let mut limit = libc::rlimit64 { rlim_cur: libc::RLIM64_INFINITY, rlim_max: libc::RLIM64_INFINITY };
+    // SAFETY: the pointer is to a structure of the kind that the call fills; where it fails, there is no limit.
+    unsafe { libc::getrlimit64(libc::RLIMIT_FSIZE, &raw mut limit) };
+    limit.rlim_cur
 }
 
 /// Bytes of a page: maps begin at multiples of it.

@@ -1,14 +1,16 @@
 //! What takes the device's time, one task after the other, in steps that never wait: see [`Syncer`].
 
 use super::complete::complete_file;
-use super::survey::stamp_of;
+use super::files::is_lack_of_descriptors;
+use super::growth::GROWTH;
+use super::survey::{Round, stamp_of};
 use super::sync::{Synced, Syncer};
 use super::{Storage, fault, sys};
 use crate::base::TorrentId;
 use crate::base::limits::TURN_FILES_MAX;
 use crate::meta;
 use crate::resume::Stamp;
-use crate::session::StorageFault;
+use crate::session::{StorageFault, StorageFaultKind};
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io;
@@ -59,6 +61,8 @@ struct Work {
     settling: u32,
     /// Files to be synced, the next one last.
     files: Vec<u32>,
+    /// More of them could be opened at once, in another turn.
+    has_more: bool,
     /// Directories with new entries: their names from the output directory down, each with a slash behind it.
     directories: BTreeSet<Vec<u8>>,
     /// Directories above that one, with new entries too.
@@ -74,23 +78,34 @@ impl Tasks {
     pub(super) fn is_syncing(&self) -> bool {
         self.current.as_ref().is_some_and(|work| work.under_way > 0)
     }
+
+    /// True if somebody else was noticed to have been at the files, which is told when the task under way is over.
+    fn hides_change(&self) -> bool {
+        let fault = self.current.as_ref().and_then(|work| work.fault);
+        fault.is_some_and(|fault| fault.kind == StorageFaultKind::Changed)
+    }
 }
 
 impl Storage {
     /// Adds a task. [`Storage::go_on`] answers it.
     pub fn begin(&mut self, task: Task) {
+        if matches!(task, Task::Save(_)) && !self.tasks.hides_change() {
+            self.state.expect();
+        }
         self.tasks.waiting.push_back(task);
     }
 
     /// True if [`Storage::go_on`] has something to do that waits for no answer of the device.
     pub fn is_busy(&self) -> bool {
         let settled = self.metainfo.layout.count();
-        self.tasks.current.as_ref().map_or(!self.tasks.waiting.is_empty(), |work| work.settling < settled)
+        let settles = |work: &Work| work.settling < settled && !self.waits_to_grow() || work.has_more;
+        self.is_growing() || self.tasks.current.as_ref().map_or(!self.tasks.waiting.is_empty(), settles)
     }
 
     /// Goes on with the task under way, a bounded step; what is over, if one is.
     pub fn go_on(&mut self, torrent: TorrentId, syncer: &mut Syncer) -> Option<Done> {
         self.state.beat();
+        self.grow(torrent, syncer);
         let mut work = match self.tasks.current.take() {
             Some(work) => work,
             None => {
@@ -98,7 +113,7 @@ impl Storage {
                 self.work(task, torrent, syncer)
             }
         };
-        self.settle(&mut work);
+        self.settle(&mut work, syncer);
         self.sync_files(&mut work, torrent, syncer);
         let is_idle = |work: &Work| work.under_way == 0 && work.files.is_empty();
         if work.settling >= self.metainfo.layout.count() && is_idle(&work) {
@@ -114,6 +129,9 @@ impl Storage {
 
     /// The device has answered.
     pub fn synced(&mut self, answer: Synced) {
+        if answer.number == GROWTH {
+            return self.has_grown_on_device(answer);
+        }
         let Some(mut work) = self.tasks.current.take() else { return };
         work.under_way = work.under_way.saturating_sub(1);
         match (answer.result, answer.number) {
@@ -123,6 +141,9 @@ impl Storage {
             (Err(error), STATE) => {
                 work.renamed = true;
                 work.fault = Some(fault::of_file(0, &error));
+            }
+            (Err(error), file) if cannot_change(&error) && !self.write_back.is_changed(file) => {
+                log::debug!("file {file} cannot be synced, and need not be: {error}");
             }
             (Err(error), file) => {
                 let lost = self.fault(file, &error);
@@ -156,6 +177,7 @@ impl Storage {
             task,
             settling,
             files,
+            has_more: false,
             directories: BTreeSet::new(),
             above: Vec::new(),
             under_way: 0,
@@ -171,15 +193,21 @@ impl Storage {
         was_there || self.files.is_known(file)
     }
 
-    /// Gives some files their exact lengths and modes.
-    fn settle(&mut self, work: &mut Work) {
+    /// Gives some files their exact lengths and modes, as many as this turn has time for, and one at least.
+    fn settle(&mut self, work: &mut Work, syncer: &mut Syncer) {
         let metainfo = Arc::clone(&self.metainfo);
         let count = metainfo.layout.count();
-        let end = work.settling.saturating_add(TURN_FILES_MAX as u32).min(count);
-        for index in work.settling..end {
+        let (first, most) = (work.settling, work.settling.saturating_add(TURN_FILES_MAX as u32).min(count));
+        while work.settling < most && (syncer.has_time() || work.settling == first) {
+            let index = work.settling;
+            work.settling += 1;
             let Some(file) = metainfo.layout.file(index).filter(|file| !file.is_pad()) else { continue };
+            if self.has_to_grow(index, file.length) {
+                return work.settling = index;
+            }
+            self.files.close(index);
             match complete_file(&mut self.tree, &mut self.files, index, &file) {
-                Ok(true) => self.write_back.note_file(index),
+                Ok(true) => self.write_back.note_changed(index),
                 Ok(false) => {}
                 Err(error) => {
                     // The others are looked at as well: all that was changed is told at once, and then read once.
@@ -188,19 +216,23 @@ impl Storage {
                 }
             }
         }
-        let was_settling = work.settling < count;
-        work.settling = end;
-        if was_settling && end == count && work.fault.is_none() {
+        if first < count && work.settling == count && work.fault.is_none() {
             work.files = self.write_back.take_files();
         }
     }
 
-    /// Begins as many syncs as may be under way.
+    /// Begins as many syncs as may be under way and this turn has time for, and one at least.
     fn sync_files(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
         let metainfo = Arc::clone(&self.metainfo);
+        let count = work.files.len();
+        work.has_more = false;
         while syncer.has_room()
             && let Some(index) = work.files.pop()
         {
+            work.has_more = !syncer.has_time() && work.files.len() + 1 < count;
+            if work.has_more {
+                return work.files.push(index);
+            }
             let Some(file) = metainfo.layout.file(index).filter(|file| !file.is_pad()) else { continue };
             match self.opened_for_sync(index, &file) {
                 Ok(opened) => {
@@ -211,6 +243,10 @@ impl Storage {
                     }
                     work.under_way += 1;
                     syncer.sync(torrent, index, opened, self.write_back.take_ranges(index));
+                }
+                // Those that are under way give theirs back.
+                Err(error) if work.under_way > 0 && is_lack_of_descriptors(&error) => {
+                    return work.files.push(index);
                 }
                 Err(error) => {
                     if error.kind() == io::ErrorKind::NotFound {
@@ -227,29 +263,36 @@ impl Storage {
     /// A file that is to be synced. If it is open for writing it is that descriptor: it knows of each write that failed
     /// since it was opened, and a new one only of those that nobody was told of.
     fn opened_for_sync(&mut self, index: u32, file: &meta::File<'_>) -> io::Result<File> {
-        let found = self.tree.open(file, libc::O_RDONLY)?;
+        let writer = self.files.writer(index)?;
+        let found = self.files.with_descriptors(|| self.tree.open(file, libc::O_RDONLY))?;
         // What was stored went to the file that was opened, and what is found is what the next run believes.
         let metadata = self.files.expect(index, &found, false);
         self.stamps[index as usize] = stamp_of(&found.metadata()?);
         metadata?;
-        let writer = self.files.peek(index).filter(|open| open.writable);
-        writer.map_or(Ok(found), |open| open.file.try_clone())
+        Ok(writer.unwrap_or(found))
     }
 
     fn sync_directories(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
         while syncer.has_room()
             && let Some(names) = work.directories.pop_first()
         {
-            // Without the right to read it there is nothing that could be done; see `synced`.
-            if let Ok(directory) = self.tree.open_directory(&names) {
-                work.under_way += 1;
-                syncer.sync(torrent, DIRECTORY, directory, Vec::new());
+            match self.files.with_descriptors(|| self.tree.open_directory(&names)) {
+                Ok(directory) => {
+                    work.under_way += 1;
+                    syncer.sync(torrent, DIRECTORY, directory, Vec::new());
+                }
+                Err(error) if work.under_way > 0 && is_lack_of_descriptors(&error) => {
+                    work.directories.insert(names);
+                    return;
+                }
+                // Without the right to read it there is nothing that could be done; see `synced`.
+                Err(_) => {}
             }
         }
         while syncer.has_room()
             && let Some(path) = work.above.pop()
         {
-            if let Ok(directory) = File::open(&path) {
+            if let Ok(directory) = self.files.with_descriptors(|| File::open(&path)) {
                 work.under_way += 1;
                 syncer.sync(torrent, DIRECTORY, directory, Vec::new());
             }
@@ -258,7 +301,7 @@ impl Storage {
 
     fn write_state(&mut self, work: &mut Work, torrent: TorrentId, syncer: &mut Syncer) {
         let Task::Save(bytes) = &work.task else { return };
-        match self.state.write(&mut self.tree, bytes) {
+        match self.files.with_descriptors(|| self.state.write(&mut self.tree, bytes)) {
             Ok(Some(file)) => {
                 work.under_way += 1;
                 syncer.sync(torrent, STATE, file, Vec::new());
@@ -274,7 +317,7 @@ impl Storage {
     /// The new state is on the device: it takes the place of the old one.
     fn put_state(&mut self, work: &mut Work) {
         if matches!(work.task, Task::Save(_)) && !core::mem::replace(&mut work.renamed, true) {
-            match self.state.put(&mut self.tree) {
+            match self.files.with_descriptors(|| self.state.put(&mut self.tree)) {
                 Ok(()) => {
                     work.directories.insert(Vec::new());
                     work.above.append(&mut self.above);
@@ -300,7 +343,11 @@ impl Storage {
     pub(super) fn forget_all_cached(&mut self) {
         let metainfo = Arc::clone(&self.metainfo);
         let there = metainfo.layout.files().zip(&self.stamps).filter(|(_, stamp)| stamp.length > 0);
+        let mut round = Round::new("having the kernel forget what it remembers of the files");
         for (file, _) in there {
+            if !round.goes_on() {
+                break;
+            }
             if let Ok(opened) = self.tree.open(&file, libc::O_RDONLY) {
                 sys::forget_cached(&opened);
             }
@@ -310,12 +357,17 @@ impl Storage {
     /// The device has refused a file: what is read of it from now on comes from the device.
     fn forget_cached(&mut self, index: u32) {
         let metainfo = Arc::clone(&self.metainfo);
-        if let Some(file) = metainfo.layout.file(index)
-            && let Ok(opened) = self.tree.open(&file, libc::O_RDONLY)
-        {
+        let Some(file) = metainfo.layout.file(index) else { return };
+        if let Ok(opened) = self.files.with_descriptors(|| self.tree.open(&file, libc::O_RDONLY)) {
             sys::forget_cached(&opened);
         }
     }
+}
+
+/// True for what file systems say of a sync that take no change: those without a way to sync, and those that are mounted
+/// for reading.
+fn cannot_change(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EROFS))
 }
 
 /// Adds the directory of the file `names` and all above it, up to the output directory.
@@ -327,112 +379,4 @@ fn note_directories(names: &[&[u8]], directories: &mut BTreeSet<Vec<u8>>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::Options;
-    use super::*;
-    use crate::meta::Metainfo;
-    use std::path::PathBuf;
-
-    const TORRENT: TorrentId = TorrentId(0);
-
-    /// A folder that goes with its test, the files of a torrent called `n` in it, and what syncs them.
-    struct Place {
-        path: PathBuf,
-        storage: Storage,
-        syncer: Syncer,
-    }
-
-    impl Place {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("swarmlet-tasks-{name}-{}", std::process::id()));
-            let torrent = b"d4:infod6:lengthi1e4:name1:n12:piece lengthi1e6:pieces20:xxxxxxxxxxxxxxxxxxxxee";
-            let metainfo = Arc::new(Metainfo::parse(torrent).expect("a good torrent"));
-            let (mut storage, _) = Storage::open(&path, metainfo, &Options::default()).expect("room");
-            storage.take().expect("nobody else has it");
-            Self { path, storage, syncer: Syncer::waiting() }
-        }
-
-        fn go_on(&mut self) -> Option<Done> {
-            self.storage.go_on(TORRENT, &mut self.syncer)
-        }
-
-        /// The number of the sync that the task waits for, when it is done.
-        fn wait(&mut self) -> Synced {
-            assert!(self.syncer.is_busy(), "nothing is waited for");
-            loop {
-                self.syncer.turn();
-                if let Some(synced) = self.syncer.next_done() {
-                    return synced;
-                }
-            }
-        }
-
-        fn state(&self) -> Vec<u8> {
-            std::fs::read(self.path.join(".n.swarmlet")).expect("locked")
-        }
-    }
-
-    impl Drop for Place {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
-    }
-
-    #[test]
-    fn a_state_takes_its_place_when_the_device_has_it_and_is_saved_when_the_device_has_its_name() {
-        let mut place = Place::new("order");
-        place.storage.begin(Task::Save(vec![7; 100]));
-        assert_eq!((place.go_on(), place.go_on()), (None, None));
-        assert!(place.state().is_empty());
-        let synced = place.wait();
-        assert_eq!(synced.number, STATE);
-        place.storage.synced(synced);
-        while !place.syncer.is_busy() {
-            assert_eq!(place.go_on(), None, "its name is not on the device");
-        }
-        assert_eq!(place.state()[..84], [7; 84]);
-        while place.syncer.is_busy() {
-            let synced = place.wait();
-            assert_eq!(synced.number, DIRECTORY);
-            place.storage.synced(synced);
-        }
-        assert_eq!(place.go_on(), Some(Done::Saved(Ok(()))));
-    }
-
-    #[test]
-    fn a_device_that_refuses_is_told_of() {
-        let refused =
-            |synced: Synced| Synced { result: Err(io::Error::from_raw_os_error(libc::EIO)), ..synced };
-        let mut place = Place::new("refused");
-        assert_eq!(place.storage.store(0, &[b"x"], 0, 1), Ok(1));
-        for (task, number) in [(Task::Sync { everything: false }, 0), (Task::Save(vec![7; 100]), STATE)] {
-            place.storage.begin(task);
-            assert_eq!(place.go_on(), None);
-            let synced = place.wait();
-            assert_eq!(synced.number, number);
-            place.storage.synced(refused(synced));
-            let done = loop {
-                if let Some(done) = place.go_on() {
-                    break done;
-                }
-                let synced = place.wait();
-                place.storage.synced(synced);
-            };
-            let (Done::Synced(Err(fault)) | Done::Saved(Err(fault))) = done else { panic!("{done:?}") };
-            assert_eq!(fault.os_error, libc::EIO);
-        }
-        assert!(
-            place.state().is_empty(),
-            "what the device refuses does not take the place of the last state"
-        );
-    }
-
-    #[test]
-    fn the_directories_of_a_file_are_all_down_to_it() {
-        let mut directories = BTreeSet::new();
-        note_directories(&[b"a", b"b", b"c"], &mut directories);
-        note_directories(&[b"d"], &mut directories);
-        let all: Vec<&[u8]> = directories.iter().map(Vec::as_slice).collect();
-        assert_eq!(all, [&b""[..], b"a/", b"a/b/"]);
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! From the output directory down to a file, one component at a time, following no symlink: whatever the names are,
 //! and whatever lies in the way, nothing outside of the output directory is touched.
 
+use super::names::Names;
 use super::sys;
 use crate::meta;
 use std::ffi::OsStr;
@@ -17,6 +18,7 @@ const DIRECTORY: libc::c_int = libc::O_PATH | libc::O_DIRECTORY;
 /// The output directory and the way down from it.
 pub(super) struct Tree {
     root: PathBuf,
+    names: Names,
     base: Option<File>,
     /// The directory of the last file, because the next one mostly lies in it too.
     parent: Option<File>,
@@ -31,6 +33,7 @@ impl Tree {
     pub(super) fn new(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
+            names: Names::All,
             base: None,
             parent: None,
             parent_names: Vec::new(),
@@ -38,13 +41,19 @@ impl Tree {
         }
     }
 
+    /// From now on names are made such that the file system takes them.
+    pub(super) fn take_names(&mut self, names: Names) {
+        self.names = names;
+    }
+
     /// Opens `file` with `flags`. With `O_CREAT` in them it is made, if missing, and so are its directories.
     pub(super) fn open(&mut self, file: &meta::File<'_>, flags: libc::c_int) -> io::Result<File> {
         let mut directories = file.components();
         let name = directories.next_back().ok_or(io::ErrorKind::InvalidInput)?;
+        let name = self.names.fitting(name);
         let parent = self.parent(directories, flags & libc::O_CREAT != 0)?;
         let mode = if file.executable { 0o777 } else { 0o666 };
-        sys::retry(|| sys::open_at(parent, name, flags, mode)).map(File::from)
+        sys::retry(|| sys::open_at(parent, &name, flags, mode)).map(File::from)
     }
 
     /// What lies in the place of `file`; a symlink is itself and not what it points to. `None` if nothing does.
@@ -55,10 +64,29 @@ impl Tree {
         }
     }
 
+    /// An error if `file`, which is there, may not be read and written.
+    pub(super) fn may_write(&mut self, file: &meta::File<'_>) -> io::Result<()> {
+        let mut directories = file.components();
+        let name = directories.next_back().ok_or(io::ErrorKind::InvalidInput)?;
+        sys::may_write_at(self.parent(directories, false)?, name)
+    }
+
+    /// An error if `file`, which is missing, may not be made, as far as the nearest directory above it tells.
+    pub(super) fn may_make(&mut self, file: &meta::File<'_>) -> io::Result<()> {
+        let depths = file.components().count();
+        for depth in (0..depths).rev() {
+            match self.parent(file.components().take(depth), false) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                found => return sys::may_make_in(found?),
+            }
+        }
+        Ok(())
+    }
+
     /// The place of these names, for people. What lies there may not be what was opened.
     pub(super) fn place<'a>(&self, names: impl Iterator<Item = &'a [u8]>) -> PathBuf {
         let mut place = self.root.clone();
-        place.extend(names.map(OsStr::from_bytes));
+        names.for_each(|name| place.push(OsStr::from_bytes(&self.names.fitting(name))));
         place
     }
 
@@ -98,9 +126,13 @@ impl Tree {
     /// Bytes free on the file system of the output directory, or of the nearest directory above that exists; `None` where
     /// they are not counted.
     pub(super) fn free_bytes(&self) -> Option<u64> {
+        sys::free_bytes(&self.nearest()?)
+    }
+
+    /// The output directory, or the nearest directory above it that exists.
+    pub(super) fn nearest(&self) -> Option<File> {
         let absolute = std::path::absolute(&self.root).ok()?;
-        let nearest = absolute.ancestors().find_map(|directory| open_directory(directory).ok())?;
-        sys::free_bytes(&nearest)
+        absolute.ancestors().find_map(|directory| open_directory(directory).ok())
     }
 
     /// The directory of these names, made if it may be.
@@ -111,7 +143,7 @@ impl Tree {
     ) -> io::Result<BorrowedFd<'_>> {
         self.wanted_names.clear();
         for name in names {
-            self.wanted_names.extend_from_slice(name);
+            self.wanted_names.extend_from_slice(&self.names.fitting(name));
             self.wanted_names.push(b'/');
         }
         if self.parent.is_none() || self.parent_names != self.wanted_names {

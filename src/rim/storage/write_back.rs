@@ -20,31 +20,54 @@ pub(super) struct Range {
 /// Files and ranges that are to be synced.
 pub(super) struct WriteBack {
     files: Vec<u32>,
-    /// For each file, whether it is in `files`.
-    listed: Box<[bool]>,
+    /// For each file, whether it is in `files`, and whether it has ever been changed.
+    marks: Box<[Marks]>,
     /// The oldest first; as many as are worth remembering.
     ranges: VecDeque<Range>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks {
+    is_listed: bool,
+    is_changed: bool,
 }
 
 impl WriteBack {
     /// Nothing is stored yet in any of so many files.
     pub(super) fn new(files: u32) -> Self {
-        Self { files: Vec::new(), listed: vec![false; files as usize].into(), ranges: VecDeque::new() }
+        Self {
+            files: Vec::new(),
+            marks: vec![Marks::default(); files as usize].into(),
+            ranges: VecDeque::new(),
+        }
     }
 
-    /// Notes a file that has changed or that is of doubtful age.
+    /// Notes a file that is of doubtful age.
     pub(super) fn note_file(&mut self, file: u32) {
-        if let Some(listed) = self.listed.get_mut(file as usize)
-            && !core::mem::replace(listed, true)
+        if let Some(marks) = self.marks.get_mut(file as usize)
+            && !core::mem::replace(&mut marks.is_listed, true)
         {
             self.files.push(file);
         }
     }
 
+    /// Notes a file that we have changed.
+    pub(super) fn note_changed(&mut self, file: u32) {
+        self.note_file(file);
+        if let Some(marks) = self.marks.get_mut(file as usize) {
+            marks.is_changed = true;
+        }
+    }
+
+    /// True if we have changed the file in this run.
+    pub(super) fn is_changed(&self, file: u32) -> bool {
+        self.marks.get(file as usize).is_some_and(|marks| marks.is_changed)
+    }
+
     /// Notes a stored range. A range that continues the last one becomes one with it. Answers the oldest, if there are
     /// too many: its way to the device is to be started, as nobody will wait for it in slices.
     pub(super) fn note(&mut self, range: Range) -> Option<Range> {
-        self.note_file(range.file);
+        self.note_changed(range.file);
         match self.ranges.back_mut() {
             Some(last) if last.file == range.file && last.offset + last.length == range.offset => {
                 last.length += range.length;
@@ -58,7 +81,7 @@ impl WriteBack {
     pub(super) fn take_files(&mut self) -> Vec<u32> {
         let files = core::mem::take(&mut self.files);
         for &file in &files {
-            self.listed[file as usize] = false;
+            self.marks[file as usize].is_listed = false;
         }
         files
     }
@@ -86,7 +109,9 @@ mod tests {
         assert_eq!(write_back.take_ranges(2), [two(0), two(70)]);
         assert_eq!((write_back.take_ranges(2).len(), write_back.take_ranges(1).len()), (0, 1));
         write_back.note_file(2);
-        assert_eq!(write_back.take_files(), [2]);
+        write_back.note_file(0);
+        assert_eq!(write_back.take_files(), [2, 0]);
+        assert_eq!([0, 1, 2, 9].map(|file| write_back.is_changed(file)), [false, true, true, false]);
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn the_next_address_of_a_name_is_tried() {
 
 #[test]
 fn redirects_are_followed_but_not_for_ever() {
-    let mut world = World::new(&[&["http://10.0.0.1:81/a/b?k=1"]]);
+    let mut world = World::new(&[&["http://9.0.0.1:81/a/b?k=1"]]);
     let wishes = world.on_time();
     let (mut handle, _) = world.reach(&wishes);
     for turn in 0..REDIRECTS_MAX {

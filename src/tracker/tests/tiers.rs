@@ -56,7 +56,7 @@ fn an_answer_with_peers_calms_hunger_for_a_while_and_one_without_does_not() {
         let wishes = world.pass(Duration::from_micros(1));
         assert_eq!(wishes.len(), 1, "{body}: its peers may all be dead");
         assert!(world.answer(&wishes, GOOD).contains("event=started"));
-        assert_eq!(world.pass(seconds(800)), [], "each has its interval");
+        assert_eq!(world.pass(NEEDY_INTERVAL_MIN / 2), [], "each has its interval");
     }
 }
 

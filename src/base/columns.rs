@@ -1,0 +1,86 @@
+//! How many columns a character takes on a terminal.
+
+use core::cmp::Ordering;
+
+/// Characters that take two: W and F of Unicode's East Asian Width (UAX 11), in order. Where its versions differ they are
+/// here: a row that is thought too long is broken early, one that is thought too short garbles the screen.
+#[rustfmt::skip]
+const WIDE: [(u32, u32); 97] = [
+    (0x1100, 0x115f), (0x231a, 0x231b), (0x2329, 0x232a), (0x23e9, 0x23ec), (0x23f0, 0x23f0), (0x23f3, 0x23f3),
+    (0x25fd, 0x25fe), (0x2614, 0x2615), (0x2630, 0x2637), (0x2648, 0x2653), (0x267f, 0x267f), (0x268a, 0x268f),
+    (0x2693, 0x2693), (0x26a1, 0x26a1), (0x26aa, 0x26ab), (0x26bd, 0x26be), (0x26c4, 0x26c5), (0x26ce, 0x26ce),
+    (0x26d4, 0x26d4), (0x26ea, 0x26ea), (0x26f2, 0x26f3), (0x26f5, 0x26f5), (0x26fa, 0x26fa), (0x26fd, 0x26fd),
+    (0x2705, 0x2705), (0x270a, 0x270b), (0x2728, 0x2728), (0x274c, 0x274c), (0x274e, 0x274e), (0x2753, 0x2755),
+    (0x2757, 0x2757), (0x2795, 0x2797), (0x27b0, 0x27b0), (0x27bf, 0x27bf), (0x2b1b, 0x2b1c), (0x2b50, 0x2b50),
+    (0x2b55, 0x2b55), (0x2e80, 0x303e), (0x3041, 0x3247), (0x3250, 0xa4cf), (0xa960, 0xa97c), (0xac00, 0xd7a3),
+    (0xf900, 0xfaff), (0xfe10, 0xfe19), (0xfe30, 0xfe6f), (0xff01, 0xff60), (0xffe0, 0xffe6), (0x16fe0, 0x16fe4),
+    (0x16ff0, 0x16ff6), (0x17000, 0x18d1e), (0x18d80, 0x18df2), (0x1aff0, 0x1b2fb), (0x1d300, 0x1d356),
+    (0x1d360, 0x1d376), (0x1f004, 0x1f004), (0x1f0cf, 0x1f0cf), (0x1f18e, 0x1f18e), (0x1f191, 0x1f19a),
+    (0x1f200, 0x1f265), (0x1f300, 0x1f320), (0x1f32d, 0x1f335), (0x1f337, 0x1f37c), (0x1f37e, 0x1f393),
+    (0x1f3a0, 0x1f3ca), (0x1f3cf, 0x1f3d3), (0x1f3e0, 0x1f3f0), (0x1f3f4, 0x1f3f4), (0x1f3f8, 0x1f43e),
+    (0x1f440, 0x1f440), (0x1f442, 0x1f4fc), (0x1f4ff, 0x1f53d), (0x1f54b, 0x1f54e), (0x1f550, 0x1f567),
+    (0x1f57a, 0x1f57a), (0x1f595, 0x1f596), (0x1f5a4, 0x1f5a4), (0x1f5fb, 0x1f64f), (0x1f680, 0x1f6c5),
+    (0x1f6cc, 0x1f6cc), (0x1f6d0, 0x1f6d2), (0x1f6d5, 0x1f6d8), (0x1f6dc, 0x1f6df), (0x1f6eb, 0x1f6ec),
+    (0x1f6f4, 0x1f6fc), (0x1f7e0, 0x1f7eb), (0x1f7f0, 0x1f7f0), (0x1f90c, 0x1f93a), (0x1f93c, 0x1f945),
+    (0x1f947, 0x1f9ff), (0x1fa70, 0x1fa7c), (0x1fa80, 0x1fa8a), (0x1fa8e, 0x1fac6), (0x1fac8, 0x1facc),
+    (0x1facd, 0x1fadf), (0x1fae0, 0x1faff), (0x20000, 0x2fffd), (0x30000, 0x3fffd),
+];
+
+/// Characters that take none: combining marks, joiners, selectors of variants, in order.
+const NARROW: [(u32, u32); 9] = [
+    (0x0300, 0x036f),
+    (0x0483, 0x0489),
+    (0x1ab0, 0x1aff),
+    (0x1dc0, 0x1dff),
+    (0x200b, 0x200f),
+    (0x20d0, 0x20ff),
+    (0xfe00, 0xfe0f),
+    (0xfe20, 0xfe2f),
+    (0xe0100, 0xe01ef),
+];
+
+/// Columns of a character that is no control character: 0, 1 or 2.
+pub fn of(character: char) -> usize {
+    match character {
+        ' '..='~' => 1,
+        _ if is_in(character, &NARROW) => 0,
+        _ if is_in(character, &WIDE) => 2,
+        _ => 1,
+    }
+}
+
+fn is_in(character: char, ranges: &[(u32, u32)]) -> bool {
+    let code = u32::from(character);
+    let place = |&(first, last): &(u32, u32)| match () {
+        () if last < code => Ordering::Less,
+        () if first > code => Ordering::Greater,
+        () => Ordering::Equal,
+    };
+    ranges.binary_search_by(place).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictographs_and_letters_of_the_east_are_wide_and_their_neighbours_are_not() {
+        let wide = "⌚⌛⏩⏬⏰⏳◽◾☔☕♈♓♿⚓⚡⚪⚫⚽⚾⛄⛅⛎⛔⛪⛲⛳⛵⛺⛽✅✊✋✨❌❎❓❕❗➕➗➰➿⬛⬜⭐⭕\
+                    \u{fe10}\u{fe19}\u{fe30}\u{fe6f}日本ｱ！가🌀🎉🐝😀🚀🟢🦀🧿🪐𠀀";
+        for character in wide.chars().filter(|&character| character != 'ｱ') {
+            assert_eq!(of(character), 2, "{character} {:x}", u32::from(character));
+        }
+        for character in "aé…─█▶☀☎♥⚠✂✔❤⬅⭑ｱ\u{fe20}🌡🕱".chars() {
+            assert!(of(character) < 2, "{character} {:x}", u32::from(character));
+        }
+        assert_eq!(['\u{301}', '\u{200d}', '\u{fe0f}', '\u{e0100}'].map(of), [0; 4]);
+    }
+
+    #[test]
+    fn the_tables_are_in_order() {
+        for table in [&WIDE[..], &NARROW] {
+            assert!(table.iter().all(|(first, last)| first <= last));
+            assert!(table.windows(2).all(|pair| pair[0].1 < pair[1].0));
+        }
+    }
+}
