@@ -201,9 +201,12 @@ impl Pipeline {
         self.cancelled.len() > 0 && self.is_held_up()
     }
 
-    /// Requests that were taken back wait in the peer's queue no more, if it has answered none of them for long.
+    /// Requests that were taken back and fill the peer's queue wait there no more, if it has answered none of them for long.
+    /// Where there is room beside them, what they bring is taken however late it comes.
     pub fn forget_unanswered(&mut self, now: Instant) {
-        self.cancelled.forget_after(now, self.rhythm.patience());
+        if self.is_held_up() {
+            self.cancelled.forget_after(now, self.rhythm.patience());
+        }
     }
 
     /// True if `block` was released and is still owed: it counts again, and need not be asked for a second time.
