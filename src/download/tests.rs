@@ -1,7 +1,7 @@
 //! The download as a whole: from picking to storing, without peers or files.
 
 use super::*;
-use crate::base::limits::{BLOCK_BYTES, EXTENT_BYTES};
+use crate::base::limits::{BLOCK_BYTES, EXTENT_BYTES, HELD_MAX};
 use core::time::Duration;
 use sha1::{Digest as _, Sha1};
 

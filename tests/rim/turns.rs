@@ -76,7 +76,7 @@ fn what_is_of_no_use_any_more_is_not_read() {
             desk.forgets_loads = true;
             desk.deadline = Some(desk.now + Duration::from_millis(20));
             (0..2).for_each(|offset| {
-                desk.wish(Action::Load { torrent: TORRENT, offset, length: 1, renew: false })
+                desk.wish(Action::Load { torrent: TORRENT, offset, length: 1, renew: false });
             });
         }
         Fact::Time => desk.finish(),
