@@ -3,7 +3,8 @@
 //! All pieces that may be opened stand in one array, sorted by how many peers have them; the borders between equal
 //! counts are kept beside it. A `have` moves a piece across one border: two swaps, however long the array.
 
-use crate::base::{Bitfield, Rng};
+use crate::base::Rng;
+use crate::download::offer::Pieces;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -159,7 +160,7 @@ impl Picker {
 
     /// The rarest piece that may be opened and that `has` holds, as far as [`SCAN_STEPS`] reach; if those are not
     /// enough, any such piece, found by going on from where the peer's last search stopped.
-    pub fn rarest(&self, has: &Bitfield, search: &mut Search) -> Found {
+    pub fn rarest(&self, has: &impl Pieces, search: &mut Search) -> Found {
         let offered = self.offered(has);
         let mut near = offered.iter().take(SCAN_STEPS as usize).inspect(|_| search.steps += 1);
         if let Some(&piece) = near.find(|&&piece| has.has(piece)) {
@@ -174,7 +175,7 @@ impl Picker {
 
     /// Any piece that may be opened and that `has` holds, beginning at a random place: for the first pieces, which
     /// are to be complete soon rather than rare (BEP 3).
-    pub fn random(&self, has: &Bitfield, rng: &mut Rng, search: &mut Search) -> Found {
+    pub fn random(&self, has: &impl Pieces, rng: &mut Rng, search: &mut Search) -> Found {
         let offered = self.offered(has);
         let start = rng.below(offered.len() as u32) as usize;
         let near = offered[start..].iter().take(SCAN_STEPS as usize).inspect(|_| search.steps += 1);
@@ -184,7 +185,7 @@ impl Picker {
 
     /// The first piece by number that may be opened and that `has` holds, as far as a bounded number of steps reaches; if
     /// those are not enough, the first behind where the peer's last search stopped.
-    pub fn in_order(&mut self, has: &Bitfield, search: &mut Search) -> Found {
+    pub fn in_order(&mut self, has: &impl Pieces, search: &mut Search) -> Found {
         if self.order.is_empty() {
             return Found::Nothing;
         }
@@ -206,13 +207,13 @@ impl Picker {
 
     /// The part of the array that a peer can have pieces of: what nobody counted has, only a peer that has
     /// everything can offer.
-    fn offered(&self, has: &Bitfield) -> &[u32] {
+    fn offered(&self, has: &impl Pieces) -> &[u32] {
         let start = if has.is_full() { 0 } else { self.first[1] };
         &self.order[start as usize..]
     }
 
     /// Looks at up to eight times [`SCAN_STEPS`] pieces by number: cheap steps, for peers that have little.
-    fn walk(&self, has: &Bitfield, search: &mut Search) -> Found {
+    fn walk(&self, has: &impl Pieces, search: &mut Search) -> Found {
         let pieces = self.position.len() as u32;
         for _ in 0..8 * SCAN_STEPS {
             if search.walked >= pieces {
@@ -269,6 +270,7 @@ impl Picker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Bitfield;
 
     #[test]
     fn the_rarest_comes_first() {

@@ -12,6 +12,7 @@ use crate::base::limits::{
 use crate::base::{Block, Instant};
 use crate::download::cancelled::Cancelled;
 use crate::download::estimate::{Extreme, Probe, Rhythm};
+use crate::download::offer::Refused;
 use crate::download::picker::Search;
 use alloc::collections::VecDeque;
 use core::time::Duration;
@@ -44,6 +45,8 @@ pub struct Pipeline {
     slow_start: bool,
     /// Most requests that the peer queues (`reqq`, BEP 10).
     reqq: u32,
+    /// Most requests that are of use.
+    most: u32,
     delivered: u64,
     rate: Extreme,
     /// Shortest time from a request to its block, in µs.
@@ -51,6 +54,8 @@ pub struct Pipeline {
     probe: Probe,
     rhythm: Rhythm,
     snubbed: bool,
+    /// Pieces of which it has rejected requests without choking us.
+    refused: Refused,
     /// Where this peer's search for pieces stands.
     pub search: Search,
     /// Pieces that it would like to be asked for, in its order.
@@ -68,12 +73,14 @@ impl Default for Pipeline {
             window: REQUESTS_START,
             slow_start: true,
             reqq: REQQ_DEFAULT,
+            most: REQUESTS_MAX,
             delivered: 0,
             rate: Extreme::default(),
             latency: Extreme::default(),
             probe: Probe::default(),
             rhythm: Rhythm::default(),
             snubbed: false,
+            refused: Refused::default(),
             search: Search::default(),
             suggested: VecDeque::new(),
             suggested_at: None,
@@ -85,6 +92,11 @@ impl Pipeline {
     /// The peer queues no more than `reqq` requests (BEP 10).
     pub fn set_reqq(&mut self, reqq: u32) {
         self.reqq = reqq.max(1);
+    }
+
+    /// More than so many requests would only wait for each other.
+    pub fn set_most(&mut self, most: u32) {
+        self.most = most.clamp(REQUESTS_MIN, REQUESTS_MAX);
     }
 
     /// The peer would like to be asked for `piece` (BEP 6).
@@ -114,6 +126,40 @@ impl Pipeline {
         }
     }
 
+    /// The peer has rejected a request for a block of `piece`: it is not asked for it for a while.
+    pub fn refuse(&mut self, now: Instant, piece: u32) {
+        self.refused.note(now, piece);
+    }
+
+    /// True if it has rejected requests of so many pieces that it seems to reject whatever it is asked for.
+    pub fn refuses_all(&self) -> bool {
+        self.refused.is_full()
+    }
+
+    /// True if it is not asked for all that it has.
+    pub fn refuses_some(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    /// It may be asked for all that it has.
+    pub fn forget_refused(&mut self) {
+        self.refused.clear();
+        self.search.restart();
+    }
+
+    /// The pieces that it refuses, to be put back after a look at them.
+    pub(super) fn take_refused(&mut self, now: Instant) -> Refused {
+        if self.refused.expire(now) {
+            self.search.restart();
+        }
+        core::mem::take(&mut self.refused)
+    }
+
+    /// See [`Pipeline::take_refused`].
+    pub(super) fn put_refused(&mut self, refused: Refused) {
+        self.refused = refused;
+    }
+
     /// Requests outstanding that have not been released.
     pub fn outstanding(&self) -> u32 {
         self.live
@@ -132,7 +178,7 @@ impl Pipeline {
         } else {
             self.wished().min(share).max(self.needed())
         };
-        bounded.clamp(REQUESTS_MIN, REQUESTS_MAX).min(self.reqq)
+        bounded.clamp(REQUESTS_MIN, self.most).min(self.reqq)
     }
 
     /// True if a quarter of the window is free: asking in batches spares both sides messages too small for a write.
@@ -246,6 +292,15 @@ impl Pipeline {
         self.live = 0;
     }
 
+    /// Releases one request, whose block is wanted of nobody.
+    pub fn release_one(&mut self, block: Block) {
+        let mut live = self.requests.iter_mut().filter(|request| !request.released);
+        if let Some(request) = live.find(|request| request.block == block) {
+            request.released = true;
+            self.live -= 1;
+        }
+    }
+
     /// Takes the released requests back, the oldest first, as long as `tell` can tell the peer so. What it has sent by
     /// then is still welcome; but if the block is wanted of it again, it has to be asked again.
     pub fn withdraw(&mut self, mut tell: impl FnMut(Block) -> bool) {
@@ -267,7 +322,7 @@ impl Pipeline {
         self.cancelled.settle(block)
     }
 
-    /// Forgets released requests: the peer would have answered them by now.
+    /// Forgets released requests: they are void.
     pub fn forget_released(&mut self) {
         self.requests.retain(|request| !request.released);
     }
@@ -289,9 +344,19 @@ impl Pipeline {
         if self.live > 0 { Some(self.rhythm.deadline()) } else { owed }
     }
 
+    /// Bytes of a block have come.
+    pub fn flows(&mut self, now: Instant) {
+        self.rhythm.flows(now);
+    }
+
     /// The peer could not be heard until now: that was no silence of its own.
     pub fn was_not_read(&mut self, now: Instant) {
         self.rhythm.starts(now);
+    }
+
+    /// The peer could not be heard for so long: that does not count as silence.
+    pub fn was_held_up(&mut self, time: Duration) {
+        self.rhythm.pauses(time);
     }
 
     fn measure(&mut self, now: Instant, request: Request) {

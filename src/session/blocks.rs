@@ -137,7 +137,7 @@ impl Session {
     /// `count` bytes of the block in progress landed in `buffer`.
     fn land(&mut self, now: Instant, stream: StreamId, buffer: Buffer, count: usize) {
         let Some((_, open)) = self.streams.open(stream) else { return self.pool.give(buffer) };
-        open.peer.on_block_bytes(now, count);
+        open.on_block_bytes(now, count);
         let in_progress = open.framer.as_ref().and_then(Framer::block_in_progress);
         let Some((block, _)) = in_progress else { return self.pool.give(buffer) };
         if open.framer.as_mut().is_some_and(|framer| framer.advance_block(count as u32)) {
@@ -195,11 +195,11 @@ impl Session {
             let lacks = self.torrents[torrent.0 as usize].download.lacks(block);
             open.landing = if asked && lacks { self.pool.take() } else { None };
             if self.pool.is_overdrawn() {
-                self.give_up_pieces(now);
+                self.give_up_pieces(now, (stream, block));
             }
         }
         let Some((_, open)) = self.streams.open(stream) else { return Ok(()) };
-        open.peer.on_block_bytes(now, bytes.len());
+        open.on_block_bytes(now, bytes.len());
         if let Some(buffer) = &mut open.landing {
             buffer[offset..offset + bytes.len()].copy_from_slice(bytes);
         }

@@ -3,7 +3,7 @@
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
-//! the way to the files, `backpressure` who waits for memory, `durable`, `bound` and `resuming` what lasts longer than the run,
+//! the way to the files, `backpressure` who waits for memory, `orphans` who keeps it for nothing, `durable`, `bound` and `resuming` what lasts longer than the run,
 //! `doubting` what may be lost, `announces` trackers, `relaying` the datagrams that a proxy carries, `dialing` and `listening`
 //! new connections, `culling` who gives way to them, `uploads` what peers ask of us, `hearing` how much of that at a time,
 //! `choking` who of them is served, `spreading` with which pieces first, `telling` what they hear of, `pacing` how fast, `seeding` for how long, `time`
@@ -27,6 +27,7 @@ mod giving;
 mod hearing;
 mod listening;
 mod messages;
+mod orphans;
 mod our_id;
 mod pacing;
 mod pausing;
@@ -148,6 +149,8 @@ pub struct Session {
     first_asked: usize,
     /// Memory or blocks came back: peers that could not be given anything are asked again.
     returned: bool,
+    /// When memory is looked for that other torrents keep for nothing, if there is none then.
+    next_orphan_hunt: Instant,
     /// Addresses of peers that are gone, for the case that they prove guilty later.
     departed: VecDeque<(StreamId, SocketAddr)>,
     /// Who is served, how many that are, and when that is settled anew.
@@ -165,6 +168,8 @@ pub struct Session {
     relaying: Relaying,
     /// Open connections to peers, over all torrents.
     open_peers: u32,
+    /// Of these, those that do not choke us.
+    willing: u32,
     /// Connections being opened or shaking hands.
     half_open: usize,
     /// Who came to us and has not said for which torrent.
@@ -212,6 +217,7 @@ impl Session {
             starved: Vec::new(),
             first_asked: 0,
             returned: false,
+            next_orphan_hunt: Instant::ZERO,
             departed: VecDeque::new(),
             choker: Choker::default(),
             served: 0,
@@ -224,6 +230,7 @@ impl Session {
             last_query: 0,
             relaying: Relaying::Not,
             open_peers: 0,
+            willing: 0,
             half_open: 0,
             arrivals: 0,
             next_dialler: 0,
@@ -467,6 +474,8 @@ impl Session {
         assert_eq!(self.served, served as u32);
         assert_eq!(self.arrivals, roles().filter(|role| matches!(role, Role::Arrival(_))).count());
         assert_eq!(self.open_peers, self.streams.iter_open().count() as u32);
+        let willing = self.streams.iter_open().filter(|(.., open)| !open.peer.choking).count();
+        assert_eq!(self.willing, willing as u32);
         for (nth, torrent) in self.torrents.iter().enumerate() {
             let own = |role: &&Role| matches!(role, Role::Peer(peer) if peer.torrent.0 as usize == nth);
             let open = self.streams.iter_open().filter(|(_, id, ..)| id.0 as usize == nth);

@@ -71,8 +71,19 @@ impl Session {
         }
     }
 
+    /// Another torrent needs memory, and this one keeps it for what cannot be stored: the piece that was verified last is
+    /// fetched again when that works. True if there was one.
+    pub(super) fn give_up_held(&mut self, id: TorrentId) -> bool {
+        let torrent = &mut self.torrents[id.0 as usize];
+        if torrent.stall.is_none() || torrent.durability.awaits_answers() {
+            return false;
+        }
+        let piece = torrent.download.give_up_held(&mut self.pool);
+        piece.inspect(|&piece| self.want_again(id, piece)).is_some()
+    }
+
     /// `piece` may be opened again: whoever has it must look anew.
-    fn restart_searches(&mut self, id: TorrentId, piece: u32) {
+    pub(super) fn restart_searches(&mut self, id: TorrentId, piece: u32) {
         for (_, torrent, open) in self.streams.iter_open_mut() {
             if torrent == id && open.peer.has.has(piece) {
                 open.pipeline.search.restart();

@@ -1,6 +1,7 @@
 //! The table of streams: who is behind a name, as long as the name is good.
 
 use super::uploads::Service;
+use crate::base::limits::REJECT_REST;
 use crate::base::{Bitfield, Instant, StreamId, TorrentId};
 use crate::download::{Buffer, Pipeline};
 use crate::peer::Peer;
@@ -129,6 +130,20 @@ pub struct Open {
 }
 
 impl Open {
+    /// It has rejected a request without choking us: it does not seem to have `piece`. If that is not all that is wrong with
+    /// it, it rests.
+    pub fn refuse(&mut self, now: Instant, piece: u32) {
+        self.pipeline.refuse(now, piece);
+        if self.pipeline.refuses_all() || now.since(self.useful_at) > REJECT_REST {
+            self.rests_until = now + REJECT_REST;
+        }
+    }
+
+    /// `piece` may not be asked for any more while it chokes us. True if it might before.
+    pub fn disallow(&mut self, piece: u32) -> bool {
+        self.allowed_fast.as_mut().is_some_and(|allowed| allowed.remove(piece))
+    }
+
     /// When the peer will have been silent for too long; while it is not read, it cannot be heard.
     pub fn silence_deadline(&self) -> Option<Instant> {
         self.pipeline.snub_deadline().filter(|_| self.is_read())
@@ -136,7 +151,13 @@ impl Open {
 
     /// False while what it says waits with the kernel.
     pub fn is_read(&self) -> bool {
-        !self.waits_for_room && !self.service.unheard
+        !self.waits_for_room && !self.service.unheard && !self.service.down.is_waiting()
+    }
+
+    /// So many bytes of a block have come from it.
+    pub fn on_block_bytes(&mut self, now: Instant, count: usize) {
+        self.peer.on_block_bytes(now, count);
+        self.pipeline.flows(now);
     }
 }
 

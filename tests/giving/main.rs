@@ -1,7 +1,9 @@
 //! What the session gives, to whom and how fast; and what strangers who misuse that get.
 
+mod audit;
 mod hearing;
 mod manners;
+mod orphans;
 mod places;
 mod stage;
 mod telling;
@@ -42,8 +44,10 @@ fn a_peer_gets_what_it_asks_for_in_order_and_cut_as_the_socket_likes() {
     let mut stage = Stage::seed(4, seeding());
     let peer = stage.peer("1.2.3.4:5", true);
     let greeting = stage.heard(peer);
-    assert_eq!(greeting[0], "HaveAll");
-    assert!(greeting[1..].iter().all(|word| word.starts_with("AllowedFast")), "{greeting:?}");
+    assert_eq!(greeting, ["HaveAll"]);
+    stage.say(peer, &[Message::HaveNone]);
+    let allowed = stage.heard(peer);
+    assert!(allowed.len() == 4 && allowed.iter().all(|word| word.starts_with("AllowedFast")), "{allowed:?}");
     stage.say(peer, &[Message::Interested]);
     stage.say(peer, &[request(3), Message::Request(block(0, 1, 77)), request(2)]);
     let mut bytes = Vec::new();

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use swarmlet::base::{Block, Instant, PeerId, Rng, StreamId, TorrentId};
 use swarmlet::meta::Metainfo;
-use swarmlet::session::{Action, CloseCause, Event, Giving, Outcome, Report, Session, Settings};
+use swarmlet::session::{Action, CloseCause, Event, Giving, Outcome, Report, Session, Settings, StorageFault};
 use swarmlet::wire::message::piece_header;
 use swarmlet::wire::{Framer, Handshake, Item, Message};
 
@@ -30,6 +30,8 @@ pub struct Stage {
     pub announces: Vec<String>,
     /// What the user was told.
     pub notes: Vec<String>,
+    /// Storing bytes of this torrent fails.
+    pub fault: Option<(TorrentId, StorageFault)>,
 }
 
 impl Stage {
@@ -51,15 +53,7 @@ impl Stage {
     /// The same, in pieces of another length.
     pub fn cut(piece_bytes: usize, pieces: usize, giving: Giving, complete: bool, max_peers: u32) -> Self {
         let content: Vec<u8> = (0..pieces * piece_bytes).map(|n| (n % 251) as u8 ^ (n >> 16) as u8).collect();
-        let hashes: Vec<u8> =
-            content.chunks(piece_bytes).flat_map(|piece| <[u8; 20]>::from(Sha1::digest(piece))).collect();
-        let head = format!(
-            "d8:announce18:http://9.9.9.9:8/a4:infod6:lengthi{}e4:name1:a12:piece lengthi{piece_bytes}e6:pieces{}:",
-            content.len(),
-            hashes.len()
-        );
-        let bytes = [head.as_bytes(), &hashes, b"ee"].concat();
-        let metainfo = Arc::new(Metainfo::parse(&bytes).unwrap());
+        let metainfo = metainfo('a', &content, piece_bytes);
         let settings = Settings {
             memory_bytes: 8 << 20,
             max_peers,
@@ -88,9 +82,18 @@ impl Stage {
             dialled,
             announces,
             notes,
+            fault: None,
         };
         stage.act();
         stage
+    }
+
+    /// Adds another torrent of the same bytes, of which nothing is on disk.
+    pub fn add_twin(&mut self) -> Arc<Metainfo> {
+        let twin = metainfo('b', &self.content, self.piece_bytes);
+        self.session.add_torrent(self.now, twin.clone(), true);
+        self.act();
+        twin
     }
 
     /// Carries out what the session wishes.
@@ -111,6 +114,10 @@ impl Stage {
                 }
                 Action::Connect { stream, .. } => self.dialled.push(stream),
                 Action::Store { torrent, store } => {
+                    if let Some((_, fault)) = self.fault.filter(|&(of, _)| of == torrent) {
+                        self.session.handle(self.now, Event::StoreFailed { torrent, store, fault });
+                        continue;
+                    }
                     let view = self.session.store(torrent, store).expect("a wish that is not answered");
                     let from = view.offset as usize;
                     assert!(self.content[from..].starts_with(&view.parts.concat()), "other bytes");
@@ -275,6 +282,16 @@ impl Stage {
     pub fn heard(&mut self, stream: StreamId) -> Vec<String> {
         words(&self.said(stream), &self.metainfo, &self.content)
     }
+}
+
+fn metainfo(name: char, content: &[u8], piece_bytes: usize) -> Arc<Metainfo> {
+    let hashes: Vec<u8> =
+        content.chunks(piece_bytes).flat_map(|piece| <[u8; 20]>::from(Sha1::digest(piece))).collect();
+    let (bytes, hash_bytes) = (content.len(), hashes.len());
+    let head = format!(
+        "d8:announce18:http://9.9.9.9:8/a4:infod6:lengthi{bytes}e4:name1:{name}12:piece lengthi{piece_bytes}e6:pieces{hash_bytes}:"
+    );
+    Arc::new(Metainfo::parse(&[head.as_bytes(), &hashes, b"ee"].concat()).unwrap())
 }
 
 /// What `bytes` say; a wrong byte in a block fails the test.

@@ -3,6 +3,7 @@
 //! A seed that fails is printed; `SIM_SEED=n cargo test --test simulation one_seed -- --nocapture` runs it alone, and
 //! `SIM_SEEDS=a..b` runs a range of them instead of the usual ones.
 
+mod audit;
 mod cuts;
 mod datagrams;
 mod device;
@@ -10,6 +11,7 @@ mod disk;
 mod efficiency;
 mod fault;
 mod frames;
+mod narrow;
 mod net;
 mod pauses;
 mod peer;

@@ -1,6 +1,7 @@
 //! Open pieces: who is asked for which block, and what becomes of it.
 
 use super::*;
+use crate::base::Bitfield;
 use crate::download::pool::Pool;
 
 const PEER: [StreamId; 3] = [peer(0), peer(1), peer(2)];
