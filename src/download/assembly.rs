@@ -49,7 +49,7 @@ impl OpenPiece {
             return None;
         }
         let mut oldest = now;
-        for (nth, slot) in self.slots.iter().enumerate() {
+        for (nth, slot) in self.slots.iter().enumerate().rev() {
             *steps += 1;
             if slot.may_be_doubled(source, now, patience) {
                 return Some(nth);
@@ -233,6 +233,15 @@ impl Assembly {
         }
         self.oldest_asked = oldest;
         None
+    }
+
+    /// The first bytes of `block` have come from `source`: from now on it is late only if the rest does not follow. If no other
+    /// was that far, another peer that was asked for it, too, is not asked any more: answers it.
+    pub fn begins(&mut self, source: StreamId, block: Block, now: Instant) -> Option<StreamId> {
+        let heard = self.heard(now);
+        let slots = &mut self.open.get_mut(&block.piece)?.slots;
+        let slot = slots.get_mut((block.begin / BLOCK_BYTES) as usize)?;
+        slot.begin(source, heard)
     }
 
     /// `source` will not send `block`: if nobody else was asked, it is wanted again.

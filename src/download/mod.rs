@@ -291,6 +291,11 @@ impl Download {
         self.begun.touch(&self.geometry, &self.extents, piece);
     }
 
+    /// The first bytes of `block` have come from `source`, and not the last ones. Answers who need not send it then.
+    pub fn begins(&mut self, now: Instant, source: StreamId, block: Block) -> Option<StreamId> {
+        self.assembly.begins(source, block, now)
+    }
+
     /// `source` will not send `block`.
     pub fn unrequest(&mut self, source: StreamId, block: Block) {
         self.assembly.unrequest(source, block);
