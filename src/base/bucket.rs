@@ -7,6 +7,9 @@ use core::time::Duration;
 const HELD: Duration = Duration::from_millis(200);
 /// Permits are handed out this often: rarely enough to let the box sleep, often enough to flow smoothly.
 const ROUND: Duration = Duration::from_millis(50);
+/// Of what has flowed without a permit, what comes in this time is made up for, and no more: else much that had to be said
+/// would leave nothing to be said otherwise for long.
+const DEBT: Duration = Duration::from_secs(5);
 /// Less than this is not worth a packet, in bytes.
 const PACKET_BYTES: u64 = 1448;
 const MICROS: u64 = 1_000_000;
@@ -16,8 +19,10 @@ const MICROS: u64 = 1_000_000;
 pub struct Bucket {
     /// Bytes per second; 0: no limit.
     rate: u64,
-    /// Permits, in millionths of a byte, so that no rounding adds up; negative is a debt.
-    permits: i64,
+    /// Permits, in millionths of a byte, so that no rounding adds up.
+    permits: u64,
+    /// What has flowed without, in the same unit. Half of what comes in makes up for it.
+    debt: u64,
     /// When the permits were counted.
     at: Instant,
 }
@@ -25,7 +30,7 @@ pub struct Bucket {
 impl Bucket {
     /// Lets `rate` bytes per second flow from now on; 0: any number.
     pub fn set_rate(&mut self, now: Instant, rate: u64) {
-        *self = Self { rate, permits: 0, at: now };
+        *self = Self { rate, permits: 0, debt: 0, at: now };
     }
 
     /// Bytes per second; `None` if nothing is limited.
@@ -39,22 +44,25 @@ impl Bucket {
             return u64::MAX;
         }
         self.fill(now);
-        u64::try_from(self.permits).unwrap_or(0) / MICROS
+        self.permits / MICROS
     }
 
     /// `bytes` have flowed, with permits or without: what must be said is said, and is made up for later.
     pub fn take(&mut self, now: Instant, bytes: u64) {
         if self.rate > 0 {
             self.fill(now);
-            self.permits = self.permits.saturating_sub(clamped(bytes.saturating_mul(MICROS)));
+            let taken = bytes.saturating_mul(MICROS);
+            let owed = self.debt.saturating_add(taken.saturating_sub(self.permits));
+            self.debt = owed.min(self.coming_in(DEBT));
+            self.permits = self.permits.saturating_sub(taken);
         }
     }
 
     /// When enough may flow to be worth it.
     pub fn round_due(&self) -> Instant {
-        let lacking = clamped(self.round_bytes().saturating_mul(MICROS)).saturating_sub(self.permits);
-        let micros = u64::try_from(lacking).unwrap_or(0).div_ceil(self.rate.max(1));
-        self.at + Duration::from_micros(micros)
+        let lacking = self.round_bytes().saturating_mul(MICROS).saturating_sub(self.permits);
+        let coming = lacking.saturating_add(lacking.min(self.debt));
+        self.at + Duration::from_micros(coming.div_ceil(self.rate.max(1)))
     }
 
     /// Bytes of a round that is worth it: never more than the bucket holds.
@@ -65,15 +73,17 @@ impl Bucket {
     }
 
     fn fill(&mut self, now: Instant) {
-        let micros = u64::try_from(self.at.until(now).as_micros()).unwrap_or(u64::MAX);
-        let most = clamped(self.rate.saturating_mul(HELD.as_micros() as u64)).max(clamped(MICROS));
-        self.permits = self.permits.saturating_add(clamped(micros.saturating_mul(self.rate))).min(most);
+        let came = self.coming_in(self.at.until(now));
+        let made_up = self.debt.min(came / 2);
+        self.debt -= made_up;
+        self.permits = self.permits.saturating_add(came - made_up).min(self.coming_in(HELD).max(MICROS));
         self.at = self.at.max(now);
     }
-}
 
-fn clamped(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+    /// Permits of so much time.
+    fn coming_in(&self, time: Duration) -> u64 {
+        u64::try_from(time.as_micros()).unwrap_or(u64::MAX).saturating_mul(self.rate)
+    }
 }
 
 #[cfg(test)]
@@ -121,12 +131,34 @@ mod tests {
     fn a_debt_is_made_up_for() {
         let mut bucket = Bucket::default();
         bucket.set_rate(Instant::ZERO, 1000);
-        bucket.take(Instant::ZERO, 5000);
-        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
-        assert_eq!([bucket.available(at(5)), bucket.available(at(6))], [0, 200]);
-        assert!(bucket.round_due() <= at(6));
-        bucket.set_rate(at(6), u64::MAX);
-        bucket.take(at(7), u64::MAX);
+        let at = |ms| Instant::ZERO + Duration::from_millis(ms);
+        bucket.take(Instant::ZERO, 1000);
+        assert_eq!([bucket.available(at(0)), bucket.available(at(100))], [0, 50], "half of what comes in");
+        assert_eq!(bucket.round_due(), at(300));
+        bucket.take(at(100), 50);
+        assert_eq!(bucket.round_due(), at(400));
+        // What was made up for by then is not made up for again.
+        bucket.available(at(1900));
+        bucket.take(at(1900), 200);
+        assert_eq!([bucket.available(at(2000)), bucket.available(at(2100))], [50, 150]);
+    }
+
+    #[test]
+    fn a_debt_is_bounded_and_leaves_half_of_what_comes_in() {
+        let (mut bucket, at) = (Bucket::default(), |ms| Instant::ZERO + Duration::from_millis(ms));
+        bucket.set_rate(at(0), 1000);
+        for ms in 0..100 {
+            bucket.take(at(ms * 100), 1_000_000);
+            assert_eq!(bucket.available(at(ms * 100 + 100)), 50, "whatever has to be said");
+        }
+        for ms in 100..199 {
+            bucket.take(at(ms * 100), 50);
+            assert_eq!(bucket.available(at(ms * 100 + 100)), 50);
+        }
+        bucket.take(at(19_900), 50);
+        assert_eq!(bucket.available(at(20_000)), 100, "twice as long as what it was");
+        bucket.set_rate(at(30_000), u64::MAX);
+        bucket.take(at(31_000), u64::MAX);
         let _ = (bucket.available(at(u32::MAX.into())), bucket.round_due());
     }
 }

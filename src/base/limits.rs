@@ -154,6 +154,9 @@ pub const REQUESTS_START: u32 = 4;
 /// Requests outstanding to a new peer where memory has room for as many for every peer: two round trips of slow start
 /// are saved.
 pub const REQUESTS_EAGER: u32 = 16;
+/// With `--down-limit` no more is asked for than what comes in this time, though of each peer at least [`REQUESTS_MIN`]
+/// blocks.
+pub const LIMITED_QUEUE: Duration = Duration::from_secs(20);
 /// Fewest requests that keep a connection from idling between two blocks.
 pub const REQUESTS_MIN: u32 = 2;
 /// Most requests outstanding to one peer, whatever it offers (`reqq`): 16 MiB, which 100 MiB/s fill in 160 ms.
@@ -172,8 +175,15 @@ pub const SNUB_MIN: Duration = Duration::from_secs(2);
 pub const SNUB_MAX: Duration = Duration::from_secs(45);
 /// Patience with a peer that has not sent a block yet.
 pub const FIRST_BLOCK_PATIENCE: Duration = Duration::from_secs(15);
-/// A peer that rejects a request without choking us is not asked for anything until this has passed.
+/// A block may take so many times as long as a silence may, as long as bytes of it come: the first one two minutes.
+pub const FLOW_FACTOR: u32 = 8;
+/// A peer that rejects a request without choking us is not asked for anything until this has passed, unless it has sent
+/// something else meanwhile.
 pub const REJECT_REST: Duration = Duration::from_secs(3);
+/// A peer that rejects a request without choking us is not asked for other blocks of that piece until this has passed.
+pub const REFUSED_TIME: Duration = Duration::from_secs(60);
+/// Pieces for which that is remembered of one peer, 16 bytes each.
+pub const REFUSED_MAX: usize = 16;
 /// Peers that may be asked for the same block at once, in the endgame.
 pub const REQUESTERS_MAX: usize = 2;
 /// A piece that failed is fetched again from one peer alone for so many times as long as that should take.
@@ -288,6 +298,8 @@ pub const BEGUN_EXTENTS_MAX: usize = 64;
 pub const ORPHAN_AGE: Duration = Duration::from_secs(10);
 /// Such pieces are looked for this often at most.
 pub const ORPHAN_HUNT_INTERVAL: Duration = Duration::from_secs(1);
+/// Of those of other torrents, so many are given up at a time, as far as one piece needs their memory.
+pub const ORPHANS_MAX: u32 = 64;
 /// Bytes read from one stream before the others get their turn.
 pub const TURN_READ_BYTES: usize = 256 << 10;
 /// The buffer for bytes that may land anywhere, in bytes: larger ones do not make reading cheaper.

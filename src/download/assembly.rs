@@ -1,7 +1,8 @@
 //! The pieces that are being put together, block by block.
 
 use crate::base::limits::{BLOCK_BYTES, REQUESTERS_MAX};
-use crate::base::{Bitfield, Block, Geometry, Instant, StreamId};
+use crate::base::{Block, Geometry, Instant, StreamId};
+use crate::download::offer::Pieces;
 use crate::download::pool::Buffer;
 use crate::download::slot::{Arrived, Slot};
 use alloc::collections::BTreeMap;
@@ -42,13 +43,13 @@ impl OpenPiece {
         self.sole.is_none_or(|(sole, until)| sole == source || now >= until)
     }
 
-    /// The first block that may be doubled (see [`Slot::may_be_doubled`]). Adds to `steps` how many were looked at.
+    /// The last block that may be doubled (see [`Slot::may_be_doubled`]): who owes several is about to send the first. Adds to `steps` how many were looked at.
     fn late(&mut self, source: StreamId, now: Instant, patience: Duration, steps: &mut u64) -> Option<usize> {
         if now.since(self.oldest_asked) <= patience {
             return None;
         }
         let mut oldest = now;
-        for (nth, slot) in self.slots.iter().enumerate() {
+        for (nth, slot) in self.slots.iter().enumerate().rev() {
             *steps += 1;
             if slot.may_be_doubled(source, now, patience) {
                 return Some(nth);
@@ -85,6 +86,8 @@ pub struct Assembly {
     startable: Vec<u32>,
     /// The least of what the open pieces remember: nothing is late where this is not.
     oldest_asked: Instant,
+    /// For how long peers could not be heard, in all: blocks are late by a clock that stood still meanwhile.
+    held_up: Duration,
     /// Open pieces and blocks looked at so far.
     steps: u64,
     opened: u32,
@@ -98,9 +101,20 @@ impl Assembly {
             open: BTreeMap::new(),
             startable: Vec::new(),
             oldest_asked: Instant::ZERO,
+            held_up: Duration::ZERO,
             steps: 0,
             opened: 0,
         }
+    }
+
+    /// For so long, in all, peers could not be heard.
+    pub fn set_held_up(&mut self, time: Duration) {
+        self.held_up = time;
+    }
+
+    /// The time by which blocks are late.
+    fn heard(&self, now: Instant) -> Instant {
+        Instant::from_micros(now.as_micros().saturating_sub(self.held_up.as_micros() as u64))
     }
 
     /// Open pieces.
@@ -127,7 +141,7 @@ impl Assembly {
             cursor: 0,
             serial,
             asked: now,
-            oldest_asked: now,
+            oldest_asked: self.heard(now),
             sole: sole.map(|(peer, time)| (peer, now + time)),
         };
         self.open.insert(piece, entry);
@@ -144,7 +158,7 @@ impl Assembly {
 
     /// Takes out a piece that nobody is asked for and that nobody has been asked for since `before`: whoever had it is
     /// gone or does not answer, and `has`, the pieces of a peer that could be asked for others, lacks it.
-    pub fn give_up_orphan(&mut self, before: Instant, has: &Bitfield) -> Option<(u32, WholePiece)> {
+    pub fn give_up_orphan(&mut self, before: Instant, has: &impl Pieces) -> Option<(u32, WholePiece)> {
         let is_orphan = |piece: &u32| {
             let entry = &self.open[piece];
             let unasked = (entry.arrived + entry.unrequested) as usize == entry.slots.len();
@@ -166,7 +180,7 @@ impl Assembly {
     }
 
     /// The next unrequested block of the oldest open piece that `has` holds, noted as asked of `source`.
-    pub fn request(&mut self, source: StreamId, has: &Bitfield, now: Instant) -> Option<Block> {
+    pub fn request(&mut self, source: StreamId, has: &impl Pieces, now: Instant) -> Option<Block> {
         let open = &self.open;
         let may = |piece: &u32| has.has(*piece) && open[piece].is_open_to(source, now);
         let nth = self.startable.iter().inspect(|_| self.steps += 1).position(may)?;
@@ -181,12 +195,12 @@ impl Assembly {
     }
 
     fn request_nth(&mut self, nth: usize, source: StreamId, now: Instant) -> Option<Block> {
-        let piece = *self.startable.get(nth)?;
+        let (piece, heard) = (*self.startable.get(nth)?, self.heard(now));
         let entry = self.open.get_mut(&piece)?;
         let tail = &entry.slots[entry.cursor as usize..];
         let block = entry.cursor + tail.iter().position(Slot::is_unrequested)? as u32;
         self.steps += u64::from(block - entry.cursor) + 1;
-        entry.slots[block as usize].add_requester(source, now);
+        entry.slots[block as usize].add_requester(source, heard);
         entry.asked = now;
         entry.cursor = block + 1;
         entry.unrequested -= 1;
@@ -202,27 +216,37 @@ impl Assembly {
     pub fn double(
         &mut self,
         source: StreamId,
-        has: &Bitfield,
+        has: &impl Pieces,
         now: Instant,
         patience: Duration,
     ) -> Option<Block> {
-        if now.since(self.oldest_asked) <= patience {
+        let heard = self.heard(now);
+        if heard.since(self.oldest_asked) <= patience {
             return None;
         }
-        let mut oldest = now;
+        let mut oldest = heard;
         for (&piece, entry) in &mut self.open {
             self.steps += 1;
             if has.has(piece)
                 && entry.is_open_to(source, now)
-                && let Some(nth) = entry.late(source, now, patience, &mut self.steps)
+                && let Some(nth) = entry.late(source, heard, patience, &mut self.steps)
             {
-                entry.slots[nth].add_requester(source, now);
+                entry.slots[nth].add_requester(source, heard);
                 return Some(self.geometry.block(piece, nth as u32));
             }
             oldest = oldest.min(entry.oldest_asked);
         }
         self.oldest_asked = oldest;
         None
+    }
+
+    /// The first bytes of `block` have come from `source`: from now on it is late only if the rest does not follow. If no other
+    /// was that far, another peer that was asked for it, too, is not asked any more: answers it.
+    pub fn begins(&mut self, source: StreamId, block: Block, now: Instant) -> Option<StreamId> {
+        let heard = self.heard(now);
+        let slots = &mut self.open.get_mut(&block.piece)?.slots;
+        let slot = slots.get_mut((block.begin / BLOCK_BYTES) as usize)?;
+        slot.begin(source, heard)
     }
 
     /// `source` will not send `block`: if nobody else was asked, it is wanted again.

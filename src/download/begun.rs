@@ -1,7 +1,8 @@
 //! Which extents have been begun: their other pieces come first, so that extents fill soon and go out whole.
 
+use crate::base::Geometry;
 use crate::base::limits::{BEGUN_EXTENTS_MAX, BLOCK_BYTES, EXTENT_BYTES};
-use crate::base::{Bitfield, Geometry};
+use crate::download::offer::Pieces;
 use crate::download::picker::Picker;
 use crate::meta::Extents;
 use alloc::vec::Vec;
@@ -36,7 +37,7 @@ impl Begun {
         geometry: &Geometry,
         extents: &Extents,
         picker: &Picker,
-        has: &Bitfield,
+        has: &impl Pieces,
     ) -> Option<u32> {
         let mut nth = 0;
         while let Some(&extent) = self.extents.get(nth) {

@@ -1,7 +1,7 @@
 //! What is known of a peer from its answers: how fast and how soon of late, and in which rhythm.
 
 use crate::base::Instant;
-use crate::base::limits::{FIRST_BLOCK_PATIENCE, SNUB_MAX, SNUB_MIN};
+use crate::base::limits::{FIRST_BLOCK_PATIENCE, FLOW_FACTOR, SNUB_MAX, SNUB_MIN};
 use core::time::Duration;
 
 /// A value older than one to two of these gives way to newer ones.
@@ -96,6 +96,8 @@ impl Probe {
 #[derive(Clone, Copy, Debug)]
 pub struct Rhythm {
     last: Instant,
+    /// When bytes of a block came last.
+    flowed: Instant,
     mean_us: u64,
     deviation_us: u64,
     has_beaten: bool,
@@ -103,7 +105,8 @@ pub struct Rhythm {
 
 impl Default for Rhythm {
     fn default() -> Self {
-        Self { last: Instant::ZERO, mean_us: 0, deviation_us: 0, has_beaten: false }
+        let (last, flowed) = (Instant::ZERO, Instant::ZERO);
+        Self { last, flowed, mean_us: 0, deviation_us: 0, has_beaten: false }
     }
 }
 
@@ -111,6 +114,16 @@ impl Rhythm {
     /// The peer owes a block from now on, after owing none.
     pub fn starts(&mut self, now: Instant) {
         self.last = now;
+    }
+
+    /// For so long nothing could be heard.
+    pub fn pauses(&mut self, time: Duration) {
+        (self.last, self.flowed) = (self.last + time, self.flowed + time);
+    }
+
+    /// Bytes of a block have come.
+    pub fn flows(&mut self, now: Instant) {
+        self.flowed = now;
     }
 
     /// A block has arrived.
@@ -127,9 +140,10 @@ impl Rhythm {
         self.deviation_us = (self.deviation_us * 3 + off) / 4;
     }
 
-    /// When the silence will have been too long.
+    /// When the silence will have been too long. As long as bytes come it is none, but a block must not take for ever.
     pub fn deadline(&self) -> Instant {
-        self.last + self.patience()
+        let patience = self.patience();
+        (self.last.max(self.flowed) + patience).min(self.last + patience * FLOW_FACTOR)
     }
 
     /// How long a silence may be.

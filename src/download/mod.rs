@@ -13,6 +13,7 @@ mod check;
 mod digest;
 mod estimate;
 mod hasher;
+mod offer;
 mod picker;
 mod pipeline;
 mod pool;
@@ -41,7 +42,9 @@ use alloc::vec::Vec;
 use assembly::{Assembly, Placed, WholePiece};
 use begun::Begun;
 use blame::Blame;
+use core::time::Duration;
 use hasher::Hasher;
+use offer::{Offer, Pieces};
 use picker::{Found, Picker};
 use shelf::Shelf;
 
@@ -179,6 +182,21 @@ impl Download {
         pipeline: &mut Pipeline,
         pool: &mut Pool,
     ) -> Pick {
+        let refused = pipeline.take_refused(now);
+        let pick = self.pick_of(now, rng, source, &Offer::new(has, &refused), pipeline, pool);
+        pipeline.put_refused(refused);
+        pick
+    }
+
+    fn pick_of(
+        &mut self,
+        now: Instant,
+        rng: &mut Rng,
+        source: StreamId,
+        has: &impl Pieces,
+        pipeline: &mut Pipeline,
+        pool: &mut Pool,
+    ) -> Pick {
         // Whoever wants order takes no advice.
         if !self.in_order {
             if let Some(block) = self.pick_suggested(now, source, has, pipeline, pool) {
@@ -225,7 +243,7 @@ impl Download {
         &mut self,
         now: Instant,
         source: StreamId,
-        has: &Bitfield,
+        has: &impl Pieces,
         pipeline: &mut Pipeline,
         pool: &mut Pool,
     ) -> Option<Block> {
@@ -251,12 +269,41 @@ impl Download {
         Some(piece)
     }
 
+    /// Gives up a piece that nobody is asked for and nobody has been asked for of late, because memory is needed for a peer that
+    /// has the pieces `has`, and not this one. Answers the piece.
+    fn give_up_orphan(&mut self, now: Instant, has: &impl Pieces, pool: &mut Pool) -> Option<u32> {
+        let before = Instant::from_micros(now.as_micros().saturating_sub(ORPHAN_AGE.as_micros() as u64));
+        let (piece, blocks) = self.assembly.give_up_orphan(before, has)?;
+        self.take_back(piece, blocks, pool);
+        Some(piece)
+    }
+
+    /// The same because another torrent needs the memory.
+    pub fn give_up_idle(&mut self, now: Instant, pool: &mut Pool) -> Option<u32> {
+        self.give_up_orphan(now, &Bitfield::new(0), pool)
+    }
+
+    /// Gives up the piece that was verified last, as another torrent needs the memory and storing fails; no store may be under
+    /// way. The last one stays, to be stored as soon as that works again. Answers the piece.
+    pub fn give_up_held(&mut self, pool: &mut Pool) -> Option<u32> {
+        let (piece, blocks) = self.shelf.give_up_youngest()?;
+        let shelf = &self.shelf;
+        self.wishes.retain(|&store| shelf.store_bytes(store) > 0);
+        self.take_back(piece, blocks, pool);
+        Some(piece)
+    }
+
     /// `piece` is to be fetched anew: its memory returns.
     fn take_back(&mut self, piece: u32, blocks: WholePiece, pool: &mut Pool) {
         blocks.into_iter().for_each(|arrived| pool.give(arrived.buffer));
         pool.release(self.geometry.blocks(piece));
         self.picker.insert(piece);
         self.begun.touch(&self.geometry, &self.extents, piece);
+    }
+
+    /// The first bytes of `block` have come from `source`, and not the last ones. Answers who need not send it then.
+    pub fn begins(&mut self, now: Instant, source: StreamId, block: Block) -> Option<StreamId> {
+        self.assembly.begins(source, block, now)
     }
 
     /// `source` will not send `block`.
@@ -311,6 +358,11 @@ impl Download {
         self.heard_since = since;
     }
 
+    /// For so long, in all, peers have waited for our limit: what they owe is not late for that.
+    pub fn held_up(&mut self, time: Duration) {
+        self.assembly.set_held_up(time);
+    }
+
     /// True if memory returns without another block: pieces are being hashed or stored. What waits for its neighbours is
     /// sent out for it, if nothing else is on its way.
     pub fn gives_back(&mut self) -> bool {
@@ -335,7 +387,7 @@ impl Download {
         now: Instant,
         rng: &mut Rng,
         source: StreamId,
-        has: &Bitfield,
+        has: &impl Pieces,
         pipeline: &mut Pipeline,
         pool: &mut Pool,
     ) -> Opened {
@@ -379,20 +431,17 @@ impl Download {
 
     /// Memory is full for a peer that has the pieces `has`. Little at a time: what is on its way out already gives memory
     /// back before anybody asks again.
-    fn make_room(&mut self, now: Instant, has: &Bitfield, pool: &mut Pool) {
+    fn make_room(&mut self, now: Instant, has: &impl Pieces, pool: &mut Pool) {
         if self.wishes.is_empty() {
             self.shelf.flush_oldest(&mut self.wishes);
         }
         if now >= self.next_orphan_hunt {
             self.next_orphan_hunt = now + ORPHAN_HUNT_INTERVAL;
-            let before = Instant::from_micros(now.as_micros().saturating_sub(ORPHAN_AGE.as_micros() as u64));
-            if let Some((piece, blocks)) = self.assembly.give_up_orphan(before, has) {
-                self.take_back(piece, blocks, pool);
-            }
+            self.give_up_orphan(now, has, pool);
         }
     }
 
-    fn choose(&mut self, rng: &mut Rng, has: &Bitfield, search: &mut Search) -> Found {
+    fn choose(&mut self, rng: &mut Rng, has: &impl Pieces, search: &mut Search) -> Found {
         if let Some(found) = self.picker.known(has, search) {
             return found;
         }

@@ -3,6 +3,7 @@
 //! All pieces that may be opened stand in one array, sorted by how many peers have them; the borders between equal
 //! counts are kept beside it. A `have` moves a piece across one border: two swaps, however long the array.
 
+use super::offer::Pieces;
 use super::search::Search;
 use crate::base::{Bitfield, Rng};
 use alloc::vec;
@@ -162,7 +163,7 @@ impl Picker {
 
     /// The rarest piece that may be opened and that `has` holds, as far as [`SCAN_STEPS`] reach; if those are not
     /// enough, any such piece, found by going on from where the peer's last search stopped.
-    pub fn rarest(&self, has: &Bitfield, search: &mut Search) -> Found {
+    pub fn rarest(&self, has: &impl Pieces, search: &mut Search) -> Found {
         if let Some(found) = self.known(has, search) {
             return found;
         }
@@ -179,7 +180,7 @@ impl Picker {
     }
 
     /// What a search comes to that has looked at everything: nothing, or what has come since.
-    pub fn known(&self, has: &Bitfield, search: &mut Search) -> Option<Found> {
+    pub fn known(&self, has: &impl Pieces, search: &mut Search) -> Option<Found> {
         self.catch_up(has, search);
         search.is_over().then(|| self.hinted(has, search).map_or(Found::Nothing, Found::Piece))
     }
@@ -190,7 +191,7 @@ impl Picker {
     }
 
     /// Pieces that have come back since the last search have to be looked at.
-    fn catch_up(&self, has: &Bitfield, search: &mut Search) {
+    fn catch_up(&self, has: &impl Pieces, search: &mut Search) {
         let missed = self.returned.wrapping_sub(search.returned);
         if missed as usize > BACK_MAX {
             search.restart();
@@ -202,7 +203,7 @@ impl Picker {
         search.returned = self.returned;
     }
 
-    fn hinted(&self, has: &Bitfield, search: &mut Search) -> Option<u32> {
+    fn hinted(&self, has: &impl Pieces, search: &mut Search) -> Option<u32> {
         let piece = search.hint()?;
         search.steps += 1;
         let is_good = has.has(piece) && self.contains(piece);
@@ -214,7 +215,7 @@ impl Picker {
 
     /// Any piece that may be opened and that `has` holds, beginning at a random place: for the first pieces, which
     /// are to be complete soon rather than rare (BEP 3).
-    pub fn random(&self, has: &Bitfield, rng: &mut Rng, search: &mut Search) -> Found {
+    pub fn random(&self, has: &impl Pieces, rng: &mut Rng, search: &mut Search) -> Found {
         let offered = self.offered(has);
         let start = rng.below(offered.len() as u32) as usize;
         let near = offered[start..].iter().take(SCAN_STEPS as usize).inspect(|_| search.steps += 1);
@@ -224,7 +225,7 @@ impl Picker {
 
     /// The first piece by number that may be opened and that `has` holds, as far as [`SCAN_STEPS`] times 64 reach; if those
     /// are not enough, any such piece, as [`Picker::rarest`] finds it.
-    pub fn in_order(&mut self, has: &Bitfield, search: &mut Search) -> Found {
+    pub fn in_order(&mut self, has: &impl Pieces, search: &mut Search) -> Found {
         if let Some(found) = self.known(has, search) {
             return found;
         }
@@ -248,13 +249,13 @@ impl Picker {
 
     /// The part of the array that a peer can have pieces of: what nobody counted has, only a peer that has
     /// everything can offer.
-    fn offered(&self, has: &Bitfield) -> &[u32] {
+    fn offered(&self, has: &impl Pieces) -> &[u32] {
         let start = if has.is_full() { 0 } else { self.first[1] };
         &self.order[start as usize..]
     }
 
     /// Looks at pieces by number, 64 at a step and [`SCAN_STEPS`] times at most: for peers that have little.
-    fn walk(&self, has: &Bitfield, search: &mut Search) -> Found {
+    fn walk(&self, has: &impl Pieces, search: &mut Search) -> Found {
         let pieces = self.position.len() as u32;
         for _ in 0..SCAN_STEPS {
             let Some(at) = search.next(pieces) else { return Found::Nothing };

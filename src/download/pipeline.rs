@@ -12,6 +12,7 @@ use crate::base::limits::{
 use crate::base::{Block, Instant};
 use crate::download::cancelled::Cancelled;
 use crate::download::estimate::{Extreme, Probe, Rhythm};
+use crate::download::offer::Refused;
 use crate::download::search::Search;
 use alloc::collections::VecDeque;
 use core::time::Duration;
@@ -52,6 +53,8 @@ pub struct Pipeline {
     slow_start: bool,
     /// Most requests that the peer queues (`reqq`, BEP 10).
     reqq: u32,
+    /// Most requests that are of use.
+    most: u32,
     delivered: u32,
     /// Requests made so far, counted round.
     made: u32,
@@ -61,6 +64,8 @@ pub struct Pipeline {
     probe: Probe,
     rhythm: Rhythm,
     snubbed: bool,
+    /// Pieces of which it has rejected requests without choking us.
+    pub(super) refused: Refused,
     /// Where this peer's search for pieces stands: for all that it has, and for what may be asked of it while it chokes.
     searches: [Search; 2],
     chokes: bool,
@@ -80,6 +85,7 @@ impl Default for Pipeline {
             window: REQUESTS_START,
             slow_start: true,
             reqq: REQQ_DEFAULT,
+            most: REQUESTS_MAX,
             delivered: 0,
             made: 0,
             rate: Extreme::default(),
@@ -87,6 +93,7 @@ impl Default for Pipeline {
             probe: Probe::default(),
             rhythm: Rhythm::default(),
             snubbed: false,
+            refused: Refused::default(),
             searches: Default::default(),
             chokes: false,
             suggested: VecDeque::new(),
@@ -104,6 +111,11 @@ impl Pipeline {
     /// The peer queues no more than `reqq` requests (BEP 10).
     pub fn set_reqq(&mut self, reqq: u32) {
         self.reqq = reqq.max(1);
+    }
+
+    /// More than so many requests would only wait for each other.
+    pub fn set_most(&mut self, most: u32) {
+        self.most = most.clamp(REQUESTS_MIN, REQUESTS_MAX);
     }
 
     /// Where the search for pieces stands that can be asked for.
@@ -176,7 +188,7 @@ impl Pipeline {
         } else {
             self.wished().min(share).max(self.needed())
         };
-        bounded.clamp(REQUESTS_MIN, REQUESTS_MAX).min(self.reqq)
+        bounded.clamp(REQUESTS_MIN, self.most).min(self.reqq)
     }
 
     /// True if a quarter of the window is free: asking in batches spares both sides messages too small for a write.
@@ -298,6 +310,7 @@ impl Pipeline {
     pub fn held_bytes(&self) -> usize {
         self.requests.capacity() * size_of::<Request>()
             + self.cancelled.held_bytes()
+            + self.refused.held_bytes()
             + self.suggested.capacity() * size_of::<u32>()
     }
 
@@ -330,6 +343,15 @@ impl Pipeline {
         self.live = 0;
     }
 
+    /// Releases one request, whose block is wanted of nobody.
+    pub fn release_one(&mut self, block: Block) {
+        let mut live = self.requests.iter_mut().filter(|request| !request.released);
+        if let Some(request) = live.find(|request| request.block == block) {
+            request.released = true;
+            self.live -= 1;
+        }
+    }
+
     /// Takes the released requests back, the oldest first, as long as `tell` can tell the peer so. What it has sent by
     /// then is still welcome; but if the block is wanted of it again, it has to be asked again.
     pub fn withdraw(&mut self, now: Instant, mut tell: impl FnMut(Block) -> bool) {
@@ -351,7 +373,7 @@ impl Pipeline {
         self.cancelled.settle(now, block)
     }
 
-    /// Forgets released requests: the peer would have answered them by now, or they are void.
+    /// Forgets released requests: they are void.
     pub fn forget_released(&mut self) {
         self.requests.retain(|request| !request.released);
         if !self.answers_cancels {
@@ -376,9 +398,21 @@ impl Pipeline {
         if self.live > 0 { Some(self.rhythm.deadline()) } else { owed }
     }
 
+    /// Bytes of `block` have come. What it owes no more is no sign that it sends what it owes.
+    pub fn flows(&mut self, now: Instant, block: Block) {
+        if self.live().any(|live| live == block) {
+            self.rhythm.flows(now);
+        }
+    }
+
     /// The peer could not be heard until now: that was no silence of its own.
     pub fn was_not_read(&mut self, now: Instant) {
         self.rhythm.starts(now);
+    }
+
+    /// The peer could not be heard for so long: that does not count as silence.
+    pub fn was_held_up(&mut self, time: Duration) {
+        self.rhythm.pauses(time);
     }
 
     fn measure(&mut self, now: Instant, request: Request) {

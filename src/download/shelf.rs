@@ -187,6 +187,36 @@ impl Shelf {
         self.oldest_waiting();
     }
 
+    /// Takes out the piece that was verified last, if no part of it is stored, but not the only piece. No store may be under
+    /// way: those that it was in are made anew later, without it.
+    pub fn give_up_youngest(&mut self) -> Option<(u32, WholePiece)> {
+        let is_whole = |piece: u32, held: &Held| held.left_bytes == self.geometry.piece_length(piece);
+        let whole = self.held.iter().filter(|(piece, held)| self.held.len() > 1 && is_whole(**piece, held));
+        let piece = *whole.max_by_key(|(_, held)| held.since)?.0;
+        let own = self.geometry.piece_range(piece);
+        let mut gone: Vec<Range<u64>> = Vec::new();
+        self.stores.retain(|_, range| {
+            let stays = range.end <= own.start || own.end <= range.start;
+            gone.extend((!stays).then(|| range.clone()));
+            stays
+        });
+        gone.into_iter().for_each(|range| self.unassign(range));
+        Some((piece, self.held.remove(&piece)?.blocks))
+    }
+
+    /// A store will not be carried out: what was in it waits again.
+    fn unassign(&mut self, store: Range<u64>) {
+        for piece in self.geometry.pieces_of(store.clone()) {
+            let extents = self.extents_of(piece);
+            let Some(held) = self.held.get_mut(&piece) else { continue };
+            for (assigned, extent) in held.assigned.iter_mut().zip(extents) {
+                let range = self.extents.range(extent);
+                *assigned &= range.end <= store.start || store.end <= range.start;
+            }
+            self.arrivals.push_back(piece);
+        }
+    }
+
     /// Stores that are not answered.
     pub fn stores(&self) -> impl Iterator<Item = u32> {
         self.stores.keys().copied()

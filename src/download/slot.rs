@@ -21,8 +21,10 @@ pub struct Slot {
     pub arrived: Option<Arrived>,
     /// Who was asked for it and has not answered.
     pub requesters: [Option<StreamId>; REQUESTERS_MAX],
-    /// When it was asked for last.
+    /// When it was asked for last, or its first bytes came.
     pub asked: Instant,
+    /// Its first bytes have come from somebody who was asked for it.
+    pub begun: bool,
 }
 
 impl Slot {
@@ -51,9 +53,21 @@ impl Slot {
         self.asked = now;
     }
 
+    /// Its first bytes have come from `source`. If nobody else was that far, the other one that was asked is not any more:
+    /// answers it.
+    pub fn begin(&mut self, source: StreamId, now: Instant) -> Option<StreamId> {
+        if !self.requesters.contains(&Some(source)) || core::mem::replace(&mut self.begun, true) {
+            return None;
+        }
+        self.asked = now;
+        self.requesters.iter_mut().filter(|other| **other != Some(source)).find_map(Option::take)
+    }
+
     /// `source` does not send it. False if it was not asked.
     pub fn remove_requester(&mut self, source: StreamId) -> bool {
         let place = self.requesters.iter_mut().find(|requester| **requester == Some(source));
-        place.is_some_and(|place| place.take().is_some())
+        let was_asked = place.is_some_and(|place| place.take().is_some());
+        self.begun &= !self.is_unrequested();
+        was_asked
     }
 }

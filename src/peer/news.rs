@@ -163,10 +163,21 @@ impl Peer {
         Ok(News::Nothing)
     }
 
-    /// Whether we answer requests for `piece`. What was allowed helps newcomers only.
+    /// Whether we answer requests for `piece`. What was allowed stays so until it has it: to reject what was allowed would
+    /// have it asked for again and again.
     fn am_answering(&self, piece: u32) -> bool {
-        let is_new = (self.has.count() as usize) < ALLOWED_FAST_GRANTED;
-        !self.am_choking || (is_new && self.granted.contains(&piece))
+        !self.am_choking || (self.granted.contains(&piece) && !self.has.has(piece))
+    }
+
+    /// BEP 6: True if it has so few pieces that some are allowed to it while it is choked. Not before it has said what it
+    /// has.
+    pub fn is_starting(&self) -> bool {
+        self.fast && !self.opening && (self.has.count() as usize) < ALLOWED_FAST_GRANTED
+    }
+
+    /// True as long as it may still tell what it has.
+    pub fn is_opening(&self) -> bool {
+        self.opening
     }
 
     fn on_cancel(&self, block: Block) -> Result<News, Misbehaved> {

@@ -62,6 +62,8 @@ impl Session {
         assert_eq!(self.served, served as u32);
         assert_eq!(self.arrivals, roles().filter(|role| matches!(role, Role::Arrival(_))).count());
         assert_eq!(self.open_peers, self.streams.iter_open().count() as u32);
+        let willing = self.streams.iter_open().filter(|(.., open)| !open.peer.choking).count();
+        assert_eq!(self.willing, willing as u32);
         assert!(self.open_peers <= self.settings.max_peers, "more peers than there are places");
         for (nth, torrent) in self.torrents.iter().enumerate() {
             let own = |role: &&Role| matches!(role, Role::Peer(peer) if peer.torrent.0 as usize == nth);

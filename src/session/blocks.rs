@@ -4,7 +4,7 @@ use super::scatter::{Rest, Scatter};
 use super::streams::{Role, Stage};
 use super::{Landing, Session};
 use crate::base::limits::UNASKED_BYTES_MAX;
-use crate::base::{Block, Instant, StreamId};
+use crate::base::{Block, Instant, StreamId, TorrentId};
 use crate::download::{Arrival, Buffer};
 use crate::wire::{Framer, Item, Misbehaved};
 use core::mem;
@@ -137,14 +137,17 @@ impl Session {
 
     /// `count` bytes of the block in progress landed in `buffer`.
     fn land(&mut self, now: Instant, stream: StreamId, buffer: Buffer, count: usize) {
-        let Some((_, open)) = self.streams.open(stream) else { return self.pool.give(buffer) };
-        open.peer.on_block_bytes(now, count);
+        let Some((id, open)) = self.streams.open(stream) else { return self.pool.give(buffer) };
         let in_progress = open.framer.as_ref().and_then(Framer::block_in_progress);
-        let Some((block, _)) = in_progress else { return self.pool.give(buffer) };
+        let Some((block, before)) = in_progress else { return self.pool.give(buffer) };
+        open.on_block_bytes(now, block, count);
         if open.framer.as_mut().is_some_and(|framer| framer.advance_block(count as u32)) {
             self.on_block(now, stream, block, Some(buffer));
         } else {
             open.landing = Some(buffer);
+            if before == 0 && count > 0 {
+                self.on_begun(now, id, stream, block);
+            }
         }
     }
 
@@ -196,20 +199,29 @@ impl Session {
             let lacks = self.torrents[torrent.0 as usize].download.lacks(block);
             open.landing = if asked && lacks { self.pool.take() } else { None };
             if self.pool.is_overdrawn() {
-                self.give_up_pieces(now);
+                self.give_up_pieces(now, (stream, block));
             }
         }
         let Some((_, open)) = self.streams.open(stream) else { return Ok(()) };
-        open.peer.on_block_bytes(now, bytes.len());
+        open.on_block_bytes(now, block, bytes.len());
         if let Some(buffer) = &mut open.landing {
             buffer[offset..offset + bytes.len()].copy_from_slice(bytes);
         }
         if offset + bytes.len() == block.length as usize {
             let buffer = open.landing.take();
             self.on_block(now, stream, block, buffer);
+        } else if offset == 0 {
+            self.on_begun(now, torrent, stream, block);
         }
         let unasked_bytes = self.streams.open(stream).map_or(0, |(_, open)| open.unasked_bytes);
         if unasked_bytes > UNASKED_BYTES_MAX { Err(Misbehaved::Flood) } else { Ok(()) }
+    }
+
+    /// The first bytes of a block are here, and the rest follows.
+    fn on_begun(&mut self, now: Instant, id: TorrentId, stream: StreamId, block: Block) {
+        if let Some(other) = self.torrents[id.0 as usize].download.begins(now, stream, block) {
+            self.cancel(now, other, block);
+        }
     }
 
     /// A block is here; `None` if there was no place or no use for its bytes.

@@ -121,6 +121,11 @@ impl Durability {
         is_new
     }
 
+    /// True if a store is wished for and not answered.
+    pub fn awaits_answers(&self) -> bool {
+        !self.wished.is_empty()
+    }
+
     /// `store` is answered.
     pub fn answered(&mut self, device: &mut Device, now: Instant, store: u32, stored: bool) {
         let bytes = self.wished.remove(&store).unwrap_or(0);

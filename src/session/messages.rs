@@ -1,7 +1,6 @@
 //! One handler per message of a peer, in the BEPs' words.
 
 use super::Session;
-use crate::base::limits::REJECT_REST;
 use crate::base::{Block, Instant, StreamId};
 use crate::peer::News;
 use crate::wire::{Message, Misbehaved};
@@ -15,7 +14,12 @@ impl Session {
         message: Message<'_>,
     ) -> Result<(), Misbehaved> {
         let Some((_, open)) = self.streams.open(stream) else { return Ok(()) };
-        match open.peer.on_message(now, message)? {
+        let is_opening = open.peer.is_opening();
+        let news = open.peer.on_message(now, message)?;
+        if is_opening {
+            self.grant_fast(stream);
+        }
+        match news {
             News::Nothing => {}
             News::Choked => self.on_choke(stream),
             News::Unchoked => self.on_unchoke(now, stream),
@@ -42,6 +46,7 @@ impl Session {
     /// no piece may wait for a peer that does not answer.
     fn on_choke(&mut self, stream: StreamId) {
         let Some((id, open)) = self.streams.open(stream) else { return };
+        self.willing -= 1;
         let download = &mut self.torrents[id.0 as usize].download;
         // Where nothing was asked for, nothing comes back.
         self.returned |= open.pipeline.expected().next().is_some();
@@ -50,11 +55,17 @@ impl Session {
             open.pipeline.release(|block| download.unrequest(stream, block));
         }
         download.forget(stream);
+        // It may have rejected what it was asked for before it said why.
+        open.pipeline.forget_refused();
     }
 
+    /// BEP 3: what was outstanding when the peer choked us is void. BEP 6: it is owed until it is answered or rejected.
     fn on_unchoke(&mut self, now: Instant, stream: StreamId) {
         if let Some((_, open)) = self.streams.open(stream) {
-            open.pipeline.forget_released();
+            self.willing += 1;
+            if !open.peer.fast {
+                open.pipeline.forget_released();
+            }
             if open.unchoked_at == Instant::ZERO {
                 open.unchoked_at = now;
             }
@@ -124,8 +135,8 @@ impl Session {
         }
     }
 
-    /// BEP 6: a peer that chokes us rejects what we had asked for. One that rejects without choking would be asked for
-    /// the same block again and again, before anybody else is: it rests.
+    /// BEP 6: a peer that chokes us rejects what we had asked for, and what it had allowed it does not allow any more. One
+    /// that rejects without choking would be asked for the same block again and again, before anybody else is.
     fn on_reject(&mut self, now: Instant, stream: StreamId, block: Block) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         // We have taken it back ourselves: this is how it says that it has heard that.
@@ -137,7 +148,9 @@ impl Session {
             if !request.released {
                 download.unrequest(stream, block);
                 if !open.peer.choking {
-                    open.rests_until = now + REJECT_REST;
+                    open.refuse(now, block.piece);
+                } else if open.disallow(block.piece) && !open.counted {
+                    download.remove_availability(block.piece);
                 }
             }
             download.forget(stream);

@@ -3,13 +3,13 @@
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
-//! the way to the files, `backpressure` who waits for memory, `durable`, `device`, `bound`, `saving` and `resuming` what
-//! lasts longer than the run, `doubting` what may be lost, `announces` trackers, `relaying` the datagrams that a proxy
-//! carries, `dialing` and `listening` new connections, `culling` who gives way to them, `uploads` what peers ask of us,
-//! `hearing` how much of that at a time, `choking` who of them is served, `spreading` with which pieces first, `telling`
-//! what they hear of, `pacing` how fast, `seeding` for how long, `looking` how long nobody may be found, `time`
-//! deadlines, `our_id` who we say we are, `weighing` what connections hold, `audit` whether all that agrees, `pausing`
-//! and `commands` the user and the end.
+//! the way to the files, `backpressure` who waits for memory, `orphans` who keeps it for nothing, `durable`, `device`,
+//! `bound`, `saving` and `resuming` what lasts longer than the run, `doubting` what may be lost, `announces` trackers,
+//! `relaying` the datagrams that a proxy carries, `dialing` and `listening` new connections, `culling` who gives way to
+//! them, `uploads` what peers ask of us, `hearing` how much of that at a time, `choking` who of them is served,
+//! `spreading` with which pieces first, `telling` what they hear of, `pacing` how fast, `seeding` for how long, `looking`
+//! how long nobody may be found, `time` deadlines, `our_id` who we say we are, `weighing` what connections hold, `audit`
+//! whether all that agrees, `pausing` and `commands` the user and the end.
 
 mod action;
 mod announces;
@@ -31,6 +31,7 @@ mod hearing;
 mod listening;
 mod looking;
 mod messages;
+mod orphans;
 mod our_id;
 mod pacing;
 mod pausing;
@@ -157,6 +158,8 @@ pub struct Session {
     first_asked: usize,
     /// Memory or blocks came back: peers that could not be given anything are asked again.
     returned: bool,
+    /// When memory is looked for that other torrents keep for nothing, if there is none then.
+    next_orphan_hunt: Instant,
     /// Addresses of peers that are gone, for the case that they prove guilty later.
     departed: VecDeque<(StreamId, SocketAddr)>,
     /// Who is served, how many that are, and when that is settled anew.
@@ -176,7 +179,9 @@ pub struct Session {
     relaying: Relaying,
     /// Open connections to peers, over all torrents.
     open_peers: u32,
-    /// What they hold.
+    /// Of these, those that do not choke us.
+    willing: u32,
+    /// What the open ones hold.
     held: Held,
     /// Connections being opened or shaking hands.
     half_open: usize,
@@ -232,6 +237,7 @@ impl Session {
             starved: Vec::new(),
             first_asked: 0,
             returned: false,
+            next_orphan_hunt: Instant::ZERO,
             departed: VecDeque::new(),
             choker: Choker::default(),
             served: 0,
@@ -245,6 +251,7 @@ impl Session {
             last_query: 0,
             relaying: Relaying::Not,
             open_peers: 0,
+            willing: 0,
             half_open: 0,
             arrivals: 0,
             next_dialler: 0,

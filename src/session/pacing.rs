@@ -39,7 +39,7 @@ impl Session {
             for _ in 0..round.peers {
                 let Some(stream) = self.up_pacer.next_waiting() else { break };
                 if let Some((_, open)) = self.streams.open(stream) {
-                    open.service.up.deal(round.bytes);
+                    open.service.up.deal(now, round.bytes);
                     // It has waited for us, not we for it.
                     open.service.progress = now;
                     self.flush(stream);
@@ -50,8 +50,11 @@ impl Session {
             for _ in 0..round.peers {
                 let Some(stream) = self.down_pacer.next_waiting() else { break };
                 if let Some((_, open)) = self.streams.open(stream) {
-                    open.service.down.deal(round.bytes);
+                    let waited = open.service.down.deal(now, round.bytes);
                     self.actions.push_back(Action::Resume { stream });
+                    open.pipeline.was_held_up(waited);
+                    let silence = open.pipeline.snub_deadline();
+                    silence.into_iter().for_each(|due| self.walk_by(due));
                 }
             }
         }

@@ -167,7 +167,6 @@ impl Session {
         self.actions.push_back(Action::Flush { stream });
         self.walk_by(now + KEEP_ALIVE_INTERVAL);
         self.note(Note::PeerConnected { torrent: id, address });
-        self.grant_fast(stream);
         self.weigh(stream);
         self.settle_hunger(id);
         self.reveal(now, stream);
@@ -195,6 +194,7 @@ impl Session {
                 torrent.peers -= 1;
                 self.open_peers -= 1;
                 self.held.change(open.weight as usize, 0);
+                self.willing -= u32::from(!open.peer.choking);
                 self.give_slot_back(now, &open);
                 let useful = open.peer.down.total_bytes() > 0;
                 // Who has sent nothing cannot have spoiled anything: a crowd that comes and goes does not make us forget

@@ -2,17 +2,18 @@
 
 use super::streams::Open;
 use super::{Action, Session};
-use crate::base::limits::{REQUEST_MESSAGE_BYTES, STARVED_INTERVAL};
+use crate::base::limits::{BLOCK_BYTES, LIMITED_QUEUE, REJECT_REST, REQUEST_MESSAGE_BYTES, STARVED_INTERVAL};
 use crate::base::{Block, Instant, StreamId, TorrentId};
 use crate::download::Pick;
-use crate::wire::Message;
+use crate::wire::{Framer, Message};
 use alloc::vec::Vec;
 
 impl Session {
     /// Fills a peer's request window.
     pub(super) fn ask(&mut self, now: Instant, stream: StreamId) {
-        let share = self.share_blocks();
+        let (share, most) = (self.share_blocks(), self.limit_blocks());
         let Some((id, open)) = self.streams.open(stream) else { return };
+        open.pipeline.set_most(most);
         let torrent = &mut self.torrents[id.0 as usize];
         open.starved = false;
         let may_be_asked = open.wanted > 0 && !(open.answers_few() && open.allowed.is_empty());
@@ -27,25 +28,29 @@ impl Session {
             self.walk_by(due);
             return self.flush(stream);
         }
+        torrent.download.held_up(self.down_pacer.short(now));
         open.pipeline.forget_unanswered(now);
         open.starved = open.pipeline.outstanding() == 0 && open.pipeline.is_held_up_by_cancelled();
-        if is_low {
-            self.fill_window(now, stream, share);
-        }
+        let is_full = is_low && self.fill_window(now, stream, share);
         let Some((_, open)) = self.streams.open(stream) else { return };
         let silence = open.pipeline.snub_deadline();
-        let hungry = open.starved.then_some(now + STARVED_INTERVAL);
+        let hungry = open.starved.then_some((now + STARVED_INTERVAL).max(open.rests_until));
         silence.into_iter().chain(hungry).for_each(|due| self.walk_by(due));
         self.wish_stores(id);
+        if is_full {
+            self.hunt_orphans(now, id);
+        }
         self.flush(stream);
     }
 
-    fn fill_window(&mut self, now: Instant, stream: StreamId, share: u32) {
-        let Some((id, open)) = self.streams.open(stream) else { return };
+    /// True if there is no memory for what the peer could be asked for.
+    fn fill_window(&mut self, now: Instant, stream: StreamId, share: u32) -> bool {
+        let Some((id, open)) = self.streams.open(stream) else { return false };
         let torrent = &mut self.torrents[id.0 as usize];
         let allowed: &[u32] = if open.answers_few() { &open.allowed } else { &[] };
         torrent.note_allowed(allowed, true);
         let has = if open.answers_few() { &torrent.allowed } else { &open.peer.has };
+        let mut is_full = false;
         while open.pipeline.has_room(share) {
             if open.peer.outbox.free_bytes() < REQUEST_MESSAGE_BYTES {
                 // It is asked when it has read what waits for it.
@@ -56,6 +61,11 @@ impl Session {
                 torrent.download.pick(now, &mut self.rng, stream, has, &mut open.pipeline, &mut self.pool);
             let Pick::Block(block) = pick else {
                 open.starved = true;
+                is_full = pick == Pick::Full;
+                if pick == Pick::Nothing && open.pipeline.refuses_some() {
+                    // What is left it refuses: nothing changes that soon.
+                    open.rests_until = now + REJECT_REST;
+                }
                 if pick == Pick::Later && !open.searching {
                     open.searching = true;
                     self.searching.push_back(stream);
@@ -69,11 +79,20 @@ impl Session {
             }
         }
         torrent.note_allowed(allowed, false);
+        is_full
     }
 
     /// Blocks of memory that each peer may fill with its queue.
     pub(super) fn share_blocks(&self) -> u32 {
         self.pool.capacity() / 2 / self.open_peers.max(1)
+    }
+
+    /// Blocks that each peer may be asked for at a time: what the limit lets through in the next seconds is asked for, in
+    /// equal parts. More would fill all pieces at the same pace, and memory with them before one of them is whole.
+    fn limit_blocks(&self) -> u32 {
+        let Some(rate) = self.down_pacer.rate() else { return u32::MAX };
+        let blocks = rate.saturating_mul(LIMITED_QUEUE.as_secs()) / u64::from(BLOCK_BYTES);
+        u32::try_from(blocks / u64::from(self.willing.max(1))).unwrap_or(u32::MAX)
     }
 
     /// Asks those again who could not be given anything.
@@ -133,8 +152,9 @@ impl Session {
     }
 
     /// A block has found no memory, because more was promised than there is: gives up the pieces that were opened last,
-    /// and their requests, until every promise can be kept. Seldom: after that the pool promises more only slowly.
-    pub(super) fn give_up_pieces(&mut self, now: Instant) {
+    /// and their requests, until every promise can be kept. Seldom: after that the pool promises more only slowly. `coming`
+    /// is the block, which is on its way from a peer.
+    pub(super) fn give_up_pieces(&mut self, now: Instant, coming: (StreamId, Block)) {
         let mut given_up = Vec::new();
         for nth in (0..self.torrents.len()).rev() {
             while self.pool.is_overdrawn()
@@ -149,19 +169,41 @@ impl Session {
             let is_given_up = |block: &Block| given_up.contains(&(torrent, block.piece));
             requests.extend(open.pipeline.expected().filter(is_given_up).map(|block| (stream, block)));
         }
-        requests.into_iter().for_each(|(stream, block)| self.cancel(now, stream, block));
+        // What is taken back may be asked for again at once, so all of it is taken back before anything is asked for.
+        requests.iter().for_each(|&(stream, block)| self.give_up_request(now, stream, block, coming));
+        requests.dedup_by_key(|(stream, _)| *stream);
+        requests.into_iter().for_each(|(stream, _)| self.ask(now, stream));
         self.returned = true;
     }
 
     /// Another peer was faster.
     pub(super) fn cancel(&mut self, now: Instant, stream: StreamId, block: Block) {
-        let Some((_, open)) = self.streams.open(stream) else { return };
-        if !open.pipeline.take_back(now, block) {
-            return;
+        if self.take_back(now, stream, block) {
+            self.ask(now, stream);
         }
-        // What does not fit is no loss: the block comes all the same, and is left.
-        let _ = open.peer.outbox.push(Message::Cancel(block));
-        self.ask(now, stream);
+    }
+
+    /// Takes a request back whose piece is given up. What has begun to come cannot be stopped: it is owed until it is here, or
+    /// what follows of it would be taken for the answer if it was asked for again.
+    fn give_up_request(&mut self, now: Instant, stream: StreamId, block: Block, coming: (StreamId, Block)) {
+        let Some((_, open)) = self.streams.open(stream) else { return };
+        let begun = open.framer.as_ref().and_then(Framer::block_in_progress).map(|(begun, _)| begun);
+        if coming == (stream, block) || begun == Some(block) {
+            open.pipeline.release_one(block);
+        } else {
+            self.take_back(now, stream, block);
+        }
+    }
+
+    /// Tells a peer that `block` is not wanted any more. False if it was not asked for it.
+    fn take_back(&mut self, now: Instant, stream: StreamId, block: Block) -> bool {
+        let Some((_, open)) = self.streams.open(stream) else { return false };
+        let was_asked = open.pipeline.take_back(now, block);
+        if was_asked {
+            // What does not fit is no loss: the block comes all the same, and is left.
+            let _ = open.peer.outbox.push(Message::Cancel(block));
+        }
+        was_asked
     }
 
     /// Tells the peer whether we want something of it, if that has changed.

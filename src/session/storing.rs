@@ -83,6 +83,17 @@ impl Session {
         was_there
     }
 
+    /// Another torrent needs memory, and this one keeps it for what cannot be stored: the piece that was verified last is
+    /// fetched again when that works. True if there was one.
+    pub(super) fn give_up_held(&mut self, id: TorrentId) -> bool {
+        let torrent = &mut self.torrents[id.0 as usize];
+        if torrent.stall.is_none() || torrent.durability.awaits_answers() {
+            return false;
+        }
+        let piece = torrent.download.give_up_held(&mut self.pool);
+        piece.inspect(|&piece| self.want_again(id, piece)).is_some()
+    }
+
     /// The run ends: all stores, and then all syncs.
     pub(super) fn store_and_sync_at_the_end(&mut self, now: Instant) {
         self.ids().for_each(|id| self.wish_stores(id));

@@ -2,7 +2,8 @@
 
 use super::telling::Told;
 use super::uploads::Service;
-use crate::base::{Instant, StreamId, TorrentId};
+use crate::base::limits::REJECT_REST;
+use crate::base::{Block, Instant, StreamId, TorrentId};
 use crate::download::{Buffer, Pipeline};
 use crate::peer::Peer;
 use crate::tracker::Handle;
@@ -136,6 +137,21 @@ pub struct Open {
 }
 
 impl Open {
+    /// It has rejected a request without choking us: it does not seem to have `piece`. If that is not all that is wrong with
+    /// it, it rests.
+    pub fn refuse(&mut self, now: Instant, piece: u32) {
+        self.pipeline.refuse(now, piece);
+        if self.pipeline.refuses_all() || now.since(self.useful_at) > REJECT_REST {
+            self.rests_until = now + REJECT_REST;
+        }
+    }
+
+    /// `piece` may not be asked for any more while it chokes us. True if it might before.
+    pub fn disallow(&mut self, piece: u32) -> bool {
+        let nth = self.allowed.iter().position(|&allowed| allowed == piece);
+        nth.map(|nth| self.allowed.swap_remove(nth)).is_some()
+    }
+
     /// When the peer will have been silent for too long; while it is not read, it cannot be heard.
     pub fn silence_deadline(&self) -> Option<Instant> {
         self.pipeline.snub_deadline().filter(|_| self.is_read())
@@ -143,7 +159,13 @@ impl Open {
 
     /// False while what it says waits with the kernel.
     pub fn is_read(&self) -> bool {
-        !self.waits_for_room && !self.service.unheard
+        !self.waits_for_room && !self.service.unheard && !self.service.down.is_waiting()
+    }
+
+    /// So many bytes of `block` have come from it.
+    pub fn on_block_bytes(&mut self, now: Instant, block: Block, count: usize) {
+        self.peer.on_block_bytes(now, count);
+        self.pipeline.flows(now, block);
     }
 }
 

@@ -106,7 +106,7 @@ impl Session {
                 Stage::Connecting(deadline) | Stage::Shaking { deadline, .. } => *deadline,
                 Stage::Open(open) => {
                     let starved = open.starved && open.wanted > 0 && !open.peer.choking && is_busy;
-                    let hungry = starved.then_some(now + STARVED_INTERVAL);
+                    let hungry = starved.then_some((now + STARVED_INTERVAL).max(open.rests_until));
                     let silence = open.silence_deadline();
                     [hungry, silence, open.deaf_deadline()]
                         .into_iter()

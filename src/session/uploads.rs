@@ -92,18 +92,20 @@ impl Session {
         }
     }
 
-    /// Tells a newcomer which pieces it may have while it is choked, as far as we have them.
+    /// Tells a newcomer which pieces it may have while it is choked, as far as we have them and it does not.
     pub(super) fn grant_fast(&mut self, stream: StreamId) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let IpAddr::V4(ip) = open.peer.address.ip() else { return };
         let download = &self.torrents[id.0 as usize].download;
-        if !open.peer.fast || open.told.is_partly_hidden() || download.have().count() == 0 {
+        if !open.peer.is_starting() || open.told.is_partly_hidden() || download.have().count() == 0 {
             return;
         }
         let (hash, pieces) = (&self.torrents[id.0 as usize].metainfo.info_hash, download.geometry().pieces);
         let mut set = allowed_fast(ip, hash, pieces, ALLOWED_FAST_GRANTED);
-        set.retain(|&piece| download.have().has(piece) && open.peer.outbox.push(Message::AllowedFast(piece)));
+        let is_of_use = |piece: u32| download.have().has(piece) && !open.peer.has.has(piece);
+        set.retain(|&piece| is_of_use(piece) && open.peer.outbox.push(Message::AllowedFast(piece)));
         open.peer.granted = set;
+        self.flush(stream);
     }
 
     /// `piece` is not what it was: whoever is in the middle of a block of it is not sent the rest.

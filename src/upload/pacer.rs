@@ -3,25 +3,28 @@
 use crate::base::bucket::Bucket;
 use crate::base::{Instant, StreamId};
 use alloc::collections::VecDeque;
+use core::time::Duration;
 
 /// What one peer has been dealt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
     /// Bytes that may flow before the next round.
     credit: u64,
-    /// It has run out and waits for a round.
-    waiting: bool,
+    /// Since when it has run out and waits for a round.
+    waiting: Option<Instant>,
 }
 
 impl Share {
     /// True if it waits for a round.
     pub fn is_waiting(&self) -> bool {
-        self.waiting
+        self.waiting.is_some()
     }
 
-    /// Its part of a round.
-    pub fn deal(&mut self, bytes: u64) {
-        *self = Self { credit: bytes, waiting: false };
+    /// Its part of a round. Answers for how long it has waited.
+    pub fn deal(&mut self, now: Instant, bytes: u64) -> Duration {
+        let waited = self.waiting.map_or(Duration::ZERO, |since| now.since(since));
+        *self = Self { credit: bytes, waiting: None };
+        waited
     }
 }
 
@@ -39,6 +42,10 @@ pub struct Round {
 pub struct Pacer {
     bucket: Bucket,
     waiting: VecDeque<StreamId>,
+    /// Since when somebody has waited and nothing could be dealt out.
+    short_since: Option<Instant>,
+    /// For how long that was so before.
+    short: Duration,
 }
 
 impl Pacer {
@@ -58,10 +65,19 @@ impl Pacer {
             return u64::MAX;
         }
         let bytes = share.credit.min(self.bucket.available(now));
-        if bytes == 0 && !core::mem::replace(&mut share.waiting, true) {
+        if bytes == 0 && share.waiting.is_none() {
+            share.waiting = Some(now);
             self.waiting.push_back(stream);
+            if self.bucket.round_due() > now {
+                self.short_since.get_or_insert(now);
+            }
         }
         bytes
+    }
+
+    /// For how long the limit has kept somebody waiting by now, in all.
+    pub fn short(&self, now: Instant) -> Duration {
+        self.short + self.short_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
     /// `bytes` have flowed.
@@ -83,13 +99,18 @@ impl Pacer {
     pub fn round(&mut self, now: Instant) -> Option<Round> {
         self.next_deadline().filter(|&due| due <= now)?;
         let peers = self.waiting.len();
-        if self.bucket.rate().is_none() {
-            return Some(Round { peers, bytes: u64::MAX });
-        }
-        let available = self.bucket.available(now);
-        let bytes = (available / peers as u64).max(self.bucket.round_bytes().min(1448)).min(available.max(1));
-        let served = usize::try_from(available / bytes).unwrap_or(usize::MAX);
-        Some(Round { peers: served.clamp(1, peers), bytes })
+        let round = if self.bucket.rate().is_none() {
+            Round { peers, bytes: u64::MAX }
+        } else {
+            let available = self.bucket.available(now);
+            let least = self.bucket.round_bytes().min(1448);
+            let bytes = (available / peers as u64).max(least).min(available.max(1));
+            let served = usize::try_from(available / bytes).unwrap_or(usize::MAX);
+            Round { peers: served.clamp(1, peers), bytes }
+        };
+        self.short = self.short(now);
+        self.short_since = (round.peers < peers).then_some(now);
+        Some(round)
     }
 
     /// Who has waited longest. May be gone.
@@ -123,7 +144,7 @@ mod tests {
             for _ in 0..round.peers {
                 let Some(stream) = pacer.next_waiting() else { break };
                 let nth = stream.slot as usize;
-                shares[nth].deal(round.bytes);
+                shares[nth].deal(now, round.bytes);
                 let bytes = pacer.allowed(now, stream, &mut shares[nth]);
                 pacer.took(now, &mut shares[nth], bytes);
                 got[nth] += bytes;

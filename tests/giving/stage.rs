@@ -36,6 +36,8 @@ pub struct Stage {
     pub hangs: bool,
     /// Stores so far.
     pub stores: u32,
+    /// Storing bytes of this torrent fails.
+    pub fault: Option<(TorrentId, StorageFault)>,
     /// How the next sync fails.
     pub sync_fault: Option<StorageFault>,
     /// A piece that can be read no more.
@@ -63,15 +65,7 @@ impl Stage {
     /// The same, in pieces of another length.
     pub fn cut(piece_bytes: usize, pieces: usize, giving: Giving, complete: bool, max_peers: u32) -> Self {
         let content: Vec<u8> = (0..pieces * piece_bytes).map(|n| (n % 251) as u8 ^ (n >> 16) as u8).collect();
-        let hashes: Vec<u8> =
-            content.chunks(piece_bytes).flat_map(|piece| <[u8; 20]>::from(Sha1::digest(piece))).collect();
-        let head = format!(
-            "d8:announce18:http://9.9.9.9:8/a4:infod6:lengthi{}e4:name1:a12:piece lengthi{piece_bytes}e6:pieces{}:",
-            content.len(),
-            hashes.len()
-        );
-        let bytes = [head.as_bytes(), &hashes, b"ee"].concat();
-        let metainfo = Arc::new(Metainfo::parse(&bytes).unwrap());
+        let metainfo = metainfo('a', &content, piece_bytes);
         let settings = Settings {
             memory_bytes: 8 << 20,
             max_peers,
@@ -100,6 +94,7 @@ impl Stage {
             dialled,
             announces,
             notes,
+            fault: None,
             hangs: false,
             stores: 0,
             sync_fault: None,
@@ -114,6 +109,14 @@ impl Stage {
     pub fn load(&mut self) {
         self.unloaded.take().into_iter().flatten().for_each(|action| self.perform(&action));
         self.act();
+    }
+
+    /// Adds another torrent of the same bytes, of which nothing is on disk.
+    pub fn add_twin(&mut self) -> Arc<Metainfo> {
+        let twin = metainfo('b', &self.content, self.piece_bytes);
+        self.session.add_torrent(self.now, twin.clone(), true);
+        self.act();
+        twin
     }
 
     /// Carries out what the session wishes.
@@ -153,6 +156,9 @@ impl Stage {
             }
             Action::Connect { stream, .. } => self.dialled.push(stream),
             Action::Store { torrent, store } => {
+                if let Some((_, fault)) = self.fault.filter(|&(of, _)| of == torrent) {
+                    return self.session.handle(self.now, Event::StoreFailed { torrent, store, fault });
+                }
                 let view = self.session.store(torrent, store).expect("a wish that is not answered");
                 let from = view.offset as usize;
                 assert!(self.content[from..].starts_with(&view.parts.concat()), "other bytes");
@@ -321,6 +327,16 @@ impl Stage {
 /// What is wrong with the disk.
 pub fn fault(kind: StorageFaultKind) -> StorageFault {
     StorageFault { kind, file: 0, os_error: 5, missing_bytes: 0 }
+}
+
+fn metainfo(name: char, content: &[u8], piece_bytes: usize) -> Arc<Metainfo> {
+    let hashes: Vec<u8> =
+        content.chunks(piece_bytes).flat_map(|piece| <[u8; 20]>::from(Sha1::digest(piece))).collect();
+    let (bytes, hash_bytes) = (content.len(), hashes.len());
+    let head = format!(
+        "d8:announce18:http://9.9.9.9:8/a4:infod6:lengthi{bytes}e4:name1:{name}12:piece lengthi{piece_bytes}e6:pieces{hash_bytes}:"
+    );
+    Arc::new(Metainfo::parse(&[head.as_bytes(), &hashes, b"ee"].concat()).unwrap())
 }
 
 /// What `bytes` say; a wrong byte in a block fails the test.

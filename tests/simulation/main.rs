@@ -10,6 +10,7 @@ mod disk;
 mod efficiency;
 mod fault;
 mod frames;
+mod narrow;
 mod net;
 mod one_device;
 mod outage;

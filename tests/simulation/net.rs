@@ -7,7 +7,7 @@ use crate::watch::Watch;
 use crate::world::{Happening, World};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use swarmlet::base::limits::{RECEIVE_BYTES, TURN_READ_BYTES};
+use swarmlet::base::limits::{BLOCK_BYTES, RECEIVE_BYTES, TURN_READ_BYTES};
 use swarmlet::base::{Rng, StreamId};
 use swarmlet::session::{CloseCause, Landing};
 
@@ -71,6 +71,11 @@ impl Line {
     /// Cuts `bytes` into portions and says when each arrives.
     pub fn portions(&mut self, now: u64, bytes: &[u8], rng: &mut Rng) -> Vec<(u64, Vec<u8>)> {
         let mut ends = vec![bytes.len()];
+        if self.rate < BLOCK_BYTES.into() {
+            // Of what takes long, some comes every second.
+            ends.extend((self.rate as usize..bytes.len()).step_by(self.rate as usize));
+            ends.sort_unstable();
+        }
         if bytes.len() > 1 && rng.one_in(self.cuts) {
             ends.extend((0..1 + rng.below(3)).map(|_| 1 + rng.below(bytes.len() as u32 - 1) as usize));
             ends.sort_unstable();

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use swarmlet::base::Rng;
 use swarmlet::base::units::MIB;
-use swarmlet::session::{Command, Note, Outcome};
+use swarmlet::session::{Command, Giving, Note, Outcome};
 
 /// Seeds of the usual run.
 const SEEDS: u64 = 1_000;
@@ -74,8 +74,17 @@ fn manner(rng: &mut Rng, nth: usize) -> Option<Manner> {
     }
 }
 
+/// What there is little of in a world; what is not said follows from its seed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Narrow {
+    pub memory_bytes: Option<u64>,
+    pub max_peers: Option<u32>,
+    /// In bytes per second; 0: none.
+    pub down_limit: u64,
+}
+
 /// The world that follows from `seed`.
-pub fn random_world(seed: u64) -> World {
+pub fn random_world(seed: u64, narrow: Narrow) -> World {
     let mut rng = Rng::new(seed);
     let models = models(&mut rng);
     let mut shape = Shape::random(&mut rng);
@@ -93,13 +102,20 @@ pub fn random_world(seed: u64) -> World {
     let addresses: Vec<SocketAddr> = (0..models.len()).map(address).collect();
     let named = if trackers == 0 { addresses.clone() } else { vec![] };
     let memory = u64::from(MIB) * [1, 2, 16][rng.below(3) as usize];
-    let mut settings = World::settings(memory, named);
+    let mut settings = World::settings(narrow.memory_bytes.unwrap_or(memory), named);
     let places = [3, 30, 200][rng.below(3) as usize];
     settings.max_peers = match seed % 8 {
         few @ (1 | 2) => few as u32,
         _ => places,
     };
+    settings.max_peers = narrow.max_peers.unwrap_or(settings.max_peers);
     let mut world = World::new(seed, torrent, settings);
+    let instant = world.instant();
+    if narrow.down_limit > 0 {
+        // Hours of many turns in which little happens.
+        world.check_every = 50;
+    }
+    world.session.give(instant, Giving { down_limit: narrow.down_limit, ..Giving::default() });
     for (address, model) in addresses.iter().zip(models) {
         world.add_peer(*address, model);
     }
@@ -163,7 +179,11 @@ fn prepare_disk(world: &mut World, rng: &mut Rng) -> bool {
 
 /// Runs a seed to its end and checks what must be true then. Returns the digest of what happened.
 fn run_seed(seed: u64) -> u64 {
-    let mut world = random_world(seed);
+    run_narrow(seed, Narrow::default())
+}
+
+pub fn run_narrow(seed: u64, narrow: Narrow) -> u64 {
+    let mut world = random_world(seed, narrow);
     let outcome = world.run(PATIENCE).unwrap_or_else(|error| panic!("{error}"));
     check_end(&mut world, outcome);
     world.digest()
@@ -186,13 +206,13 @@ pub fn check_end(world: &mut World, outcome: Outcome) {
 }
 
 /// Runs seeds on all processors and says which failed.
-fn run_seeds(seeds: core::ops::Range<u64>) -> Vec<u64> {
+pub fn run_seeds(seeds: core::ops::Range<u64>, run: impl Fn(u64) -> u64 + Sync) -> Vec<u64> {
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let mut failed: Vec<u64> = std::thread::scope(|scope| {
         let part = |thread: usize| {
-            let seeds = seeds.clone().skip(thread).step_by(threads);
+            let (run, seeds) = (&run, seeds.clone().skip(thread).step_by(threads));
             scope.spawn(move || {
-                seeds.filter(|seed| catch_unwind(AssertUnwindSafe(|| run_seed(*seed))).is_err()).collect()
+                seeds.filter(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err()).collect()
             })
         };
         let workers: Vec<_> = (0..threads).map(part).collect();
@@ -207,7 +227,7 @@ fn every_random_swarm_completes() {
     let range = std::env::var("SIM_SEEDS").ok();
     let range = range.and_then(|text| text.split_once("..").map(|(a, b)| (a.parse().ok(), b.parse().ok())));
     let seeds = if let Some((Some(start), Some(end))) = range { start..end } else { 0..SEEDS };
-    let failed = run_seeds(seeds);
+    let failed = run_seeds(seeds, run_seed);
     let first = failed.first().copied().unwrap_or(0);
     assert!(
         failed.is_empty(),
