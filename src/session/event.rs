@@ -193,6 +193,13 @@ pub struct StorageFault {
     pub missing_bytes: u64,
 }
 
+impl StorageFault {
+    /// True if it passes when somebody makes room, or raises a limit.
+    pub fn is_for_want_of_room(&self) -> bool {
+        matches!(self.kind, StorageFaultKind::NoSpace | StorageFaultKind::TooLong)
+    }
+}
+
 /// Kinds of storage trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageFaultKind {
