@@ -205,7 +205,7 @@ impl StorageFault {
 pub enum StorageFaultKind {
     /// No space or quota: passes when the user makes room.
     NoSpace,
-    /// The file system, or a limit of the process, has no files so long: does not pass.
+    /// The file system, or a limit of the process, has no files so long: passes when somebody raises the limit.
     TooLong,
     /// The file is not what it was: shorter, replaced, a directory, a symlink.
     Changed,
