@@ -121,7 +121,7 @@ pub enum Outcome {
     Incomplete,
     /// A disk is full, and the user does not want to wait.
     NoSpace,
-    /// A file can never be as long as it has to be.
+    /// A file may not be as long as it has to be, and the user does not want to wait.
     TooLong,
     /// A file could not be read or written.
     IoError,

@@ -65,7 +65,7 @@ impl Session {
     /// What is not durable may be lost, that of a sync of `of_sync_bytes` included.
     fn doubt_stored(&mut self, now: Instant, id: TorrentId, fault: StorageFault, of_sync_bytes: u64) {
         let torrent = &mut self.torrents[id.0 as usize];
-        let is_full = fault.kind == StorageFaultKind::NoSpace;
+        let is_full = fault.is_for_want_of_room();
         let is_news = !is_full || torrent.stall.is_none_or(|stall| stall.fault.kind != fault.kind);
         torrent.checking.iter_mut().for_each(Check::spoil);
         let partly_stored = torrent.download.partly_stored().collect();
@@ -76,7 +76,7 @@ impl Session {
             let since = torrent.durability.full_since(now);
             self.settings.give_up.is_some_and(|patience| now.since(since) >= patience)
         } else {
-            torrent.durability.count_failure() || fault.kind == StorageFaultKind::TooLong
+            torrent.durability.count_failure()
         };
         let is_over = is_hopeless || self.quitting.is_some();
         if is_news {
@@ -341,13 +341,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_can_never_be_so_long_ends_the_run_at_once() {
+    fn a_limit_of_a_files_length_is_waited_for_like_room_and_given_up_in_its_own_words() {
         let fault = StorageFault { kind: StorageFaultKind::TooLong, ..FULL };
-        let end = [Wish::Said("fault"), Wish::Finish(Outcome::TooLong)];
-        let mut rig = Rig::new(None);
-        rig.wishes();
-        assert_eq!(rig.tell(Event::StoreFailed { torrent: ID, store: StoreId(0), fault }), end);
-        assert_eq!(Rig::started(None).tell(Event::CompleteFailed { torrent: ID, fault }), end);
+        for (patience, end) in
+            [(None, &[][..]), (Some(Duration::ZERO), &[Wish::Finish(Outcome::TooLong)][..])]
+        {
+            let mut rig = Rig::new(patience);
+            rig.wishes();
+            let wishes = rig.tell(Event::StoreFailed { torrent: ID, store: StoreId(0), fault });
+            assert_eq!((&wishes[0], &wishes[1..]), (&Wish::Said("fault"), end));
+        }
     }
 
     #[test]

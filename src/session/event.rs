@@ -193,12 +193,19 @@ pub struct StorageFault {
     pub missing_bytes: u64,
 }
 
+impl StorageFault {
+    /// True if it passes when somebody makes room, or raises a limit.
+    pub fn is_for_want_of_room(&self) -> bool {
+        matches!(self.kind, StorageFaultKind::NoSpace | StorageFaultKind::TooLong)
+    }
+}
+
 /// Kinds of storage trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageFaultKind {
     /// No space or quota: passes when the user makes room.
     NoSpace,
-    /// The file system, or a limit of the process, has no files so long: does not pass.
+    /// The file system, or a limit of the process, has no files so long: passes when somebody raises the limit.
     TooLong,
     /// The file is not what it was: shorter, replaced, a directory, a symlink.
     Changed,

@@ -209,12 +209,11 @@ impl Session {
         if fault.kind == StorageFaultKind::Changed {
             self.distrust(now, id);
         }
-        // Somebody may make room; a broken disk does not mend itself.
+        // Somebody may make room, or raise a limit; a broken disk does not mend itself.
         let is_hopeless = match fault.kind {
-            StorageFaultKind::NoSpace => {
+            StorageFaultKind::NoSpace | StorageFaultKind::TooLong => {
                 self.settings.give_up.is_some_and(|patience| now.since(since) >= patience)
             }
-            StorageFaultKind::TooLong => true,
             _ => tries >= STORE_TRIES_MAX,
         };
         // While quitting there is no time to wait for a better disk: what is not stored is fetched again next time.
@@ -337,7 +336,7 @@ impl Session {
         let (piece, was_renewing) = (check.piece(), check.is_renewing());
         check.skip_piece();
         // Want of room is a fault of writing, and the piece is still there to be read.
-        if was_renewing && fault.kind == StorageFaultKind::NoSpace {
+        if was_renewing && fault.is_for_want_of_room() {
             return self.on_renewal_failed(now, id, piece, fault);
         }
         let torrent = &mut self.torrents[id.0 as usize];

@@ -18,7 +18,7 @@ pub const READ_POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(4), 
 /// device has refused them, or their pages were taken away again.
 pub const READ_PATIENCE: Duration = Duration::from_secs(5);
 /// The same where nothing has come behind them: disks that start take 10 s or more, and Linux gives a disk 30 s for a
-/// command. Below [`SEND_PATIENCE`], so that whoever waits for a block hears first that the disk does not give it.
+/// command. Below [`SEND_PATIENCE`](super::SEND_PATIENCE), so that whoever waits for a block hears first that the disk does not give it.
 pub const READ_PATIENCE_MAX: Duration = Duration::from_secs(40);
 /// Bytes that a file has not taken by then are written without asking further: most of what the device takes at a time.
 pub const STORE_PATIENCE: Duration = Duration::from_secs(3);

@@ -137,9 +137,18 @@ impl Reach {
     }
 }
 
-/// Starts reading into the page cache. Who cannot do that reads later.
+/// Starts reading into the page cache. Who cannot do that reads later. Little by little, as the kernel takes no more of each
+/// wish than it reads ahead by itself: 128 KiB on many devices, and what is behind that never comes.
 pub(super) fn announce(file: &File, offset: u64, length: u64) {
-    let _ = sys::read_ahead(file, offset, length);
+    let end = offset.saturating_add(length);
+    let mut at = offset;
+    while at < end {
+        let part = PROBE_BYTES.min(end - at);
+        if sys::read_ahead(file, at, part).is_err() {
+            return;
+        }
+        at += part;
+    }
 }
 
 #[cfg(test)]
