@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use swarmlet::base::limits::IDLE_PEER_BYTES_MAX;
+use swarmlet::base::limits::{IDLE_PEER_BYTES_MAX, STATE_INTERVAL};
 
 /// Most memory of its own that a seeder may have among strangers, in KiB.
 const MEMORY_KIB: u64 = 12 << 10;
@@ -231,11 +231,11 @@ fn peers_that_do_nothing_cost_little_memory_and_wake_nobody() {
         // What is kept for an exchange that goes on is given back with the first keep-alive; it is counted here.
         memory.push((count as u64, figure(&scene, "RssAnon:") << 10));
     }
-    // That everything is there has to be written down once.
+    // That everything is there has to be written down once, and once more when the device has it.
     let state = scene.scratch.path().join("seeder/.large file.bin.swarmlet");
     let is_saved = || fs::metadata(&state).is_ok_and(|data| data.len() > 0).then_some(());
     wait_for("the state in its file", Duration::from_secs(20), is_saved);
-    thread::sleep(Duration::from_secs(1));
+    thread::sleep(STATE_INTERVAL + Duration::from_secs(3));
     let wakes = || figure(&scene, "voluntary_ctxt_switches:");
     let before = wakes();
     thread::sleep(WATCHED);
