@@ -1,6 +1,7 @@
 """Block devices out of files, with any file system on them and as slow as wished. Needs root."""
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -40,7 +41,31 @@ def make(kind, target):
         raise Missing(f"this kernel has no {kind}")
     if not shutil.which(f"mkfs.{kind}"):
         raise RuntimeError(f"mkfs.{kind} is missing; install it with: apt-get install -y {MAKERS[kind]}")
-    run(f"mkfs.{kind}", *MAKER_OPTIONS.get(kind, []), target)
+    command = (f"mkfs.{kind}", *MAKER_OPTIONS.get(kind, []), target)
+    try:
+        run(*command)
+    except RuntimeError as error:
+        if os.strerror(errno.ENOTCONN) not in str(error):
+            raise
+        let_go_of_the_dead()
+        run(*command)
+
+
+def let_go_of_the_dead():
+    """Unmounts what is on loop devices whose file was on a FUSE file system that is gone, as a test that was killed leaves
+    it behind: mkfs.btrfs looks at what every mounted loop device is made of, and gives up at the first such one."""
+    with open("/proc/self/mounts") as file:
+        mounts = [line.split()[:2] for line in file]
+    for device, folder in mounts:
+        backing = f"/sys/block/{os.path.basename(device)}/loop/backing_file"
+        if not device.startswith("/dev/loop") or not os.path.exists(backing):
+            continue
+        try:
+            with open(backing) as file:
+                os.stat(file.read().strip())
+        except OSError as error:
+            if error.errno == errno.ENOTCONN:
+                run("umount", "-l", folder)
 
 
 @contextlib.contextmanager

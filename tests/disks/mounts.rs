@@ -117,7 +117,8 @@ impl Faults {
 
 impl Drop for Faults {
     fn drop(&mut self) {
-        self.unplug();
+        // Nobody shall find the folder of a server that is gone: programs stop at one.
         let _ = Command::new("umount").arg("-l").arg(&self.path).stderr(Stdio::null()).status();
+        self.unplug();
     }
 }
