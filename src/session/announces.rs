@@ -6,16 +6,26 @@ use crate::base::limits::{ANSWERS_BYTES_MAX, DNS_LOOKUPS_MAX, HUNGRY_PEERS};
 use crate::base::{Instant, StreamId, TorrentId};
 use crate::candidates::Source;
 use crate::tracker::{Handle, News, Totals, Wish};
+use alloc::collections::VecDeque;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 /// A name that is being looked up for a tracker.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Query {
-    pub number: u32,
-    pub torrent: TorrentId,
-    pub handle: Handle,
+struct Query {
+    number: u32,
+    torrent: TorrentId,
+    handle: Handle,
+}
+
+/// Names that are being looked up.
+#[derive(Debug, Default)]
+pub(super) struct Lookups {
+    open: Vec<Query>,
+    /// The last of those that were answered with addresses of one family: the other's may follow. True for IPv6.
+    half_answered: VecDeque<(Query, bool)>,
+    last_number: u32,
 }
 
 impl Session {
@@ -66,9 +76,9 @@ impl Session {
     fn fulfil(&mut self, now: Instant, id: TorrentId, wish: Wish) {
         match wish {
             Wish::Resolve { handle, host } => {
-                self.last_query = self.last_query.wrapping_add(1);
-                let query = self.last_query;
-                self.queries.push(Query { number: query, torrent: id, handle });
+                self.lookups.last_number = self.lookups.last_number.wrapping_add(1);
+                let query = self.lookups.last_number;
+                self.lookups.open.push(Query { number: query, torrent: id, handle });
                 self.actions.push_back(Action::Resolve { query, host });
             }
             Wish::Connect { handle, address } => {
@@ -105,17 +115,17 @@ impl Session {
     }
 
     pub(super) fn on_resolved(&mut self, now: Instant, number: u32, addresses: &[IpAddr]) {
-        let Some(nth) = self.queries.iter().position(|query| query.number == number) else {
+        let Some(nth) = self.lookups.open.iter().position(|query| query.number == number) else {
             return self.on_second_family(now, number, addresses);
         };
-        let query = self.queries.swap_remove(nth);
+        let query = self.lookups.open.swap_remove(nth);
         if let Some(first) = addresses.first()
             && addresses.iter().all(|ip| ip.is_ipv6() == first.is_ipv6())
         {
-            if self.half_answered.len() >= DNS_LOOKUPS_MAX {
-                self.half_answered.pop_front();
+            if self.lookups.half_answered.len() >= DNS_LOOKUPS_MAX {
+                self.lookups.half_answered.pop_front();
             }
-            self.half_answered.push_back((query, first.is_ipv6()));
+            self.lookups.half_answered.push_back((query, first.is_ipv6()));
         }
         let trackers = &mut self.torrents[query.torrent.0 as usize].trackers;
         trackers.on_resolved(now, query.handle, addresses, &mut self.rng);
@@ -124,10 +134,10 @@ impl Session {
 
     /// The addresses of the other family have been found as well.
     fn on_second_family(&mut self, now: Instant, number: u32, addresses: &[IpAddr]) {
-        let Some(nth) = self.half_answered.iter().position(|(query, _)| query.number == number) else {
+        let Some(nth) = self.lookups.half_answered.iter().position(|(query, _)| query.number == number) else {
             return;
         };
-        let Some((Query { torrent, handle, .. }, v6)) = self.half_answered.remove(nth) else { return };
+        let Some((Query { torrent, handle, .. }, v6)) = self.lookups.half_answered.remove(nth) else { return };
         let others: Vec<IpAddr> = addresses.iter().filter(|ip| ip.is_ipv6() != v6).copied().collect();
         let trackers = &mut self.torrents[torrent.0 as usize].trackers;
         trackers.on_second_family(now, handle, &others, &mut self.rng);
@@ -217,7 +227,7 @@ impl Session {
                 self.note(Note::TrackerFailed { torrent: id, url, why, next, again });
             }
             // Who leaves, or only checks what is there, asks nobody.
-            News::Unsupported { .. } if self.quitting.is_some() => {}
+            News::Unsupported { .. } if self.ending.quitting.is_some() => {}
             News::Unsupported { tracker, why } => {
                 let url = url(self, tracker);
                 self.note(Note::TrackerSkipped { torrent: id, url, why });
@@ -226,7 +236,7 @@ impl Session {
     }
 
     fn on_peers(&mut self, now: Instant, id: TorrentId, peers: Vec<SocketAddr>, from: Option<SocketAddr>) {
-        self.reached = true;
+        self.looking.reached = true;
         let torrent = &mut self.torrents[id.0 as usize];
         if from.is_some_and(|tracker| tracker.ip().to_canonical().is_loopback()) {
             torrent.candidates.allow_loopback();

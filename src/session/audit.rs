@@ -22,7 +22,7 @@ impl Session {
         self.check_weights();
         self.check_availability();
         self.streams.iter_open().for_each(|(stream, id, _, open)| self.check_open(stream, id, open));
-        assert!(self.departed.len() <= DEPARTED_MAX && self.half_open <= HALF_OPEN_MAX);
+        assert!(self.crowd.departed.len() <= DEPARTED_MAX && self.crowd.half_open <= HALF_OPEN_MAX);
     }
 
     fn check_buffers(&self) {
@@ -59,12 +59,12 @@ impl Session {
     fn check_counts(&self) {
         let roles = || self.streams.iter().map(|(_, role)| role);
         let served = self.streams.iter_open().filter(|(.., open)| !open.peer.am_choking).count();
-        assert_eq!(self.served, served as u32);
-        assert_eq!(self.arrivals, roles().filter(|role| matches!(role, Role::Arrival(_))).count());
-        assert_eq!(self.open_peers, self.streams.iter_open().count() as u32);
+        assert_eq!(self.serving.served, served as u32);
+        assert_eq!(self.crowd.arrivals, roles().filter(|role| matches!(role, Role::Arrival(_))).count());
+        assert_eq!(self.crowd.open, self.streams.iter_open().count() as u32);
         let willing = self.streams.iter_open().filter(|(.., open)| !open.peer.choking).count();
-        assert_eq!(self.willing, willing as u32);
-        assert!(self.open_peers <= self.settings.max_peers, "more peers than there are places");
+        assert_eq!(self.crowd.willing, willing as u32);
+        assert!(self.crowd.open <= self.settings.max_peers, "more peers than there are places");
         for (nth, torrent) in self.torrents.iter().enumerate() {
             let own = |role: &&Role| matches!(role, Role::Peer(peer) if peer.torrent.0 as usize == nth);
             let open = self.streams.iter_open().filter(|(_, id, ..)| id.0 as usize == nth);

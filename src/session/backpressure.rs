@@ -7,6 +7,15 @@
 
 use super::{Action, Session};
 use crate::base::{Instant, StreamId, TorrentId};
+use alloc::collections::VecDeque;
+
+/// Streams that are not read until there is memory for what they bring.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    pub streams: VecDeque<StreamId>,
+    /// There were some when that was last looked at.
+    some_wait: bool,
+}
 
 impl Session {
     /// True if `stream`, of which a block comes next, is not to be read; [`Action::Resume`] follows.
@@ -18,8 +27,8 @@ impl Session {
             && !open.waits_for_room
         {
             open.waits_for_room = true;
-            self.waiting.push_back(stream);
-            self.some_wait = true;
+            self.waits.streams.push_back(stream);
+            self.waits.some_wait = true;
             self.torrents[id.0 as usize].download.hears(None);
         }
         true
@@ -27,20 +36,20 @@ impl Session {
 
     /// Has the streams read again for which there is room, or for which waiting has no sense any more.
     pub(super) fn end_waits(&mut self, now: Instant) {
-        if !self.some_wait {
+        if !self.waits.some_wait {
             return;
         }
         let room = if self.room_comes() { self.room() } else { usize::MAX };
-        for _ in 0..room.min(self.waiting.len()) {
-            let Some(stream) = self.waiting.pop_front() else { break };
+        for _ in 0..room.min(self.waits.streams.len()) {
+            let Some(stream) = self.waits.streams.pop_front() else { break };
             if let Some((_, open)) = self.streams.open(stream) {
                 open.waits_for_room = false;
                 open.pipeline.was_not_read(now);
                 self.actions.push_back(Action::Resume { stream });
             }
         }
-        if self.waiting.is_empty() {
-            self.some_wait = false;
+        if self.waits.streams.is_empty() {
+            self.waits.some_wait = false;
             self.torrents.iter_mut().for_each(|torrent| torrent.download.hears(Some(now)));
         }
     }
@@ -55,7 +64,7 @@ impl Session {
     /// True if buffers return without another block: pieces are being hashed or stored. What waits for the rest of its
     /// extent is sent out for it.
     fn room_comes(&mut self) -> bool {
-        if self.quitting.is_some() {
+        if self.ending.quitting.is_some() {
             return false;
         }
         let mut comes = false;

@@ -7,7 +7,20 @@ use crate::base::limits::UNASKED_BYTES_MAX;
 use crate::base::{Block, Instant, StreamId, TorrentId};
 use crate::download::{Arrival, Buffer};
 use crate::wire::{Framer, Item, Misbehaved};
+use alloc::vec::Vec;
 use core::mem;
+
+/// The read that is planned.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub scatter: Scatter,
+    /// Whom it is for.
+    planned_for: Option<StreamId>,
+    /// Blocks have arrived since the last hashing.
+    pub blocks_came: bool,
+    /// Bytes that landed by plan and were something else, for a moment.
+    line: Vec<u8>,
+}
 
 impl Session {
     /// Where the next bytes of `stream` may land.
@@ -15,19 +28,19 @@ impl Session {
         self.unplan();
         let Some((_, open)) = self.streams.open(stream) else { return Landing::Anywhere };
         let Some(framer) = &open.framer else { return Landing::Anywhere };
-        self.planned_for = Some(stream);
+        self.reading.planned_for = Some(stream);
         if let Some((block, received)) = framer.block_in_progress() {
             let Some(buffer) = open.landing.take() else { return Landing::Anywhere };
             let rest = Rest { buffer, from: received as usize, to: block.length as usize };
             let later = open.pipeline.expected().filter(|&other| other != block);
-            self.scatter.plan(Some(rest), 0, later, &mut self.pool);
+            self.reading.scatter.plan(Some(rest), 0, later, &mut self.pool);
         } else if framer.carried_header().is_some() && open.pipeline.expected().next().is_some() {
             if self.must_wait(stream) {
                 return Landing::Wait;
             }
             self.plan_blocks(stream);
         }
-        if self.scatter.is_empty() { Landing::Anywhere } else { Landing::Scatter(&mut self.scatter) }
+        if self.reading.scatter.is_empty() { Landing::Anywhere } else { Landing::Scatter(&mut self.reading.scatter) }
     }
 
     /// Between two messages, or in the header of a block.
@@ -35,34 +48,34 @@ impl Session {
         if let Some((_, open)) = self.streams.open(stream)
             && let Some(header) = open.framer.as_ref().and_then(Framer::carried_header)
         {
-            self.scatter.plan(None, header.len(), open.pipeline.expected(), &mut self.pool);
+            self.reading.scatter.plan(None, header.len(), open.pipeline.expected(), &mut self.pool);
         }
     }
 
     /// Takes back the plan of a read that found nothing: the block in progress keeps its buffer.
     pub(super) fn unplan(&mut self) {
-        if let Some(rest) = self.scatter.take_rest() {
-            let owner = self.planned_for.and_then(|stream| self.streams.open(stream));
+        if let Some(rest) = self.reading.scatter.take_rest() {
+            let owner = self.reading.planned_for.and_then(|stream| self.streams.open(stream));
             match owner {
                 Some((_, open)) => open.landing = Some(rest.buffer),
                 None => self.pool.give(rest.buffer),
             }
         }
-        self.scatter.clear(&mut self.pool);
+        self.reading.scatter.clear(&mut self.pool);
     }
 
     /// `count` bytes landed in the areas of the last [`Landing::Scatter`], which was for `stream`.
     pub fn landed(&mut self, now: Instant, stream: StreamId, count: usize) {
         self.count_received(now, stream, count);
-        let mut scatter = mem::take(&mut self.scatter);
-        let mut line = mem::take(&mut self.line);
+        let mut scatter = mem::take(&mut self.reading.scatter);
+        let mut line = mem::take(&mut self.reading.line);
         let mut outcome = self.take_landed(now, stream, &mut scatter, count, &mut line);
         scatter.clear(&mut self.pool);
         if outcome.is_ok() && !line.is_empty() {
             outcome = self.feed(now, stream, &line);
         }
         line.clear();
-        (self.scatter, self.line) = (scatter, line);
+        (self.reading.scatter, self.reading.line) = (scatter, line);
         self.after_bytes(now, stream, outcome);
     }
 
@@ -233,7 +246,7 @@ impl Session {
         let bytes = u64::from(block.length);
         torrent.down.add(now, bytes);
         let asked = open.pipeline.arrived(now, block).is_some() || open.pipeline.settle_cancelled(now, block);
-        self.blocks_came = true;
+        self.reading.blocks_came = true;
         let arrival = match buffer {
             Some(buffer) if asked => torrent.download.arrived(stream, block, buffer, &mut self.pool),
             Some(buffer) => {

@@ -5,9 +5,17 @@ use super::peers::Farewell;
 use super::streams::Open;
 use crate::base::limits::CHOKE_INTERVAL;
 use crate::base::{Instant, StreamId, TorrentId};
-use crate::upload::{Contender, slots};
+use crate::upload::{Choker, Contender, slots};
 use crate::wire::Message;
 use alloc::vec::Vec;
+
+/// Who is served, how many that are, and when that is settled anew.
+#[derive(Debug, Default)]
+pub(super) struct Serving {
+    choker: Choker,
+    pub served: u32,
+    pub deadline: Option<Instant>,
+}
 
 impl Session {
     /// A peer has said whether it wants something. A free slot is given at once; who has one keeps it until the next
@@ -18,7 +26,7 @@ impl Session {
         if !open.is_contender() || !open.peer.am_choking || !self.torrents[id.0 as usize].gives() {
             return;
         }
-        if self.served < slots {
+        if self.serving.served < slots {
             self.unchoke(now, stream);
             self.flush(stream);
         } else {
@@ -28,7 +36,7 @@ impl Session {
 
     /// A round is due at `due`, or earlier.
     pub(super) fn choke_by(&mut self, due: Instant) {
-        self.choke_deadline = Some(self.choke_deadline.map_or(due, |planned| planned.min(due)));
+        self.serving.deadline = Some(self.serving.deadline.map_or(due, |planned| planned.min(due)));
     }
 
     fn slots(&self, now: Instant) -> u32 {
@@ -47,7 +55,7 @@ impl Session {
                 contenders.push(contender(now, stream, open, needy));
             }
         }
-        let mut served = self.choker.round(now, &mut self.rng, slots, &mut contenders);
+        let mut served = self.serving.choker.round(now, &mut self.rng, slots, &mut contenders);
         served.sort_unstable();
         let others = self
             .streams
@@ -56,7 +64,7 @@ impl Session {
         let others: Vec<StreamId> = others.map(|(stream, ..)| stream).collect();
         others.into_iter().for_each(|stream| self.choke(now, stream));
         served.into_iter().for_each(|stream| self.unchoke(now, stream));
-        self.choke_deadline = (contenders.len() > slots as usize).then(|| now + CHOKE_INTERVAL);
+        self.serving.deadline = (contenders.len() > slots as usize).then(|| now + CHOKE_INTERVAL);
     }
 
     fn unchoke(&mut self, now: Instant, stream: StreamId) {
@@ -72,7 +80,7 @@ impl Session {
         open.peer.am_choking = false;
         open.service.standing.served_since = Some(now);
         open.service.standing.bytes_before = open.peer.up.total_bytes();
-        self.served += 1;
+        self.serving.served += 1;
         self.flush(stream);
     }
 
@@ -89,7 +97,7 @@ impl Session {
             |block| fast && granted.contains(&block.piece),
             |block| heard &= !fast || outbox.push(Message::Reject(block)),
         );
-        self.served -= 1;
+        self.serving.served -= 1;
         if heard {
             self.hear_again(now, stream);
             self.flush(stream);
@@ -108,8 +116,8 @@ impl Session {
     /// A connection is gone: its slot is given to another soon.
     pub(super) fn give_slot_back(&mut self, now: Instant, open: &Open) {
         if !open.peer.am_choking {
-            self.served -= 1;
-            if self.choke_deadline.is_some() {
+            self.serving.served -= 1;
+            if self.serving.deadline.is_some() {
                 self.choke_by(now);
             }
         }

@@ -74,7 +74,7 @@ impl Session {
 
     /// True if there is a place for `stream`, which has shaken hands with somebody at `address`; else it is dropped.
     pub(super) fn finds_place(&mut self, now: Instant, stream: StreamId, address: SocketAddr) -> bool {
-        let finds_place = self.open_peers < self.settings.max_peers || self.make_room_for(now, address);
+        let finds_place = self.crowd.open < self.settings.max_peers || self.make_room_for(now, address);
         if !finds_place {
             self.drop_peer(now, stream, Farewell::Full);
         }
@@ -116,7 +116,7 @@ impl Session {
         let waits = |torrent: &Torrent| {
             torrent.is_downloading() && torrent.candidates.next_deadline().is_some_and(|due| due <= now)
         };
-        self.open_peers >= self.settings.max_peers && self.torrents.iter().any(waits)
+        self.crowd.open >= self.settings.max_peers && self.torrents.iter().any(waits)
     }
 
     /// Drops a peer that was found. False if that was a while ago and others have left since who had what it has.
@@ -159,7 +159,7 @@ impl Session {
         all.sort_unstable();
         let mut steps = CULL_STEPS_MAX;
         let least = all.into_iter().find(|&(.., stream)| !self.is_only_source(now, stream, &mut steps));
-        self.culling.steps += u64::from(self.open_peers) + u64::from(CULL_STEPS_MAX - steps);
+        self.culling.steps += u64::from(self.crowd.open) + u64::from(CULL_STEPS_MAX - steps);
         least.map(|(worth, .., stream)| (stream, worth))
     }
 

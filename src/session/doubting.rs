@@ -78,7 +78,7 @@ impl Session {
         } else {
             torrent.durability.count_failure()
         };
-        let is_over = is_hopeless || self.quitting.is_some();
+        let is_over = is_hopeless || self.ending.quitting.is_some();
         if is_news {
             self.note(Note::StorageFault { torrent: id, fault, retried: is_full && !is_over });
         }
@@ -129,7 +129,7 @@ impl Session {
         // While there is no room each try may lose something. To read much after each would keep the disk busy for nothing.
         let is_much = torrent.durability.refuses_renewal || torrent.undurable_bytes() > UNSYNCED_BYTES_MAX;
         let waits = torrent.is_unsynced() && is_much;
-        if waits || torrent.checking.is_some() || self.quitting.is_some() {
+        if waits || torrent.checking.is_some() || self.ending.quitting.is_some() {
             return;
         }
         let (all, some) = (core::mem::take(&mut torrent.recheck), torrent.durability.take_doubt());
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn who_does_not_wait_for_room_waits_no_longer_however_often_it_seems_to_pass() {
         let mut rig = Rig::started(Some(STORE_RETRY_INTERVAL * 3));
-        rig.session.reached = true;
+        rig.session.looking.reached = true;
         assert_eq!(rig.tell(Event::CompleteFailed { torrent: ID, fault: FULL }), [Wish::Said("fault")]);
         assert_eq!(rig.wait(), [Wish::Sync]);
         // The kernel forgets what it could not write, and has nothing left to fail, in the sync of the end as well.

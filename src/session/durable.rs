@@ -394,7 +394,7 @@ impl Torrent {
 impl Session {
     /// Begins syncs or saves the state, if it is time for that.
     pub(super) fn make_durable(&mut self, now: Instant, id: TorrentId) {
-        let hurry = self.quitting.is_some();
+        let hurry = self.ending.quitting.is_some();
         let torrent = &mut self.torrents[id.0 as usize];
         if torrent.sync_deadline(&self.device).is_some_and(|due| due <= now) {
             if torrent.syncs_alone() {
@@ -440,7 +440,7 @@ impl Session {
         self.let_stores_in();
         self.complete_if_done(now, id);
         self.make_durable(now, id);
-        if self.quitting.is_some() {
+        if self.ending.quitting.is_some() {
             self.store_and_sync_at_the_end(now);
         }
     }

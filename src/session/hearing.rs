@@ -46,7 +46,7 @@ impl Open {
 impl Session {
     /// Bytes that may be read from `stream`, as far as its requests go; with 0, [`Action::Resume`] follows.
     pub(super) fn hear(&mut self, stream: StreamId) -> usize {
-        let allowance = self.held.allowance();
+        let allowance = self.crowd.held.allowance();
         let Some((_, open)) = self.streams.open(stream) else { return usize::MAX };
         let bytes = open.hearing_bytes(allowance);
         open.service.unheard = bytes == 0;
@@ -58,7 +58,7 @@ impl Session {
 
     /// Has `stream` read again if it was not, and there is room for what it asks.
     pub(super) fn hear_again(&mut self, now: Instant, stream: StreamId) {
-        let allowance = self.held.allowance();
+        let allowance = self.crowd.held.allowance();
         if let Some((_, open)) = self.streams.open(stream)
             && open.service.unheard
             && open.hearing_bytes(allowance) > 0

@@ -19,16 +19,16 @@ impl Session {
     /// once, without a word.
     pub fn accept(&mut self, now: Instant, address: SocketAddr) -> Option<StreamId> {
         self.on_sign_of_life(now);
-        if self.quitting.is_some() || self.has_too_many_of(address) {
+        if self.ending.quitting.is_some() || self.has_too_many_of(address) {
             return None;
         }
-        if self.arrivals >= ARRIVALS_MAX {
+        if self.crowd.arrivals >= ARRIVALS_MAX {
             self.drop_worst_arrival();
         }
         let deadline = now + HANDSHAKE_TIMEOUT;
         let (reader, answer) = (HandshakeReader::new(), Outgoing::default());
         let arrival = Arrival { address, deadline, reader, answer };
-        self.arrivals += 1;
+        self.crowd.arrivals += 1;
         self.walk_by(deadline);
         Some(self.streams.insert(Role::Arrival(Box::new(arrival))))
     }
@@ -123,7 +123,7 @@ impl Session {
         };
         self.streams.replace(stream, Role::Peer(Box::new(connection)));
         self.torrents[id.0 as usize].connecting += 1;
-        self.half_open += 1;
+        self.crowd.half_open += 1;
         self.settle_twins(now, stream, theirs.peer_id) && self.finds_place(now, stream, address)
     }
 
@@ -194,7 +194,7 @@ impl Session {
     }
 
     fn one_arrival_less(&mut self) {
-        self.arrivals = self.arrivals.saturating_sub(1);
+        self.crowd.arrivals = self.crowd.arrivals.saturating_sub(1);
     }
 
     fn drop_arrival(&mut self, stream: StreamId) {
@@ -220,7 +220,7 @@ impl Session {
 
     /// Drops who has not shaken hands in time.
     pub(super) fn drop_late_arrivals(&mut self, now: Instant) {
-        if self.arrivals == 0 {
+        if self.crowd.arrivals == 0 {
             return;
         }
         let is_late = |role: &Role| matches!(role, Role::Arrival(arrival) if arrival.deadline <= now);
@@ -269,7 +269,7 @@ mod tests {
         let answer = session.outgoing(arrival).to_vec();
         session.received(NOW, arrival, b"noise");
         session.sent(NOW, arrival, answer.len());
-        assert!(session.streams.get(arrival).is_none() && session.arrivals == 0);
+        assert!(session.streams.get(arrival).is_none() && session.crowd.arrivals == 0);
         session.received(NOW, stream, &answer);
         assert!(session.streams.get(stream).is_none());
         for torrent in &mut session.torrents {

@@ -20,23 +20,34 @@ pub struct Efforts {
     pub peer_fault: Option<(SocketAddr, String)>,
 }
 
+/// How the search for somebody goes.
+#[derive(Debug, Default)]
+pub(super) struct Looking {
+    /// A tracker has given what it was asked for, or a peer has shaken hands.
+    pub reached: bool,
+    /// What was done for that.
+    efforts: Efforts,
+    /// Since when peers are looked for, as long as none was reached and the user does not want to wait for ever.
+    since: Option<Instant>,
+}
+
 impl Session {
     /// What was done to find somebody, if the run has ended with [`Outcome::GaveUp`].
     pub fn efforts(&self) -> &Efforts {
-        &self.efforts
+        &self.looking.efforts
     }
 
     /// A tracker has failed.
     pub(super) fn note_tracker_fault(&mut self, url: &str, why: &str) {
-        if !self.reached && self.quitting.is_none() {
-            self.efforts.tracker_fault = Some((url.to_string(), why.to_string()));
+        if !self.looking.reached && self.ending.quitting.is_none() {
+            self.looking.efforts.tracker_fault = Some((url.to_string(), why.to_string()));
         }
     }
 
     /// A peer that was dialled did not answer as one.
     pub(super) fn note_peer_fault(&mut self, address: SocketAddr, why: &str) {
-        if !self.reached && self.quitting.is_none() {
-            self.efforts.peer_fault = Some((address, why.to_string()));
+        if !self.looking.reached && self.ending.quitting.is_none() {
+            self.looking.efforts.peer_fault = Some((address, why.to_string()));
         }
     }
 
@@ -44,24 +55,24 @@ impl Session {
     pub(super) fn give_up(&mut self, now: Instant) {
         let was_asked = |view: &View<'_>| view.asking || matches!(view.state, State::Failed(_));
         let trackers = |torrent: &Torrent| torrent.trackers.views().filter(was_asked).count() as u32;
-        self.efforts.trackers = self.torrents.iter().map(trackers).sum();
-        self.efforts.peers = self.torrents.iter().map(|torrent| torrent.candidates.tried()).sum();
+        self.looking.efforts.trackers = self.torrents.iter().map(trackers).sum();
+        self.looking.efforts.peers = self.torrents.iter().map(|torrent| torrent.candidates.tried()).sum();
         self.fail(now, Outcome::GaveUp);
     }
 
     pub(super) fn give_up_deadline(&self) -> Option<Instant> {
-        let patience = self.settings.give_up.filter(|_| !self.reached && self.quitting.is_none())?;
-        Some(self.looking_since? + patience)
+        let patience = self.settings.give_up.filter(|_| !self.looking.reached && self.ending.quitting.is_none())?;
+        Some(self.looking.since? + patience)
     }
 
     /// Notes since when peers are looked for: not while all that is missing is being checked, or has to wait for the user.
     pub(super) fn settle_looking(&mut self, now: Instant) {
-        if self.settings.give_up.is_none() || self.reached {
+        if self.settings.give_up.is_none() || self.looking.reached {
             return;
         }
         let looks = |torrent: &Torrent| torrent.wants_peers() && !torrent.complete;
         let looks = !self.settings.check_only && self.torrents.iter().any(looks);
-        self.looking_since = if looks { self.looking_since.or(Some(now)) } else { None };
+        self.looking.since = if looks { self.looking.since.or(Some(now)) } else { None };
     }
 }
 

@@ -46,10 +46,10 @@ impl Session {
     /// no piece may wait for a peer that does not answer.
     fn on_choke(&mut self, stream: StreamId) {
         let Some((id, open)) = self.streams.open(stream) else { return };
-        self.willing -= 1;
+        self.crowd.willing -= 1;
         let download = &mut self.torrents[id.0 as usize].download;
         // Where nothing was asked for, nothing comes back.
-        self.returned |= open.pipeline.expected().next().is_some();
+        self.demand.returned |= open.pipeline.expected().next().is_some();
         if !open.peer.fast {
             // A block that was on its way already is still welcome.
             open.pipeline.release(|block| download.unrequest(stream, block));
@@ -62,7 +62,7 @@ impl Session {
     /// BEP 3: what was outstanding when the peer choked us is void. BEP 6: it is owed until it is answered or rejected.
     fn on_unchoke(&mut self, now: Instant, stream: StreamId) {
         if let Some((_, open)) = self.streams.open(stream) {
-            self.willing += 1;
+            self.crowd.willing += 1;
             if !open.peer.fast {
                 open.pipeline.forget_released();
             }
@@ -154,7 +154,7 @@ impl Session {
                 }
             }
             download.forget(stream);
-            self.returned = true;
+            self.demand.returned = true;
         }
     }
 

@@ -9,7 +9,7 @@
 //! them, `uploads` what peers ask of us, `hearing` how much of that at a time, `choking` who of them is served,
 //! `spreading` with which pieces first, `telling` what they hear of, `pacing` how fast, `seeding` for how long, `looking`
 //! how long nobody may be found, `time` deadlines, `our_id` who we say we are, `weighing` what connections hold, `audit`
-//! whether all that agrees, `pausing` and `commands` the user and the end.
+//! whether all that agrees, `pausing` and `commands` the user, and `ending` the end.
 
 mod action;
 mod announces;
@@ -25,6 +25,7 @@ mod device;
 mod dialing;
 mod doubting;
 mod durable;
+mod ending;
 mod event;
 mod giving;
 mod hearing;
@@ -72,22 +73,29 @@ use crate::download::Pool;
 use crate::meta::Metainfo;
 use crate::proxy::Routes;
 use crate::tracker::Identity;
-use crate::upload::{Choker, Pacer};
+use crate::upload::Pacer;
 use alloc::collections::VecDeque;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use announces::Query;
+use announces::Lookups;
+use backpressure::Waits;
+use blocks::Reading;
+use choking::Serving;
 use core::net::SocketAddr;
 use core::time::Duration;
 use culling::Culling;
 use device::Device;
+use dialing::Dialing;
+use ending::Ending;
+use looking::Looking;
 use our_id::our_id;
-use peers::Farewell;
+use peers::{Crowd, Farewell};
 use relaying::Relaying;
+use requests::Demand;
 use streams::{Role, Stage, Streams};
+use telling::Telling;
 use torrents::Torrent;
-use weighing::Held;
 
 /// What the user chose, for the whole run.
 #[derive(Clone, Debug)]
@@ -137,79 +145,25 @@ pub struct Session {
     device: Device,
     streams: Streams,
     pool: Pool,
+    /// Wishes that the rim has not taken.
     actions: VecDeque<Action>,
-    /// The plan of the last scatter read.
-    scatter: Scatter,
-    /// Whom it was for.
-    planned_for: Option<StreamId>,
-    /// Blocks have arrived since the last hashing.
-    blocks_came: bool,
-    /// Bytes that landed by plan and were something else, for a moment.
-    line: Vec<u8>,
-    /// Peers whose search for a piece goes on in the next turn.
-    searching: VecDeque<StreamId>,
-    /// Streams that are not read until there is memory for what they bring.
-    waiting: VecDeque<StreamId>,
-    /// There were such streams when that was last looked at.
-    some_wait: bool,
-    /// Room for a list of peers, for a moment.
-    starved: Vec<StreamId>,
-    /// Who of them is asked first: counts up.
-    first_asked: usize,
-    /// Memory or blocks came back: peers that could not be given anything are asked again.
-    returned: bool,
-    /// When memory is looked for that other torrents keep for nothing, if there is none then.
-    next_orphan_hunt: Instant,
-    /// Addresses of peers that are gone, for the case that they prove guilty later.
-    departed: VecDeque<(StreamId, SocketAddr)>,
-    /// Who is served, how many that are, and when that is settled anew.
-    choker: Choker,
-    served: u32,
-    choke_deadline: Option<Instant>,
-    /// When peers are looked at that were told of some pieces only.
-    spread_deadline: Option<Instant>,
-    /// Pieces looked at so far for them.
-    tell_steps: u64,
+    reading: Reading,
+    demand: Demand,
+    waits: Waits,
+    serving: Serving,
+    telling: Telling,
     up_pacer: Pacer,
     down_pacer: Pacer,
-    queries: Vec<Query>,
-    /// The last of those that were answered with addresses of one family: the other's may follow. True for IPv6.
-    half_answered: VecDeque<(Query, bool)>,
-    last_query: u32,
+    lookups: Lookups,
     relaying: Relaying,
-    /// Open connections to peers, over all torrents.
-    open_peers: u32,
-    /// Of these, those that do not choke us.
-    willing: u32,
-    /// What the open ones hold.
-    held: Held,
-    /// Connections being opened or shaking hands.
-    half_open: usize,
-    /// Who came to us and has not said for which torrent.
-    arrivals: usize,
-    /// The torrent whose turn it is to dial.
-    next_dialler: usize,
-    /// When a peer was last dialled; at first, when the run began.
-    last_dial: Instant,
-    /// When somebody was last heard, and whether addresses were found to be out of reach since then.
-    heard_at: Option<Instant>,
-    outage: bool,
+    crowd: Crowd,
+    dialing: Dialing,
+    looking: Looking,
     /// Who gives way where all places are taken.
     culling: Culling,
     /// When all peers are looked at.
     peers_deadline: Option<Instant>,
-    /// A tracker has given what it was asked for, or a peer has shaken hands.
-    reached: bool,
-    /// What was done for that.
-    efforts: Efforts,
-    /// Since when peers are looked for, as long as none was reached and the user does not want to wait for ever.
-    looking_since: Option<Instant>,
-    /// Everything is there; the trackers are told until then.
-    leaving: Option<Instant>,
-    /// The run ends, at the latest by then.
-    quitting: Option<Instant>,
-    outcome: Option<Outcome>,
-    finished: bool,
+    ending: Ending,
 }
 
 impl Session {
@@ -218,7 +172,7 @@ impl Session {
         Self {
             pool: Pool::new(settings.memory_bytes),
             device: Device::new(settings.memory_bytes),
-            held: Held::new(settings.max_peers),
+            crowd: Crowd::new(settings.max_peers),
             settings,
             giving: Giving::default(),
             routes: Arc::default(),
@@ -227,46 +181,20 @@ impl Session {
             torrents: Vec::new(),
             streams: Streams::default(),
             actions: VecDeque::new(),
-            scatter: Scatter::default(),
-            planned_for: None,
-            blocks_came: false,
-            line: Vec::new(),
-            searching: VecDeque::new(),
-            waiting: VecDeque::new(),
-            some_wait: false,
-            starved: Vec::new(),
-            first_asked: 0,
-            returned: false,
-            next_orphan_hunt: Instant::ZERO,
-            departed: VecDeque::new(),
-            choker: Choker::default(),
-            served: 0,
-            choke_deadline: None,
-            spread_deadline: None,
-            tell_steps: 0,
+            reading: Reading::default(),
+            demand: Demand::default(),
+            waits: Waits::default(),
+            serving: Serving::default(),
+            telling: Telling::default(),
             up_pacer: Pacer::default(),
             down_pacer: Pacer::default(),
-            queries: Vec::new(),
-            half_answered: VecDeque::new(),
-            last_query: 0,
+            lookups: Lookups::default(),
             relaying: Relaying::Not,
-            open_peers: 0,
-            willing: 0,
-            half_open: 0,
-            arrivals: 0,
-            next_dialler: 0,
-            last_dial: now,
-            heard_at: None,
-            outage: false,
+            dialing: Dialing::new(now),
+            looking: Looking::default(),
             culling: Culling::default(),
             peers_deadline: None,
-            reached: false,
-            efforts: Efforts::default(),
-            looking_since: None,
-            leaving: None,
-            quitting: None,
-            outcome: None,
-            finished: false,
+            ending: Ending::default(),
         }
     }
 
@@ -289,7 +217,7 @@ impl Session {
 
     fn enter(&mut self, now: Instant, metainfo: Arc<Metainfo>) -> TorrentId {
         let id = TorrentId(self.torrents.len() as u32);
-        self.held.expect(metainfo.geometry());
+        self.crowd.held.expect(metainfo.geometry());
         let identity =
             Identity { info_hash: metainfo.info_hash, peer_id: self.our_id, port: self.settings.port };
         let routes = Arc::clone(&self.routes);
@@ -376,7 +304,7 @@ impl Session {
             Some(Role::Peer(connection)) => match &mut connection.stage {
                 Stage::Open(open) if connection.handshake.rest().is_empty() => {
                     open.peer.on_sent(now, count);
-                    open.weigh(&mut self.held);
+                    open.weigh(&mut self.crowd.held);
                     self.count_sent(now, stream, count);
                 }
                 _ => connection.handshake.consume(count),
@@ -422,7 +350,7 @@ impl Session {
 
     /// What every handler ends with: others are asked for what came back, and the run ends if nothing holds it.
     fn settle(&mut self, now: Instant) {
-        if core::mem::take(&mut self.returned) {
+        if core::mem::take(&mut self.demand.returned) {
             self.give_returned(now);
         }
         self.let_stores_in();
@@ -441,14 +369,14 @@ impl Session {
     /// fuzzing.
     #[doc(hidden)]
     pub fn lent_buffers(&self) -> u32 {
-        self.pool.lent() - self.scatter.buffers()
+        self.pool.lent() - self.reading.scatter.buffers()
     }
 
     /// Pieces and blocks looked at or moved so far for the peers that are connected. For tests of how cost grows.
     #[doc(hidden)]
     pub fn steps(&self) -> u64 {
         let rooms: u64 = self.torrents.iter().map(|torrent| torrent.download.steps()).sum();
-        let own = rooms + self.culling.steps + self.tell_steps;
+        let own = rooms + self.culling.steps + self.telling.steps;
         own + self.streams.iter_open().map(|(.., open)| open.pipeline.search_steps()).sum::<u64>()
     }
 }

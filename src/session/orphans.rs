@@ -9,16 +9,16 @@ impl Session {
     /// There is no memory for what a peer of `id` could be asked for: takes it from other torrents, if they keep some for
     /// nothing. Seldom, and no more than a piece needs.
     pub(super) fn hunt_orphans(&mut self, now: Instant, id: TorrentId) {
-        if now < self.next_orphan_hunt {
+        if now < self.demand.next_orphan_hunt {
             return;
         }
-        self.next_orphan_hunt = now + ORPHAN_HUNT_INTERVAL;
+        self.demand.next_orphan_hunt = now + ORPHAN_HUNT_INTERVAL;
         let blocks = self.torrents[id.0 as usize].download.geometry().blocks(0);
         let mut left = ORPHANS_MAX;
         for other in self.ids().filter(|&other| other != id) {
             while left > 0 && !self.pool.has_room_for(blocks) && self.give_up_idle(now, other) {
                 left -= 1;
-                self.returned = true;
+                self.demand.returned = true;
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::streams::{Connection, Open, Outgoing, Role, Stage};
 use super::telling::Told;
 use super::uploads::Service;
+use super::weighing::Held;
 use super::{Action, CloseCause, Note, Session};
 use crate::base::limits::{CONNECT_TIMEOUT, DEPARTED_MAX, HANDSHAKE_TIMEOUT, KEEP_ALIVE_INTERVAL};
 use crate::base::{Bitfield, InfoHash, Instant, PeerId, StreamId, TorrentId};
@@ -10,10 +11,36 @@ use crate::download::Pipeline;
 use crate::peer::Peer;
 use crate::wire::{Framer, Handshake, HandshakeReader, Misbehaved};
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
+
+/// Connections to peers, over all torrents.
+#[derive(Debug)]
+pub(super) struct Crowd {
+    /// Those past their handshakes.
+    pub open: u32,
+    /// Of these, those that do not choke us.
+    pub willing: u32,
+    /// What the open ones hold.
+    pub held: Held,
+    /// Being opened or shaking hands.
+    pub half_open: usize,
+    /// Those that came to us and have not said for which torrent.
+    pub arrivals: usize,
+    /// Addresses of peers that are gone, for the case that they prove guilty later.
+    pub departed: VecDeque<(StreamId, SocketAddr)>,
+}
+
+impl Crowd {
+    /// Nobody; as many may come.
+    pub fn new(max_peers: u32) -> Self {
+        let held = Held::new(max_peers);
+        Self { open: 0, willing: 0, held, half_open: 0, arrivals: 0, departed: VecDeque::new() }
+    }
+}
 
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +112,7 @@ impl Session {
         let connection = Connection { torrent, address, incoming, listens_at, handshake, stage };
         let stream = self.streams.insert(Role::Peer(Box::new(connection)));
         self.torrents[torrent.0 as usize].connecting += 1;
-        self.half_open += 1;
+        self.crowd.half_open += 1;
         self.walk_by(now + CONNECT_TIMEOUT);
         self.actions.push_back(Action::Connect { stream, address });
     }
@@ -160,10 +187,10 @@ impl Session {
         }));
         torrent.connecting -= 1;
         torrent.peers += 1;
-        self.open_peers += 1;
+        self.crowd.open += 1;
         torrent.candidates.connected(now, address);
-        self.half_open -= 1;
-        self.reached = true;
+        self.crowd.half_open -= 1;
+        self.looking.reached = true;
         self.actions.push_back(Action::Flush { stream });
         self.walk_by(now + KEEP_ALIVE_INTERVAL);
         self.note(Note::PeerConnected { torrent: id, address });
@@ -192,25 +219,25 @@ impl Session {
         let useful = match stage {
             Stage::Open(open) => {
                 torrent.peers -= 1;
-                self.open_peers -= 1;
-                self.held.change(open.weight as usize, 0);
-                self.willing -= u32::from(!open.peer.choking);
+                self.crowd.open -= 1;
+                self.crowd.held.change(open.weight as usize, 0);
+                self.crowd.willing -= u32::from(!open.peer.choking);
                 self.give_slot_back(now, &open);
                 let useful = open.peer.down.total_bytes() > 0;
                 // Who has sent nothing cannot have spoiled anything: a crowd that comes and goes does not make us forget
                 // those who have.
                 if useful {
-                    if self.departed.len() == DEPARTED_MAX {
-                        self.departed.pop_front();
+                    if self.crowd.departed.len() == DEPARTED_MAX {
+                        self.crowd.departed.pop_front();
                     }
-                    self.departed.push_back((stream, address));
+                    self.crowd.departed.push_back((stream, address));
                 }
                 self.give_back(id, stream, *open);
                 Some(useful)
             }
             Stage::Connecting(_) | Stage::Shaking { .. } => {
                 torrent.connecting -= 1;
-                self.half_open -= 1;
+                self.crowd.half_open -= 1;
                 None
             }
         };
@@ -252,7 +279,7 @@ impl Session {
             (Farewell::Closed(cause), _) if cause.is_on_our_side() => candidates.put_back(now, address),
             (Farewell::Full, None) => candidates.put_back(now, address),
             (farewell, None) if is_cut_off && farewell.is_silence() => {
-                self.outage = true;
+                self.dialing.outage = true;
                 candidates.cut_off(now, address, &mut self.rng);
             }
             (Farewell::Guilty(_) | Farewell::NeverReads | Farewell::Greedy, Some(_)) => {
@@ -282,15 +309,15 @@ impl Session {
             self.pool.give(buffer);
         }
         if open.waits_for_room {
-            self.waiting.retain(|&waiting| waiting != stream);
+            self.waits.streams.retain(|&waiting| waiting != stream);
         }
-        self.returned = true;
+        self.demand.returned = true;
     }
 
     /// The address behind a stream, also of one that is gone since not long ago.
     pub(super) fn address_of(&mut self, stream: StreamId) -> Option<SocketAddr> {
         let live = self.streams.connection(stream).map(|connection| connection.address);
-        live.or_else(|| self.departed.iter().find(|(old, _)| *old == stream).map(|&(_, address)| address))
+        live.or_else(|| self.crowd.departed.iter().find(|(old, _)| *old == stream).map(|&(_, address)| address))
     }
 
     /// A peer sent a bad block: it is not spoken to again.

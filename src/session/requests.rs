@@ -6,7 +6,23 @@ use crate::base::limits::{BLOCK_BYTES, LIMITED_QUEUE, REJECT_REST, REQUEST_MESSA
 use crate::base::{Block, Instant, StreamId, TorrentId};
 use crate::download::Pick;
 use crate::wire::{Framer, Message};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+
+/// Who lacks blocks to be asked for, and when that may have changed.
+#[derive(Debug, Default)]
+pub(super) struct Demand {
+    /// Peers whose search for a piece goes on in the next turn.
+    searching: VecDeque<StreamId>,
+    /// Memory or blocks came back: peers that could not be given anything are asked again.
+    pub returned: bool,
+    /// Room for a list of them, for a moment.
+    pub starved: Vec<StreamId>,
+    /// Who of them is asked first: counts up.
+    first_asked: usize,
+    /// When memory is looked for that other torrents keep for nothing, if there is none then.
+    pub next_orphan_hunt: Instant,
+}
 
 impl Session {
     /// Fills a peer's request window.
@@ -68,7 +84,7 @@ impl Session {
                 }
                 if pick == Pick::Later && !open.searching {
                     open.searching = true;
-                    self.searching.push_back(stream);
+                    self.demand.searching.push_back(stream);
                 }
                 break;
             };
@@ -84,7 +100,7 @@ impl Session {
 
     /// Blocks of memory that each peer may fill with its queue.
     pub(super) fn share_blocks(&self) -> u32 {
-        self.pool.capacity() / 2 / self.open_peers.max(1)
+        self.pool.capacity() / 2 / self.crowd.open.max(1)
     }
 
     /// Blocks that each peer may be asked for at a time: what the limit lets through in the next seconds is asked for, in
@@ -92,7 +108,7 @@ impl Session {
     fn limit_blocks(&self) -> u32 {
         let Some(rate) = self.down_pacer.rate() else { return u32::MAX };
         let blocks = rate.saturating_mul(LIMITED_QUEUE.as_secs()) / u64::from(BLOCK_BYTES);
-        u32::try_from(blocks / u64::from(self.willing.max(1))).unwrap_or(u32::MAX)
+        u32::try_from(blocks / u64::from(self.crowd.willing.max(1))).unwrap_or(u32::MAX)
     }
 
     /// Asks those again who could not be given anything.
@@ -110,19 +126,19 @@ impl Session {
     }
 
     fn ask_starved_if(&mut self, now: Instant, mut is_asked: impl FnMut(&mut Self, StreamId) -> bool) {
-        let mut line = core::mem::take(&mut self.starved);
+        let mut line = core::mem::take(&mut self.demand.starved);
         let open = self.streams.iter_open();
         line.extend(open.filter(|(_, _, _, open)| open.starved).map(|(stream, ..)| stream));
         // Memory that comes back is for each in turn.
-        self.first_asked = self.first_asked.wrapping_add(1);
-        let first = self.first_asked.checked_rem(line.len()).unwrap_or(0);
+        self.demand.first_asked = self.demand.first_asked.wrapping_add(1);
+        let first = self.demand.first_asked.checked_rem(line.len()).unwrap_or(0);
         line.rotate_left(first);
         for stream in line.drain(..) {
             if is_asked(self, stream) {
                 self.ask(now, stream);
             }
         }
-        self.starved = line;
+        self.demand.starved = line;
     }
 
     fn has_work_for(&mut self, stream: StreamId) -> bool {
@@ -141,14 +157,14 @@ impl Session {
 
     /// Goes on with searches for pieces that were cut short. True if there are more.
     pub(super) fn go_on_searching(&mut self, now: Instant) -> bool {
-        for _ in 0..self.searching.len().min(16) {
-            let Some(stream) = self.searching.pop_front() else { break };
+        for _ in 0..self.demand.searching.len().min(16) {
+            let Some(stream) = self.demand.searching.pop_front() else { break };
             if let Some((_, open)) = self.streams.open(stream) {
                 open.searching = false;
                 self.ask(now, stream);
             }
         }
-        !self.searching.is_empty()
+        !self.demand.searching.is_empty()
     }
 
     /// A block has found no memory, because more was promised than there is: gives up the pieces that were opened last,
@@ -173,7 +189,7 @@ impl Session {
         requests.iter().for_each(|&(stream, block)| self.give_up_request(now, stream, block, coming));
         requests.dedup_by_key(|(stream, _)| *stream);
         requests.into_iter().for_each(|(stream, _)| self.ask(now, stream));
-        self.returned = true;
+        self.demand.returned = true;
     }
 
     /// Another peer was faster.
@@ -230,13 +246,13 @@ impl Session {
         open.pipeline.snub();
         open.pipeline.release(|block| download.unrequest(stream, block));
         download.forget(stream);
-        self.returned = true;
+        self.demand.returned = true;
     }
 
     /// Wishes to send what waits, once until it is sent.
     pub(super) fn flush(&mut self, stream: StreamId) {
         let Some((_, open)) = self.streams.open(stream) else { return };
-        open.weigh(&mut self.held);
+        open.weigh(&mut self.crowd.held);
         if !open.flushing && open.has_output() {
             open.flushing = true;
             self.actions.push_back(Action::Flush { stream });

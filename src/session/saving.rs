@@ -107,7 +107,7 @@ impl Session {
             written_ns: wall.now_ns,
             boot_ns: wall.boot_ns,
             past: self.past(now, id),
-            is_final: self.quitting.is_some() && own.is_at_rest() && torrent.download.is_flushed(),
+            is_final: self.ending.quitting.is_some() && own.is_at_rest() && torrent.download.is_flushed(),
             stamps: stamps.into(),
             durable: own.durable.clone(),
             stored: stored.clone(),
@@ -119,7 +119,7 @@ impl Session {
     pub(super) fn save_in_time(&mut self, now: Instant, id: TorrentId) {
         let torrent = &mut self.torrents[id.0 as usize];
         let uploaded_bytes = torrent.up.total_bytes();
-        let ends = self.quitting.is_some();
+        let ends = self.ending.quitting.is_some();
         // At the end nothing is written beside a sync, which may let who writes wait.
         let may_write = !ends || !torrent.durability.is_syncing();
         let saving = &mut torrent.durability.saving;
@@ -137,7 +137,7 @@ impl Session {
         saving.is_under_way = false;
         let had_failed = core::mem::replace(&mut saving.has_failed, result.is_err());
         // At the end there is no time for another try.
-        saving.is_due |= result.is_err() && self.quitting.is_none();
+        saving.is_due |= result.is_err() && self.ending.quitting.is_none();
         if let Err(fault) = result
             && !had_failed
         {

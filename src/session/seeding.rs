@@ -139,7 +139,7 @@ impl Session {
             }
         }
         if on {
-            self.leaving = None;
+            self.ending.leaving = None;
         }
         self.dial_candidates(now);
         self.leave_if_all_ended(now);

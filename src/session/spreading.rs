@@ -90,7 +90,7 @@ impl Session {
     /// BEP 16: tells a peer of pieces as long as it has not too many that nobody else has got from it.
     pub(super) fn reveal(&mut self, now: Instant, stream: StreamId) {
         loop {
-            let allowance = self.held.allowance();
+            let allowance = self.crowd.held.allowance();
             let Some((id, open)) = self.streams.open(stream) else { return };
             let torrent = &mut self.torrents[id.0 as usize];
             let Some(hidden) = torrent.spreading.as_ref().and_then(|spreading| spreading.hidden.as_ref())
@@ -176,7 +176,7 @@ impl Session {
 
     /// Looks after peers that are late.
     pub(super) fn spread_in_time(&mut self, now: Instant) {
-        self.spread_deadline = None;
+        self.telling.spread_deadline = None;
         for nth in 0..self.torrents.len() {
             let spreading = self.torrents[nth].spreading.as_mut();
             if let Some(hidden) = spreading.and_then(|spreading| spreading.hidden.as_mut()) {
@@ -216,7 +216,7 @@ impl Session {
     }
 
     pub(super) fn spread_by(&mut self, due: Instant) {
-        self.spread_deadline = Some(self.spread_deadline.map_or(due, |planned| planned.min(due)));
+        self.telling.spread_deadline = Some(self.telling.spread_deadline.map_or(due, |planned| planned.min(due)));
     }
 }
 

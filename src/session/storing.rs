@@ -14,7 +14,7 @@ impl Session {
     /// Hashes up to `budget_bytes` of complete pieces, and goes on with cut searches. True if more waits: call again in
     /// the next turn, without sleeping.
     pub fn work(&mut self, now: Instant, mut budget_bytes: usize) -> bool {
-        let more_comes = core::mem::take(&mut self.blocks_came);
+        let more_comes = core::mem::take(&mut self.reading.blocks_came);
         for nth in 0..self.torrents.len() {
             let id = TorrentId(nth as u32);
             while budget_bytes > 0 {
@@ -47,7 +47,7 @@ impl Session {
                 torrent.corrupt_bytes += u64::from(torrent.download.geometry().piece_length(piece));
                 self.note(Note::PieceFailed { torrent: id, piece });
                 guilty.into_iter().for_each(|stream| self.ban(now, id, stream, piece));
-                self.returned = true;
+                self.demand.returned = true;
             }
         }
     }
@@ -103,7 +103,7 @@ impl Session {
     /// True if storing would keep the run from ending: a file system may let who writes wait until a sync is done (ext4 with
     /// a journal), and a device that hangs does not end it.
     fn may_not_store(&self) -> bool {
-        self.quitting.is_some() && self.torrents.iter().any(|torrent| torrent.durability.is_syncing())
+        self.ending.quitting.is_some() && self.torrents.iter().any(|torrent| torrent.durability.is_syncing())
     }
 
     /// Passes the download's stores on as wishes.
@@ -113,7 +113,7 @@ impl Session {
         }
         let torrent = &mut self.torrents[id.0 as usize];
         // While storing fails, everything waits for the next try; at the end, nothing waits.
-        let (may_wish, may_wait) = (torrent.stall.is_none(), self.quitting.is_none());
+        let (may_wish, may_wait) = (torrent.stall.is_none(), self.ending.quitting.is_none());
         while let Some(bytes) = torrent.download.next_store_bytes() {
             if may_wish && may_wait && !torrent.durability.admits(&mut self.device, id, bytes) {
                 break;
@@ -162,7 +162,7 @@ impl Session {
             self.note(Note::PieceStored { torrent: id, piece });
         }
         self.tell_soon(now, id, &stored);
-        self.returned = true;
+        self.demand.returned = true;
         self.torrents[id.0 as usize].durability.on_wholly_stored(&stored);
         self.check_doubtful(now, id);
         self.complete_if_done(now, id);
@@ -217,7 +217,7 @@ impl Session {
             _ => tries >= STORE_TRIES_MAX,
         };
         // While quitting there is no time to wait for a better disk: what is not stored is fetched again next time.
-        let retried = !is_hopeless && self.quitting.is_none();
+        let retried = !is_hopeless && self.ending.quitting.is_none();
         // One line for each kind of trouble: while it lasts, tries may fail at one file and then at another.
         if before.is_none_or(|stall| stall.fault.kind != fault.kind) {
             self.note(Note::StorageFault { torrent: id, fault, retried });

@@ -36,6 +36,15 @@ impl Untold {
     }
 }
 
+/// When peers are told of what they were not told at first, and what that has cost.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    /// When peers are looked at that were told of some pieces only.
+    pub spread_deadline: Option<Instant>,
+    /// Pieces looked at so far for them.
+    pub steps: u64,
+}
+
 /// What a peer was told that we have.
 #[derive(Debug, Default)]
 pub(super) enum Told {
@@ -88,8 +97,8 @@ impl Session {
         let have = torrent.download.have();
         let mut some_wait = false;
         for (stream, _, open) in self.streams.iter_open_mut().filter(|(_, torrent, _)| *torrent == id) {
-            some_wait |= !open.tell_have(have, &pieces, self.held.allowance());
-            open.weigh(&mut self.held);
+            some_wait |= !open.tell_have(have, &pieces, self.crowd.held.allowance());
+            open.weigh(&mut self.crowd.held);
             if !open.flushing && open.has_output() {
                 open.flushing = true;
                 self.actions.push_back(Action::Flush { stream });
@@ -107,7 +116,7 @@ impl Session {
     pub(super) fn tell_rest(&mut self, now: Instant, stream: StreamId) {
         let Some((id, open)) = self.streams.open(stream) else { return };
         let have = self.torrents[id.0 as usize].download.have();
-        if !open.tell_rest(have, self.held.allowance(), &mut self.tell_steps) {
+        if !open.tell_rest(have, self.crowd.held.allowance(), &mut self.telling.steps) {
             // What does not fit follows in the next round.
             self.spread_by(now + TELL_REST_INTERVAL);
         }

@@ -17,8 +17,8 @@ impl Session {
             let told = torrent.untold.deadline();
             [announce, flush, torrent.stall.map(|stall| stall.retry), durable, told]
         });
-        let giving = [self.choke_deadline, self.spread_deadline, self.pace_deadline(), self.seed_deadline()];
-        let giving = giving.into_iter().filter(|_| self.quitting.is_none());
+        let giving = [self.serving.deadline, self.telling.spread_deadline, self.pace_deadline(), self.seed_deadline()];
+        let giving = giving.into_iter().filter(|_| self.ending.quitting.is_none());
         let own = [self.peers_deadline, self.dial_deadline(), self.end_deadline(), self.give_up_deadline()];
         let own = own.into_iter().chain([self.relaying.deadline()]);
         torrents.chain(own).chain(giving).flatten().min()
@@ -37,10 +37,10 @@ impl Session {
             self.tell_in_time(now, id);
             self.make_durable(now, id);
         }
-        if self.choke_deadline.is_some_and(|due| due <= now) {
+        if self.serving.deadline.is_some_and(|due| due <= now) {
             self.choke_round(now);
         }
-        if self.spread_deadline.is_some_and(|due| due <= now) {
+        if self.telling.spread_deadline.is_some_and(|due| due <= now) {
             self.spread_in_time(now);
         }
         self.end_relaying_in_time(now);
@@ -128,6 +128,6 @@ impl Session {
     }
 
     fn end_deadline(&self) -> Option<Instant> {
-        self.quitting.or(self.leaving)
+        self.ending.quitting.or(self.ending.leaving)
     }
 }

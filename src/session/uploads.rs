@@ -224,7 +224,7 @@ impl Session {
         (torrent.complete, torrent.durable, torrent.spreading) = (false, false, None);
         let of_this =
             self.streams.iter_open().filter(|(_, of, _, open)| *of == id && open.peer.has.has(piece));
-        self.starved.extend(of_this.map(|(stream, ..)| stream));
+        self.demand.starved.extend(of_this.map(|(stream, ..)| stream));
         // Whoever has it is asked at once.
         self.ask_starved(now);
         self.dial_candidates(now);

@@ -109,12 +109,12 @@ impl Session {
     /// Counts what a connection holds by now.
     pub(super) fn weigh(&mut self, stream: StreamId) {
         let Some((_, open)) = self.streams.open(stream) else { return };
-        open.weigh(&mut self.held);
+        open.weigh(&mut self.crowd.held);
     }
 
     /// Drops whoever holds most, as long as all hold too much.
     pub(super) fn shed(&mut self, now: Instant) {
-        while self.held.is_over()
+        while self.crowd.held.is_over()
             && let Some((stream, ..)) = self.streams.iter_open().max_by_key(|(.., open)| open.extra_bytes())
         {
             self.drop_peer(now, stream, Farewell::Greedy);
@@ -124,8 +124,8 @@ impl Session {
     /// Panics unless what is counted is what is held, as nearly as it has to be. For simulation and fuzzing.
     pub(super) fn check_weights(&self) {
         let sum: usize = self.streams.iter_open().map(|(.., open)| open.weight as usize).sum();
-        assert_eq!(sum, self.held.bytes, "bytes held by peers");
-        assert!(!self.held.is_over(), "{sum} bytes are held by peers");
+        assert_eq!(sum, self.crowd.held.bytes, "bytes held by peers");
+        assert!(!self.crowd.held.is_over(), "{sum} bytes are held by peers");
         for (stream, .., open) in self.streams.iter_open() {
             // A short word may have been said since, for which the outbox has grown.
             let (weight, bytes) = (open.weight as usize, open.held_bytes());
