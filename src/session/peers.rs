@@ -232,7 +232,7 @@ impl Session {
                     }
                     self.crowd.departed.push_back((stream, address));
                 }
-                self.give_back(id, stream, *open);
+                self.give_back(now, id, stream, *open);
                 Some(useful)
             }
             Stage::Connecting(_) | Stage::Shaking { .. } => {
@@ -293,13 +293,13 @@ impl Session {
     }
 
     /// Requests, availability and buffers of a connection return to their owners.
-    fn give_back(&mut self, id: TorrentId, stream: StreamId, mut open: Open) {
+    fn give_back(&mut self, now: Instant, id: TorrentId, stream: StreamId, mut open: Open) {
         let torrent = &mut self.torrents[id.0 as usize];
         for block in open.pipeline.clear() {
             torrent.download.unrequest(stream, block);
         }
         torrent.download.forget(stream);
-        self.unspread(id, stream);
+        self.unspread(now, id, stream);
         let torrent = &mut self.torrents[id.0 as usize];
         let counted = open.counted.then_some(&open.peer.has).into_iter().flat_map(Bitfield::iter);
         let allowed = open.allowed.iter().copied().filter(|_| !open.counted);

@@ -155,6 +155,7 @@ impl Session {
         if piece.is_none() {
             self.reveal(now, stream);
         }
+        self.end_hiding_if_over(now, id);
     }
 
     /// A whole block is sent. Most peers do not tell us of a piece that we have told them of: with the last block of it
@@ -167,10 +168,12 @@ impl Session {
         }
     }
 
-    /// A connection is gone: what it was told of is told to another.
-    pub(super) fn unspread(&mut self, id: TorrentId, stream: StreamId) {
-        if let Some(Spreading { hidden: Some(hidden), .. }) = &mut self.torrents[id.0 as usize].spreading {
-            hidden.forget(stream);
+    /// A connection is gone: what it was told of is told to another, at once, as others may lack nothing else.
+    pub(super) fn unspread(&mut self, now: Instant, id: TorrentId, stream: StreamId) {
+        if let Some(Spreading { hidden: Some(hidden), .. }) = &mut self.torrents[id.0 as usize].spreading
+            && hidden.forget(stream)
+        {
+            self.spread_by(now);
         }
     }
 
@@ -184,12 +187,19 @@ impl Session {
             }
         }
         let told = self.streams.iter_open().filter(|(.., open)| !matches!(open.told, Told::All));
-        let told = told.map(|(stream, id, _, open)| (stream, id, open.told.is_partly_hidden()));
-        let told: Vec<(StreamId, TorrentId, bool)> = told.collect();
-        for (stream, id, is_partly_hidden) in told {
-            if is_partly_hidden && self.torrents[id.0 as usize].is_hiding() {
+        let told = told
+            .map(|(stream, id, _, open)| (stream, id, open.told.is_partly_hidden(), open.peer.interested));
+        let told: Vec<(StreamId, TorrentId, bool, bool)> = told.collect();
+        for (stream, id, is_partly_hidden, is_interested) in told {
+            let spreading = self.torrents[id.0 as usize].spreading.as_mut();
+            let hidden = spreading.and_then(|spreading| spreading.hidden.as_mut());
+            if let Some(hidden) = hidden.filter(|_| is_partly_hidden) {
+                if !is_interested {
+                    hidden.needs_nothing(now, stream, SUPER_SEED_INTERVAL / 2);
+                }
                 self.spread_by(now + SUPER_SEED_INTERVAL);
                 self.reveal(now, stream);
+                self.end_hiding_if_over(now, id);
             } else {
                 self.tell_rest(now, stream);
             }

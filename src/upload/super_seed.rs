@@ -4,6 +4,7 @@
 use crate::base::limits::{SPREAD_STEPS_MAX, SUPER_SEED_PASS_MAX, SUPER_SEED_TAKE_MAX};
 use crate::base::{Instant, StreamId};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use core::time::Duration;
 
 /// A piece that one peer was told of.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +14,17 @@ struct Dealt {
     since: Instant,
     /// It has got it.
     taken: bool,
+}
+
+impl Dealt {
+    /// Whoever was told of it has it. True if that is news.
+    fn take(&mut self, now: Instant) -> bool {
+        let is_news = !core::mem::replace(&mut self.taken, true);
+        if is_news {
+            self.since = now;
+        }
+        is_news
+    }
 }
 
 /// What it means that a peer has a piece.
@@ -30,6 +42,8 @@ pub struct SuperSeed {
     dealt: BTreeMap<u32, Dealt>,
     /// The same by peer: a peer is thought of with every piece that another has got from it.
     of: BTreeMap<StreamId, BTreeSet<u32>>,
+    /// How many of them are not taken.
+    untaken: u32,
     /// Pieces that are to be given to another peer.
     returned: VecDeque<u32>,
 }
@@ -39,6 +53,7 @@ impl SuperSeed {
     pub fn deal(&mut self, now: Instant, piece: u32, stream: StreamId) {
         self.take_out(piece);
         self.dealt.insert(piece, Dealt { to: stream, since: now, taken: false });
+        self.untaken += 1;
         self.of.entry(stream).or_default().insert(piece);
     }
 
@@ -65,9 +80,7 @@ impl SuperSeed {
         let Some(dealt) = self.dealt.get_mut(&piece) else { return Passed::No };
         let to = dealt.to;
         if to == stream && !alone {
-            if !core::mem::replace(&mut dealt.taken, true) {
-                dealt.since = now;
-            }
+            self.untaken -= u32::from(dealt.take(now));
             return Passed::No;
         }
         self.take_out(piece);
@@ -79,37 +92,52 @@ impl SuperSeed {
         self.dealt.keys().copied()
     }
 
-    /// `stream` is gone, with what it has got.
-    pub fn forget(&mut self, stream: StreamId) {
+    /// `stream` wants nothing of what it was told of `age` ago or earlier: it has got that elsewhere.
+    pub fn needs_nothing(&mut self, now: Instant, stream: StreamId, age: Duration) {
+        for piece in self.of.get(&stream).into_iter().flatten() {
+            if let Some(dealt) = self.dealt.get_mut(piece).filter(|dealt| now.since(dealt.since) >= age) {
+                self.untaken -= u32::from(dealt.take(now));
+            }
+        }
+    }
+
+    /// `stream` is gone, with what it has got. True if something is to be given to another.
+    pub fn forget(&mut self, stream: StreamId) -> bool {
         let own = self.of.remove(&stream).unwrap_or_default();
         for piece in &own {
-            self.dealt.remove(piece);
+            let dealt = self.dealt.remove(piece);
+            self.untaken -= u32::from(dealt.is_some_and(|dealt| !dealt.taken));
         }
+        let has_some = !own.is_empty();
         self.returned.extend(own);
+        has_some
     }
 
     /// Looks for those who are late: a piece that was not taken for long is dealt again; one that was taken and could be
     /// passed to nobody is not waited for any more.
     pub fn on_time(&mut self, now: Instant) {
-        let (of, returned) = (&mut self.of, &mut self.returned);
+        let Self { of, untaken, returned, .. } = self;
         self.dealt.retain(|&piece, dealt| {
             let patience = if dealt.taken { SUPER_SEED_PASS_MAX } else { SUPER_SEED_TAKE_MAX };
             let is_late = now.since(dealt.since) >= patience;
             if is_late {
                 leave_out(of, dealt.to, piece);
+                *untaken -= u32::from(!dealt.taken);
                 returned.extend((!dealt.taken).then_some(piece));
             }
             !is_late
         });
     }
 
-    /// True if no piece waits to be taken or passed on.
+    /// True if whatever was dealt has been taken. To wait until it has been passed on, too, would keep those waiting who
+    /// lack nothing else, and who was to pass it on may have left.
     pub fn is_over(&self) -> bool {
-        self.dealt.is_empty() && self.returned.is_empty()
+        self.untaken == 0 && self.returned.is_empty()
     }
 
     fn take_out(&mut self, piece: u32) {
         if let Some(dealt) = self.dealt.remove(&piece) {
+            self.untaken -= u32::from(!dealt.taken);
             leave_out(&mut self.of, dealt.to, piece);
         }
     }
@@ -162,6 +190,25 @@ mod tests {
         assert!(!seed.is_over());
         assert_eq!(seed.take_returned(|_| true), Some(3));
         assert!(seed.is_over());
+    }
+
+    #[test]
+    fn it_is_over_when_everything_is_taken_whoever_passes_it_on() {
+        let mut seed = dealt(&[(3, 1), (4, 1), (5, 2), (6, 3)]);
+        seed.on_have(START, 3, stream(1), false);
+        seed.on_have(START, 3, stream(1), false);
+        assert_eq!(seed.on_have(START, 5, stream(3), false), Passed::By(stream(2)));
+        let later = START + SUPER_SEED_PASS_MAX;
+        seed.deal(later, 7, stream(1));
+        seed.needs_nothing(later, stream(1), SUPER_SEED_PASS_MAX);
+        assert!(!seed.is_over(), "of 7 it has perhaps not read");
+        seed.needs_nothing(later, stream(1), Duration::ZERO);
+        assert!(!seed.is_over());
+        seed.forget(stream(3));
+        assert_eq!(seed.take_returned(|_| true), Some(6));
+        assert!(seed.is_over());
+        seed.on_time(later + SUPER_SEED_PASS_MAX);
+        assert!(seed.is_over() && seed.count_of(stream(1)) == 0);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod disk;
 mod efficiency;
 mod fault;
 mod frames;
+mod limited;
 mod narrow;
 mod net;
 mod one_device;

@@ -63,6 +63,24 @@ fn a_super_seed_gives_everything_about_once() {
     }
 }
 
+/// Whoever has everything leaves, with what it alone had got from the seeder, and with what it had passed on to somebody
+/// who has left as well.
+#[test]
+fn a_super_seed_waits_for_nobody_who_has_left() {
+    for (pieces, count) in [(106, 2), (113, 3), (134, 6), (155, 3), (253, 5), (281, 3), (309, 7), (470, 6)] {
+        let content = Content::new(pieces, 256 << 10);
+        let mut net = Net::new(content.clone());
+        net.add(&seeder(2 * RATE, &Giving { super_seed: true, ..stays() }));
+        let leaves = |nth: usize| Part { giving: Giving::default(), ..part(nth + 1) };
+        let others: Vec<usize> = (0..count).map(|nth| net.add(&leaves(nth))).collect();
+        net.complete(&others, 10 * MINUTE);
+        let took = others.iter().map(|&node| net.completed(node)).fold(0.0, f64::max);
+        let ideal = content.bytes.len() as f64 / (2 * RATE) as f64;
+        say!("super, {pieces} pieces, {count} leave: {took:.2} s, {:.3} of the ideal", took / ideal);
+        assert!(took < 1.1 * ideal + 0.5, "{took} s of {ideal} s");
+    }
+}
+
 #[test]
 fn a_super_seed_serves_one_alone_and_two_that_do_not_know_each_other() {
     let content = Content::new(64, 256 << 10);

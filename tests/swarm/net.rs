@@ -52,6 +52,8 @@ pub struct Node {
     wake: Option<u64>,
     /// When everything was there, in µs.
     pub completed: Option<u64>,
+    /// Its run has ended.
+    gone: bool,
 }
 
 /// One end of a connection.
@@ -146,6 +148,7 @@ impl Net {
             ends: HashMap::new(),
             flush: VecDeque::new(),
             wake: None,
+            gone: false,
             completed: None,
         });
         self.pump(nth);
@@ -251,7 +254,7 @@ impl Net {
     /// Lets a machine do all that it can do at this time.
     fn pump(&mut self, node: usize) {
         let now = Instant::from_micros(self.now);
-        loop {
+        while !self.nodes[node].gone {
             self.act(node);
             let session = &mut self.nodes[node].session;
             let works = session.work(now, 4 << 20);
@@ -273,6 +276,9 @@ impl Net {
 
     fn plan_wake(&mut self, node: usize) {
         let state = &self.nodes[node];
+        if state.gone {
+            return;
+        }
         let busy = (!state.flush.is_empty()).then_some(state.line_free);
         let due = state.session.next_deadline().map(Instant::as_micros).into_iter().chain(busy).min();
         let Some(due) = due.map(|due| due.max(self.now + 1)) else { return };
@@ -293,8 +299,8 @@ impl Net {
                 | Action::SendDatagram { .. }
                 | Action::Resume { .. }
                 | Action::Resolve { .. }
-                | Action::Finish(_)
                 | Action::Say(_) => {}
+                Action::Finish(_) => self.nodes[node].gone = true,
                 Action::Close { stream } => {
                     if let Some(end) = self.nodes[node].ends.remove(&stream) {
                         let at = self.nodes[node].line_free.max(self.now) + LATENCY_US;
