@@ -154,6 +154,8 @@ pub const REQUESTS_START: u32 = 4;
 /// Requests outstanding to a new peer where memory has room for as many for every peer: two round trips of slow start
 /// are saved.
 pub const REQUESTS_EAGER: u32 = 16;
+/// How much the line brings is looked at this often.
+pub const LINE_INTERVAL: Duration = Duration::from_millis(5);
 /// With `--down-limit` no more is asked for than what comes in this time, though of each peer at least [`REQUESTS_MIN`]
 /// blocks.
 pub const LIMITED_QUEUE: Duration = Duration::from_secs(20);

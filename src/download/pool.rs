@@ -48,8 +48,10 @@ impl fmt::Debug for Buffer {
 
 /// Lends buffers and keeps the promise of `--memory`.
 ///
-/// A piece reserves room for all its blocks when it is opened. Most of what is reserved is still on its way through the
-/// network and fills no memory, so twice the limit is promised. When a block finds no buffer, the promise shrinks: half of
+/// A piece reserves room for all its blocks when it is opened. On a fast line most of what is reserved is still on its way
+/// through the network and fills no memory, so more than the limit is promised, by as much as the line brings in a second, up
+/// to twice the limit. (Many slow peers bring all pieces forward at the same pace: memory would be full of parts before
+/// anything is whole.) When a block finds no buffer, the promise shrinks: half of
 /// what it has beyond what can be kept in any case, which is the limit less a spare part for blocks that arrive twice or after
 /// their piece was given up. The caller then gives up pieces until [`Pool::is_overdrawn`] is false: no more is reserved then
 /// than can be kept. The promise grows back, more slowly each time.
@@ -66,6 +68,8 @@ pub struct Pool {
     arena: u32,
     /// No more buffers are made for blocks that may come.
     is_tight: bool,
+    /// Blocks that the line brings in a second.
+    line_blocks: u32,
     reserved: u32,
     /// A block has found no buffer, and more than can be kept is still reserved.
     is_strained: bool,
@@ -93,6 +97,7 @@ impl Pool {
             arena_free: Vec::new(),
             arena: 0,
             is_tight: false,
+            line_blocks: 0,
             reserved: 0,
             is_strained: false,
             promise: PROMISE.0,
@@ -126,7 +131,14 @@ impl Pool {
 
     /// Blocks that can be reserved in all, as long as few buffers are lent.
     pub fn capacity(&self) -> u32 {
-        (u64::from(self.safe_capacity()) * u64::from(self.promise) / 8) as u32
+        let safe = self.safe_capacity();
+        let promised = (u64::from(safe) * u64::from(self.promise) / 8) as u32;
+        promised.min(safe.saturating_add(self.line_blocks))
+    }
+
+    /// So many bytes come in a second.
+    pub fn set_line(&mut self, bytes_per_s: u64) {
+        self.line_blocks = u32::try_from(bytes_per_s / u64::from(BLOCK_BYTES)).unwrap_or(u32::MAX);
     }
 
     /// True if so many buffers are lent that nothing beyond what can be kept should be begun.
@@ -259,9 +271,28 @@ impl Pool {
 mod tests {
     use super::*;
 
+    /// Room for 16 blocks.
+    fn on_fast_line() -> Pool {
+        let mut pool = Pool::new(0);
+        pool.set_line(u64::MAX);
+        pool
+    }
+
+    #[test]
+    fn on_a_slow_line_no_more_is_promised_than_can_be_kept_and_what_comes_in_a_second() {
+        let mut pool = Pool::new(0);
+        let block = u64::from(BLOCK_BYTES);
+        for (bytes_per_s, capacity) in
+            [(0, 14), (5 * block, 19), (14 * block, 28), (99 * block, 28), (block - 1, 14)]
+        {
+            pool.set_line(bytes_per_s);
+            assert_eq!(pool.capacity(), capacity, "{bytes_per_s}");
+        }
+    }
+
     #[test]
     fn reservations_leave_a_spare_part() {
-        let mut pool = Pool::new(16 * u64::from(BLOCK_BYTES));
+        let mut pool = on_fast_line();
         assert_eq!((pool.capacity(), pool.safe_capacity()), (28, 14));
         assert!(pool.reserve(20) && !pool.reserve(9) && pool.reserve(8) && !pool.reserve(1));
         pool.release(14);
@@ -271,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_promise_shrinks_when_it_cannot_be_kept_and_grows_back_more_slowly_each_time() {
-        let mut pool = Pool::new(0);
+        let mut pool = on_fast_line();
         for patience in [32, 64] {
             assert!(pool.reserve(20));
             let lent: Vec<Buffer> = (0..16).map(|_| pool.take().unwrap()).collect();
@@ -298,7 +329,7 @@ mod tests {
 
     #[test]
     fn what_is_promised_comes_down_to_what_can_be_kept() {
-        let mut pool = Pool::new(0);
+        let mut pool = on_fast_line();
         let lent: Vec<Buffer> = (0..16).map(|_| pool.take().unwrap()).collect();
         let promised: Vec<u32> = (0..5).map(|_| (pool.take().is_none(), pool.capacity()).1).collect();
         assert_eq!(promised, [21, 17, 15, 14, 14]);
@@ -307,7 +338,7 @@ mod tests {
 
     #[test]
     fn no_more_than_can_be_kept_is_promised_while_buffers_are_few() {
-        let mut pool = Pool::new(0);
+        let mut pool = on_fast_line();
         let mut lent: Vec<Buffer> = (0..13).map(|_| pool.take().unwrap()).collect();
         assert!(pool.is_filling() && pool.reserve(14) && !pool.reserve(1));
         pool.give(lent.pop().unwrap());

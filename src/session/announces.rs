@@ -134,10 +134,13 @@ impl Session {
 
     /// The addresses of the other family have been found as well.
     fn on_second_family(&mut self, now: Instant, number: u32, addresses: &[IpAddr]) {
-        let Some(nth) = self.lookups.half_answered.iter().position(|(query, _)| query.number == number) else {
+        let Some(nth) = self.lookups.half_answered.iter().position(|(query, _)| query.number == number)
+        else {
             return;
         };
-        let Some((Query { torrent, handle, .. }, v6)) = self.lookups.half_answered.remove(nth) else { return };
+        let Some((Query { torrent, handle, .. }, v6)) = self.lookups.half_answered.remove(nth) else {
+            return;
+        };
         let others: Vec<IpAddr> = addresses.iter().filter(|ip| ip.is_ipv6() != v6).copied().collect();
         let trackers = &mut self.torrents[torrent.0 as usize].trackers;
         trackers.on_second_family(now, handle, &others, &mut self.rng);

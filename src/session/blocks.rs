@@ -20,6 +20,8 @@ pub(super) struct Reading {
     pub blocks_came: bool,
     /// Bytes that landed by plan and were something else, for a moment.
     line: Vec<u8>,
+    /// When it is looked at how much comes.
+    pub next_measure: Instant,
 }
 
 impl Session {
@@ -40,7 +42,11 @@ impl Session {
             }
             self.plan_blocks(stream);
         }
-        if self.reading.scatter.is_empty() { Landing::Anywhere } else { Landing::Scatter(&mut self.reading.scatter) }
+        if self.reading.scatter.is_empty() {
+            Landing::Anywhere
+        } else {
+            Landing::Scatter(&mut self.reading.scatter)
+        }
     }
 
     /// Between two messages, or in the header of a block.

@@ -61,7 +61,8 @@ impl Session {
     }
 
     pub(super) fn give_up_deadline(&self) -> Option<Instant> {
-        let patience = self.settings.give_up.filter(|_| !self.looking.reached && self.ending.quitting.is_none())?;
+        let patience =
+            self.settings.give_up.filter(|_| !self.looking.reached && self.ending.quitting.is_none())?;
         Some(self.looking.since? + patience)
     }
 

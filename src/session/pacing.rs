@@ -1,6 +1,7 @@
 //! The limits of both directions, over all torrents.
 
 use super::{Action, Session};
+use crate::base::limits::LINE_INTERVAL;
 use crate::base::units::KIB;
 use crate::base::{Instant, StreamId};
 use alloc::format;
@@ -21,10 +22,19 @@ impl Session {
     /// `count` bytes have come.
     pub(super) fn count_received(&mut self, now: Instant, stream: StreamId, count: usize) {
         self.on_sign_of_life(now);
+        self.measure_line(now);
         if self.down_pacer.rate().is_some()
             && let Some((_, open)) = self.streams.open(stream)
         {
             self.down_pacer.took(now, &mut open.service.down, count as u64);
+        }
+    }
+
+    /// Memory is promised by how much the line brings; that is looked at now and then.
+    fn measure_line(&mut self, now: Instant) {
+        if now >= self.reading.next_measure {
+            self.reading.next_measure = now + LINE_INTERVAL;
+            self.pool.set_line(self.torrents.iter().map(|torrent| torrent.down.per_second(now)).sum());
         }
     }
 

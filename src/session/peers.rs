@@ -317,7 +317,9 @@ impl Session {
     /// The address behind a stream, also of one that is gone since not long ago.
     pub(super) fn address_of(&mut self, stream: StreamId) -> Option<SocketAddr> {
         let live = self.streams.connection(stream).map(|connection| connection.address);
-        live.or_else(|| self.crowd.departed.iter().find(|(old, _)| *old == stream).map(|&(_, address)| address))
+        live.or_else(|| {
+            self.crowd.departed.iter().find(|(old, _)| *old == stream).map(|&(_, address)| address)
+        })
     }
 
     /// A peer sent a bad block: it is not spoken to again.

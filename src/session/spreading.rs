@@ -226,7 +226,8 @@ impl Session {
     }
 
     pub(super) fn spread_by(&mut self, due: Instant) {
-        self.telling.spread_deadline = Some(self.telling.spread_deadline.map_or(due, |planned| planned.min(due)));
+        self.telling.spread_deadline =
+            Some(self.telling.spread_deadline.map_or(due, |planned| planned.min(due)));
     }
 }
 

@@ -17,7 +17,8 @@ impl Session {
             let told = torrent.untold.deadline();
             [announce, flush, torrent.stall.map(|stall| stall.retry), durable, told]
         });
-        let giving = [self.serving.deadline, self.telling.spread_deadline, self.pace_deadline(), self.seed_deadline()];
+        let giving =
+            [self.serving.deadline, self.telling.spread_deadline, self.pace_deadline(), self.seed_deadline()];
         let giving = giving.into_iter().filter(|_| self.ending.quitting.is_none());
         let own = [self.peers_deadline, self.dial_deadline(), self.end_deadline(), self.give_up_deadline()];
         let own = own.into_iter().chain([self.relaying.deadline()]);

@@ -10,7 +10,7 @@ mod disk;
 mod efficiency;
 mod fault;
 mod frames;
-mod limited;
+mod lines;
 mod narrow;
 mod net;
 mod one_device;

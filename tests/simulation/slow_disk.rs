@@ -8,7 +8,7 @@ use crate::world::World;
 use std::time::Duration;
 
 /// What the endgame may fetch twice, whatever the size: the last blocks are asked of two.
-const ENDGAME_BYTES: u64 = 512 << 10;
+const ENDGAME_BYTES: u64 = 1 << 20;
 
 /// A download of 16 MiB onto a disk that takes up to 4 s for each sync.
 fn downloaded(seed: u64, peers: usize, memory_bytes: u64) -> World {
