@@ -14,6 +14,7 @@ use leechers::{Client, Leecher, PATIENCE, Task, swarmlet};
 use payload::Payload;
 use process::{Running, Scratch, free_port, wait_for, wait_for_listener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A swarmlet that has everything.
@@ -44,7 +45,9 @@ impl Scene {
 
     /// `client` downloads everything; it listens on `port` and knows the seeder and `more`, if it can be told.
     fn start(&self, client: Client, port: u16, more: &[u16]) -> (Leecher, PathBuf) {
-        let output = self.scratch.folder(&format!("output-{port}"));
+        // Not named by the port, which may be that of one who has left.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let output = self.scratch.folder(&format!("output-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         let (torrent, scratch, others) = (&self.torrent, &self.scratch, &[&[self.port], more].concat()[..]);
         let leecher = Leecher::start(client, &Task { torrent, output: &output, scratch, port, others });
         (leecher, output)
