@@ -156,6 +156,10 @@ pub const REQUESTS_START: u32 = 4;
 pub const REQUESTS_EAGER: u32 = 16;
 /// How much the line brings is looked at this often.
 pub const LINE_INTERVAL: Duration = Duration::from_millis(5);
+/// Who is slow is looked at this often.
+pub const LANES_INTERVAL: Duration = Duration::from_millis(500);
+/// A peer is slow if it gives less than one part in so many of what is usual.
+pub const SLOW_PART: u128 = 8;
 /// With `--down-limit` no more is asked for than what comes in this time, though of each peer at least [`REQUESTS_MIN`]
 /// blocks.
 pub const LIMITED_QUEUE: Duration = Duration::from_secs(20);

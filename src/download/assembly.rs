@@ -30,6 +30,8 @@ struct OpenPiece {
     oldest_asked: Instant,
     /// The only peer that may be asked, and until when, while a piece that failed before is fetched again.
     sole: Option<(StreamId, Instant)>,
+    /// It was opened for a slow peer, and is for others only when they have nothing else.
+    is_slow: bool,
 }
 
 impl OpenPiece {
@@ -91,6 +93,26 @@ pub struct Assembly {
     /// Open pieces and blocks looked at so far.
     steps: u64,
     opened: u32,
+    /// Blocks of the open pieces that are slow.
+    slow_blocks: u32,
+}
+
+/// Which open pieces may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    Any,
+    Slow,
+    NotSlow,
+}
+
+impl Lane {
+    fn takes(self, is_slow: bool) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Slow => is_slow,
+            Self::NotSlow => !is_slow,
+        }
+    }
 }
 
 impl Assembly {
@@ -104,6 +126,7 @@ impl Assembly {
             held_up: Duration::ZERO,
             steps: 0,
             opened: 0,
+            slow_blocks: 0,
         }
     }
 
@@ -127,6 +150,25 @@ impl Assembly {
         self.open.keys().copied()
     }
 
+    /// Blocks of the open pieces that are slow.
+    pub fn slow_blocks(&self) -> u32 {
+        self.slow_blocks
+    }
+
+    /// What was opened last was opened for a slow peer.
+    pub fn set_slow(&mut self, piece: u32) {
+        if let Some(entry) = self.open.get_mut(&piece).filter(|entry| !entry.is_slow) {
+            entry.is_slow = true;
+            self.slow_blocks += entry.slots.len() as u32;
+        }
+    }
+
+    fn take_out(&mut self, piece: u32) -> Option<OpenPiece> {
+        let entry = self.open.remove(&piece)?;
+        self.slow_blocks -= if entry.is_slow { entry.slots.len() as u32 } else { 0 };
+        Some(entry)
+    }
+
     /// Opens `piece`; with `sole`, only that peer is asked for it, but not for ever: so long.
     pub fn open(&mut self, now: Instant, piece: u32, sole: Option<(StreamId, Duration)>) {
         let blocks = self.geometry.blocks(piece);
@@ -143,6 +185,7 @@ impl Assembly {
             asked: now,
             oldest_asked: self.heard(now),
             sole: sole.map(|(peer, time)| (peer, now + time)),
+            is_slow: false,
         };
         self.open.insert(piece, entry);
         self.startable.push(piece);
@@ -170,7 +213,7 @@ impl Assembly {
 
     fn give_up(&mut self, piece: u32) -> Option<(u32, WholePiece)> {
         self.startable.retain(|&other| other != piece);
-        let entry = self.open.remove(&piece)?;
+        let entry = self.take_out(piece)?;
         Some((piece, entry.slots.into_iter().filter_map(|slot| slot.arrived).collect()))
     }
 
@@ -179,10 +222,17 @@ impl Assembly {
         !self.startable.is_empty()
     }
 
-    /// The next unrequested block of the oldest open piece that `has` holds, noted as asked of `source`.
-    pub fn request(&mut self, source: StreamId, has: &impl Pieces, now: Instant) -> Option<Block> {
+    /// The next unrequested block of the oldest open piece of `lane` that `has` holds, noted as asked of `source`.
+    pub fn request(
+        &mut self,
+        source: StreamId,
+        has: &impl Pieces,
+        now: Instant,
+        lane: Lane,
+    ) -> Option<Block> {
         let open = &self.open;
-        let may = |piece: &u32| has.has(*piece) && open[piece].is_open_to(source, now);
+        let is_for = |entry: &OpenPiece| lane.takes(entry.is_slow) && entry.is_open_to(source, now);
+        let may = |piece: &u32| has.has(*piece) && is_for(&open[piece]);
         let nth = self.startable.iter().inspect(|_| self.steps += 1).position(may)?;
         self.request_nth(nth, source, now)
     }
@@ -219,6 +269,7 @@ impl Assembly {
         has: &impl Pieces,
         now: Instant,
         patience: Duration,
+        lane: Lane,
     ) -> Option<Block> {
         let heard = self.heard(now);
         if heard.since(self.oldest_asked) <= patience {
@@ -228,6 +279,7 @@ impl Assembly {
         for (&piece, entry) in &mut self.open {
             self.steps += 1;
             if has.has(piece)
+                && lane.takes(entry.is_slow)
                 && entry.is_open_to(source, now)
                 && let Some(nth) = entry.late(source, heard, patience, &mut self.steps)
             {
@@ -327,7 +379,7 @@ impl Assembly {
         if !self.open.get(&piece).is_some_and(whole) {
             return None;
         }
-        let entry = self.open.remove(&piece)?;
+        let entry = self.take_out(piece)?;
         Some(entry.slots.into_iter().filter_map(|slot| slot.arrived).collect())
     }
 

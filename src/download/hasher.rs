@@ -110,6 +110,7 @@ mod tests {
     use super::*;
     use crate::base::{Bitfield, Instant, StreamId};
     use crate::download::Pool;
+    use crate::download::assembly::Lane;
     use alloc::vec::Vec;
     use sha1::{Digest as _, Sha1};
 
@@ -136,7 +137,7 @@ mod tests {
             has.insert(piece);
             assert!(self.pool.reserve(self.geometry.blocks(piece)));
             self.assembly.open(Instant::ZERO, piece, None);
-            while let Some(block) = self.assembly.request(SOURCE, &has, Instant::ZERO) {
+            while let Some(block) = self.assembly.request(SOURCE, &has, Instant::ZERO, Lane::Any) {
                 let mut buffer = self.pool.take().expect("room");
                 buffer[..block.length as usize].fill(piece as u8);
                 self.assembly.place(SOURCE, block, buffer);

@@ -69,6 +69,8 @@ pub struct Pipeline {
     /// Where this peer's search for pieces stands: for all that it has, and for what may be asked of it while it chokes.
     searches: [Search; 2],
     chokes: bool,
+    /// Most blocks that open pieces of slow peers may have, if it is one of them.
+    slow_lane: Option<u32>,
     /// Pieces that it would like to be asked for, in its order.
     suggested: VecDeque<u32>,
     /// When it has suggested something last.
@@ -96,6 +98,7 @@ impl Default for Pipeline {
             refused: Refused::default(),
             searches: Default::default(),
             chokes: false,
+            slow_lane: None,
             suggested: VecDeque::new(),
             suggested_at: None,
         }
@@ -111,6 +114,21 @@ impl Pipeline {
     /// The peer queues no more than `reqq` requests (BEP 10).
     pub fn set_reqq(&mut self, reqq: u32) {
         self.reqq = reqq.max(1);
+    }
+
+    /// Bytes per second that it has given at most of late; 0 if that is not known.
+    pub fn rate(&self) -> u64 {
+        self.rate.most().unwrap_or(0)
+    }
+
+    /// It is far slower than others: it shares pieces with its like, which have so many blocks at most. `None`: it is not.
+    pub fn set_slow_lane(&mut self, most_blocks: Option<u32>) {
+        self.slow_lane = most_blocks;
+    }
+
+    /// What [`Pipeline::set_slow_lane`] has set.
+    pub(super) fn slow_lane(&self) -> Option<u32> {
+        self.slow_lane
     }
 
     /// More than so many requests would only wait for each other.

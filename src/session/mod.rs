@@ -3,7 +3,7 @@
 //! Handlers change state and collect wishes ([`Action`]); the rim carries them out after the handler has returned, so
 //! nothing is ever called back in the middle of a change. One file per subject: `streams` the table, `peers` a
 //! connection's life, `messages` what peers say, `blocks` what they send, `requests` what they are asked for, `storing`
-//! the way to the files, `backpressure` who waits for memory, `orphans` who keeps it for nothing, `durable`, `device`,
+//! the way to the files, `lanes` which pieces slow peers may keep open, `backpressure` who waits for memory, `orphans` who keeps it for nothing, `durable`, `device`,
 //! `bound`, `saving` and `resuming` what lasts longer than the run, `doubting` what may be lost, `announces` trackers,
 //! `relaying` the datagrams that a proxy carries, `dialing` and `listening` new connections, `culling` who gives way to
 //! them, `uploads` what peers ask of us, `hearing` how much of that at a time, `choking` who of them is served,
@@ -29,6 +29,7 @@ mod ending;
 mod event;
 mod giving;
 mod hearing;
+mod lanes;
 mod listening;
 mod looking;
 mod messages;

@@ -28,8 +28,10 @@ impl Session {
     /// Fills a peer's request window.
     pub(super) fn ask(&mut self, now: Instant, stream: StreamId) {
         let (share, most) = (self.share_blocks(), self.limit_blocks());
+        let lane = self.slow_lane(now, stream);
         let Some((id, open)) = self.streams.open(stream) else { return };
         open.pipeline.set_most(most);
+        open.pipeline.set_slow_lane(lane);
         let torrent = &mut self.torrents[id.0 as usize];
         open.starved = false;
         let may_be_asked = open.wanted > 0 && !(open.answers_few() && open.allowed.is_empty());

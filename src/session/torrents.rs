@@ -1,6 +1,7 @@
 //! One torrent of the run: its rooms side by side, and what it is doing.
 
 use super::durable::Durability;
+use super::lanes::Lanes;
 use super::spreading::Spreading;
 use super::telling::Untold;
 use crate::base::{Bitfield, Instant, Rate, Rng, TorrentId};
@@ -19,6 +20,8 @@ pub struct Torrent {
     pub id: TorrentId,
     pub metainfo: Arc<Metainfo>,
     pub download: Download,
+    /// Who of its peers is slow.
+    pub lanes: Lanes,
     /// For a moment, the pieces that a peer answers requests for while choking us; else empty.
     pub allowed: Bitfield,
     pub durability: Durability,
@@ -128,6 +131,7 @@ impl Torrent {
             trackers,
             metainfo,
             recheck: false,
+            lanes: Lanes::default(),
             changed: false,
             foreign: false,
             read_only: None,
