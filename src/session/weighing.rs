@@ -142,3 +142,36 @@ impl Open {
         self.weight = bytes as u32;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::rig::{NOW, session, settings};
+    use crate::session::{Command, Event};
+
+    /// A peer that has come and shaken hands; its id begins with `nth`.
+    fn greeted(session: &mut Session, nth: u8) -> StreamId {
+        let stream = session.accept(NOW, ([10, 0, 0, nth], 40_000).into()).expect("there is a place");
+        let info_hash = session.torrents[0].metainfo.info_hash.0;
+        let greeting = [&b"\x13BitTorrent protocol"[..], &[0; 8], &info_hash, &[nth; 20]].concat();
+        session.received(NOW, stream, &greeting);
+        assert!(session.streams.open(stream).is_some());
+        stream
+    }
+
+    #[test]
+    fn who_holds_most_is_dropped_as_long_as_all_hold_too_much() {
+        let mut session = session(settings(), true);
+        let streams = [1, 2, 3].map(|nth| greeted(&mut session, nth));
+        let half = session.crowd.held.limit_bytes() / 2;
+        for (stream, bytes) in streams.into_iter().zip([half, half + half / 2, 0]) {
+            let (_, open) = session.streams.open(stream).expect("it is there");
+            session.crowd.held.change(open.weight as usize, open.weight as usize + bytes);
+            open.weight += bytes as u32;
+        }
+        assert!(session.crowd.held.is_over());
+        session.handle(NOW, Event::Command(Command::Help));
+        let stays = streams.map(|stream| session.streams.open(stream).is_some());
+        assert_eq!((stays, session.crowd.held.is_over()), ([true, false, true], false));
+    }
+}
