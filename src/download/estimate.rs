@@ -35,6 +35,11 @@ impl Extreme {
         self.current = Some(self.current.map_or(value, |least| least.min(value)));
     }
 
+    /// True if there was a value in the last one to two epochs.
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        now.since(self.since) <= EPOCH * 2
+    }
+
     /// The most of late.
     pub fn most(&self) -> Option<u64> {
         self.current.max(self.last)

@@ -116,9 +116,9 @@ impl Pipeline {
         self.reqq = reqq.max(1);
     }
 
-    /// Bytes per second that it has given at most of late; 0 if that is not known.
-    pub fn rate(&self) -> u64 {
-        self.rate.most().unwrap_or(0)
+    /// Bytes per second that it has given at most of late; 0 if it has given nothing for long.
+    pub fn rate(&self, now: Instant) -> u64 {
+        self.rate.most().filter(|_| self.rate.is_fresh(now)).unwrap_or(0)
     }
 
     /// It is far slower than others: it shares pieces with its like, which have so many blocks at most. `None`: it is not.

@@ -2,7 +2,7 @@
 //! that fit lack such a block, the fast ones can be asked for nothing. So slow ones share pieces with their like, which take
 //! a part of memory; and at the end, when nothing is left to be begun, what is left is for the fast.
 //!
-//! There are slow ones only as long as a fast one gives: so nothing waits for those who are gone.
+//! There are slow ones only as long as a fast one gives: so nothing waits for those who are gone, or give no more.
 
 use super::Session;
 use crate::base::limits::{LANES_INTERVAL, SLOW_PART};
@@ -41,14 +41,14 @@ impl Session {
     /// Blocks of memory for the pieces of `stream` and its like, if it is slow.
     pub(super) fn slow_lane(&mut self, now: Instant, stream: StreamId) -> Option<u32> {
         let (id, open) = self.streams.open(stream)?;
-        let rate = open.pipeline.rate();
+        let rate = open.pipeline.rate(now);
         let lanes = &mut self.torrents[id.0 as usize].lanes;
         if now >= lanes.next {
             lanes.next = now + LANES_INTERVAL;
             let peers = self.streams.iter_open().filter(|&(_, torrent, ..)| torrent == id);
             let gives = peers
                 .filter(|(.., open)| open.wanted > 0 && !open.peer.choking && !open.pipeline.is_snubbed());
-            let rates: Vec<u64> = gives.map(|(.., open)| open.pipeline.rate()).collect();
+            let rates: Vec<u64> = gives.map(|(.., open)| open.pipeline.rate(now)).collect();
             lanes.settle(&rates, self.pool.safe_capacity());
         }
         lanes.slow_lane(rate)

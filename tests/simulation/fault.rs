@@ -23,6 +23,8 @@ pub enum Fault {
     ChokesForEver,
     /// Rejects every request.
     Rejects,
+    /// The same after so many blocks.
+    RejectsAfter(u32),
     /// Spoils so many blocks of a hundred; `byte` spoils a single byte of each.
     Corrupt {
         percent: u32,

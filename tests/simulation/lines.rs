@@ -1,6 +1,7 @@
 //! Many peers on a line that is narrow, by `--down-limit` or of itself: all of them bring something at the same pace, and
 //! memory must not be full of parts before anything is whole, as then they are thrown away and fetched again.
 
+use crate::fault::Fault;
 use crate::peer::{Has, Model};
 use crate::scenarios::world_of;
 use crate::swarm::check_end;
@@ -137,16 +138,28 @@ fn slow_peers_keep_nothing_from_the_fast_ones() {
     }
 }
 
-/// The fast peers have half of everything, and leave one after the other: what only slow ones have is fetched from them.
+/// What only slow peers have, or give, is fetched from them: the fast ones lack it, or give no more.
 #[test]
-fn who_is_slow_is_asked_for_what_nobody_else_has() {
-    let fast =
-        Model { has: Has::Part { part: 0, parts: 2, grows_us: None }, rate: 10_000_000, ..Model::honest() };
-    let slow = Model { rate: 20_000, ..Model::honest() };
-    let shape = Shape::single(256 << 10, 16 << 20);
-    let mut world = world_of(3, &shape, &[vec![fast; 2], vec![slow; 20]].concat(), |_| {});
-    world.start(true);
-    let outcome = world.run(Duration::from_secs(3600)).expect("no fault");
-    check_end(&mut world, outcome);
-    assert!(world.now < 120_000_000, "{} s", world.now / 1_000_000);
+fn who_is_slow_is_asked_for_what_nobody_else_gives() {
+    let has = Has::Part { part: 0, parts: 2, grows_us: None };
+    let fast = Model { rate: 10_000_000, ..Model::honest() };
+    let silent = Fault::SilentAfter(300);
+    for (nth, fast) in [
+        Model { has, ..fast.clone() },
+        Model { fault: silent, ..fast.clone() },
+        Model { fault: Fault::RejectsAfter(300), ..fast.clone() },
+        Model { fault: Fault::RejectsAfter(500), ..fast },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let slow = Model { rate: 20_000, ..Model::honest() };
+        let shape = Shape::single(256 << 10, 16 << 20);
+        let mut world = world_of(3, &shape, &[vec![fast; 2], vec![slow; 20]].concat(), |_| {});
+        world.start(true);
+        let outcome = world.run(Duration::from_secs(3600)).expect("no fault");
+        check_end(&mut world, outcome);
+        println!("case {nth}: {} s", world.now / 1_000_000);
+        assert!(world.now < 120_000_000, "case {nth}: {} s", world.now / 1_000_000);
+    }
 }

@@ -287,7 +287,12 @@ impl Talk {
             return;
         }
         let allowed = self.model.fault == Fault::AllowsFew && block[0].is_multiple_of(3);
-        if self.choking && !allowed || self.model.fault == Fault::Rejects {
+        let rejects = match self.model.fault {
+            Fault::Rejects => true,
+            Fault::RejectsAfter(count) => self.sent_blocks >= count,
+            _ => false,
+        };
+        if self.choking && !allowed || rejects {
             if self.model.fast {
                 self.say(frames::numbers(frames::REJECT, &block), wishes);
             }
