@@ -324,6 +324,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_device_refuses_while_it_is_being_read_is_written_again_too() {
+        let mut rig = Rig::started(None);
+        let changed = rig.tell(Event::CompleteFailed { torrent: ID, fault: CHANGED });
+        assert_eq!(changed, [Wish::Said("fault"), Wish::Load(0)], "nothing was refused");
+        let io = StorageFault { kind: StorageFaultKind::Io, ..FULL };
+        assert_eq!(rig.tell(Event::SyncFailed { torrent: ID, fault: io }), [Wish::Said("fault")]);
+        let disk = rig.disk;
+        let loaded = Event::Loaded { torrent: ID, offset: 0, bytes: &disk[..PIECE] };
+        assert_eq!(rig.tell(loaded), [Wish::Renew(0)]);
+    }
+
+    #[test]
     fn who_does_not_wait_for_room_waits_no_longer_however_often_it_seems_to_pass() {
         let mut rig = Rig::started(Some(STORE_RETRY_INTERVAL * 3));
         rig.session.looking.reached = true;
