@@ -159,7 +159,6 @@ fn who_is_slow_is_asked_for_what_nobody_else_gives() {
         world.start(true);
         let outcome = world.run(Duration::from_secs(3600)).expect("no fault");
         check_end(&mut world, outcome);
-        println!("case {nth}: {} s", world.now / 1_000_000);
         assert!(world.now < 120_000_000, "case {nth}: {} s", world.now / 1_000_000);
     }
 }
