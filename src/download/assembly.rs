@@ -155,7 +155,7 @@ impl Assembly {
         self.slow_blocks
     }
 
-    /// What was opened last was opened for a slow peer.
+    /// `piece` was opened for a slow peer.
     pub fn set_slow(&mut self, piece: u32) {
         if let Some(entry) = self.open.get_mut(&piece).filter(|entry| !entry.is_slow) {
             entry.is_slow = true;
@@ -424,6 +424,8 @@ impl Assembly {
             assert!(entry.oldest_asked >= self.oldest_asked);
         }
         assert!(self.startable.len() <= self.open.len());
+        let slow = self.open.values().filter(|entry| entry.is_slow).map(|entry| entry.slots.len());
+        assert_eq!(self.slow_blocks as usize, slow.sum::<usize>(), "blocks of slow pieces");
     }
 }
 
